@@ -1,0 +1,81 @@
+/**
+ * What can go wrong before a verdict exists. A precision failure is a value of
+ * the result, never an error; an error means «could not compare» and ends the
+ * process with status 2.
+ */
+
+/** Stable ids, shown as `error[id]`. Additions only. */
+export type ErrorCode =
+  | "usage"
+  | "file-not-found"
+  | "file-unreadable"
+  | "file-empty"
+  | "not-arrow"
+  | "dump-truncated"
+  | "dump-incomplete"
+  | "dump-corrupt"
+  | "dump-compressed"
+  | "dump-schema"
+  | "dump-version"
+  | "dump-metadata"
+  | "dump-too-large"
+  | "duplicate-rows"
+  | "tokens-differ"
+  | "nothing-aligned"
+  | "floor-is-reference"
+  | "floor-incompatible"
+  | "output-unwritable"
+  | "nothing-to-repair"
+  | "out-of-memory"
+  | "worker-died"
+  | "interrupted"
+  | "internal";
+
+/** One labelled fact of an error, shown on a line of its own. */
+export interface ErrorFact {
+  /** Whom the fact is about: `reference`, `candidate`, `file`, … */
+  readonly label: string;
+  readonly text: string;
+}
+
+/** The parts of an error, as the reader sees them. */
+export interface ErrorParts {
+  /** What happened, in one sentence without a full stop. */
+  readonly what: string;
+  /** Why: the facts that disagree. */
+  readonly facts?: readonly ErrorFact[];
+  /** What to do about it. */
+  readonly help: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * An error with a stable code and three parts: what, why, what to do.
+ *
+ * The texts may hold names that came out of a file; whoever shows them escapes
+ * them (`core/escape`).
+ */
+export class NpuDiffError extends Error {
+  override readonly name = "NpuDiffError";
+  readonly code: ErrorCode;
+  readonly facts: readonly ErrorFact[];
+  readonly help: string;
+
+  constructor(code: ErrorCode, parts: ErrorParts) {
+    super(parts.what, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.code = code;
+    this.facts = parts.facts ?? [];
+    this.help = parts.help;
+  }
+}
+
+/** Narrows `error` to an {@link NpuDiffError}, of one of `codes` where any are given. */
+export function isNpuDiffError<C extends ErrorCode = ErrorCode>(
+  error: unknown,
+  ...codes: readonly C[]
+): error is NpuDiffError & { readonly code: C } {
+  return (
+    error instanceof NpuDiffError &&
+    (codes.length === 0 || (codes as readonly ErrorCode[]).includes(error.code))
+  );
+}

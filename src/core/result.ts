@@ -1,0 +1,328 @@
+/**
+ * The result of a comparison: the one type that every renderer reads. Field
+ * names are frozen, additions only. Numbers may be NaN or infinite here; the
+ * JSON renderer writes those as strings.
+ */
+
+import type { DType } from "./dtype.ts";
+
+export type Verdict = "pass" | "fail" | "inconclusive";
+
+/** Prefill (teacher-forced prompt, step 0) and decode (step ≥ 1) run other kernels and are judged apart. */
+export type StepGroup = "prefill" | "decode";
+
+/** `origin`: the first module in execution order beyond its limit; `inherited`: what follows it. */
+export type Role = "origin" | "inherited";
+
+/** Where a limit came from. */
+export type LimitSource = "method" | "floor" | "prior" | "flag" | "preset" | "structure";
+
+export type RuleLevel = "error" | "warning" | "info";
+
+/** A rule that was broken, or something that the reader should know. */
+export interface Finding {
+  /** Rule id, see `judge/rules`. */
+  readonly rule: string;
+  readonly level: RuleLevel;
+  /** Name of the tensor, null where the finding is about the whole run. */
+  readonly tensor: string | null;
+  readonly step: StepGroup | null;
+  readonly sample: number | null;
+  readonly role: Role | null;
+  readonly value: number | null;
+  readonly limit: number | null;
+  readonly limitFrom: LimitSource | null;
+  /** Further facts, by the names that the rule's texts use. */
+  readonly detail: Readonly<Record<string, string | number>>;
+}
+
+/** A rule as it was applied in this comparison, or why it was not. */
+export interface AppliedRule {
+  readonly rule: string;
+  readonly applied: boolean;
+  /** Null where the limit differs from tensor to tensor, or the rule was not applied. */
+  readonly limit: number | null;
+  readonly limitFrom: LimitSource | null;
+  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, … */
+  readonly reason: string | null;
+}
+
+/** Position of one element: the sample, and the index inside its tensor. */
+export interface ElementAt {
+  readonly sample: number;
+  readonly step: number;
+  readonly index: readonly number[];
+  readonly reference: number;
+  readonly candidate: number;
+}
+
+/** Position of one row (token). */
+export interface TokenAt {
+  readonly sample: number;
+  readonly step: number;
+  readonly token: number;
+}
+
+/** ρ_t = ‖d_t‖ / ‖x_t‖ over rows; dimensionless. */
+export interface TokenRelL2 {
+  /** Geometric mean; ρ_t raised to 0.425 u first. 0 only when every row is. */
+  readonly gm: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly maxAt: TokenAt | null;
+  /** The largest `gm` of a single sample. */
+  readonly worstSampleGm: number;
+}
+
+/** Cosine of each row, over rows where it is defined. */
+export interface TokenCosine {
+  readonly mean: number;
+  readonly min: number;
+  readonly minAt: TokenAt | null;
+  readonly p1: number;
+  readonly p5: number;
+  readonly p50: number;
+}
+
+/** Counts of values that are no finite numbers. */
+export interface NonFinite {
+  readonly reference: { readonly nan: number; readonly posInf: number; readonly negInf: number };
+  readonly candidate: { readonly nan: number; readonly posInf: number; readonly negInf: number };
+  /** Positions where the two sides differ in kind. */
+  readonly mismatched: number;
+  readonly firstAt: ElementAt | null;
+  /** Positions where the candidate sits at its dtype's largest value and the reference does not. */
+  readonly saturated: number;
+}
+
+/** The error of one tensor relative to a floor's, the largest floor ratio counting. */
+export interface FloorFigures {
+  /** exp(mean_t ln(ρ_t / ρ_t(floor))). */
+  readonly floorRatio: number;
+  /** p99(ρ) / p99(ρ floor). */
+  readonly floorRatioP99: number;
+  /** max_t ρ_t / max(ρ_t(floor), median ρ(floor)). */
+  readonly floorTokenRatio: number;
+  readonly floorTokenRatioAt: TokenAt | null;
+  /** The largest `floorRatio` of a single sample over its limit for that many rows, and that sample. */
+  readonly worstSampleFloorRatio: number;
+  readonly worstSample: number | null;
+  /** `gm` of the floor itself. */
+  readonly floorGm: number;
+}
+
+/** One tensor: all samples of one name in one step group. Figures are null where nothing could be measured. */
+export interface TensorResult {
+  readonly name: string;
+  readonly layer: number | null;
+  readonly step: StepGroup;
+  readonly verdict: Verdict;
+  readonly role: Role | null;
+  readonly dtype: { readonly reference: DType; readonly candidate: DType };
+  /** Samples (and steps), rows and elements that both sides hold. */
+  readonly samples: number;
+  readonly rows: number;
+  readonly elements: number;
+  readonly relL2: number | null;
+  readonly snrDb: number | null;
+  readonly tokenRelL2: TokenRelL2 | null;
+  readonly cosine: number | null;
+  readonly cosineDistance: number | null;
+  readonly tokenCosine: TokenCosine | null;
+  readonly mse: number | null;
+  readonly rmse: number | null;
+  readonly meanAbs: number | null;
+  readonly bias: number | null;
+  readonly maxAbs: number | null;
+  readonly maxAbsAt: ElementAt | null;
+  readonly normRatio: number | null;
+  readonly slope: number | null;
+  readonly floorRatio: number | null;
+  readonly floorRatioP99: number | null;
+  readonly floor: FloorFigures | null;
+  /** The limit of `tokenRelL2.gm` where no floor decided. */
+  readonly priorLimit: number | null;
+  /** The module's own error under a forced reference; null in plain pairs. */
+  readonly own: null;
+  readonly nonFinite: NonFinite | null;
+  /** Elements whose bytes differ; counted only where bit equality was asked for. */
+  readonly bitsDiffering: number | null;
+}
+
+/** A mean over tokens with its standard error clustered by sample. */
+export interface ClusteredMean {
+  readonly mean: number;
+  /** Null below two samples. */
+  readonly se: number | null;
+  /** 95 % interval by Student's t with G−1 degrees of freedom; null below six samples. */
+  readonly ci95: readonly [number, number] | null;
+}
+
+export interface PerplexityResult {
+  readonly reference: number;
+  readonly candidate: number;
+  /** candidate / reference − 1. */
+  readonly relativeIncrease: number;
+  /** Of `relativeIncrease`; null below six samples. */
+  readonly ci95: readonly [number, number] | null;
+  /** Predictions scored (T−1 a sample). */
+  readonly tokens: number;
+  readonly samples: number;
+  /** Mean paired difference of the negative log-likelihood, nats a token. */
+  readonly deltaNll: ClusteredMean;
+}
+
+export interface KlResult {
+  /** Nats, over all positions. */
+  readonly mean: number;
+  readonly se: number | null;
+  readonly ci95: readonly [number, number] | null;
+  /** Geometric mean of KL_t floored at 1e-12. */
+  readonly gm: number;
+  readonly median: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+  readonly maxAt: TokenAt | null;
+  readonly positions: number;
+  /** gm over the largest floor's gm; null without a floor. */
+  readonly floorRatio: number | null;
+}
+
+export interface Top1Result {
+  readonly share: number;
+  readonly agreed: number;
+  readonly positions: number;
+  readonly strict: number;
+  /** Wilson's interval. */
+  readonly ci95: readonly [number, number];
+  /** Positions without agreement whose margin is near a tie (z < 4). */
+  readonly nearTies: number;
+}
+
+export interface FlipsResult {
+  readonly count: number;
+  /** Σ Φ(−z) over all positions. */
+  readonly expected: number;
+  /** Flips with z ≥ 4. */
+  readonly real: number;
+  /** Whose logit error gave σ_t. */
+  readonly sigmaFrom: "floor" | "candidate";
+}
+
+export interface DeltaPResult {
+  readonly rms: number;
+  readonly p1: number;
+  readonly p5: number;
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface FirstTokenResult {
+  readonly agreed: number;
+  readonly samples: number;
+  readonly share: number;
+  readonly ci95: readonly [number, number];
+  readonly from: "generated" | "logits";
+}
+
+export interface GenerationResult {
+  readonly samples: number;
+  readonly exact: number;
+  /** First position at which the continuations part, over the samples that part; null where none does. */
+  readonly firstDivergence: {
+    readonly mean: number;
+    readonly p50: number;
+    readonly min: number;
+  } | null;
+}
+
+export interface Quality {
+  readonly perplexity: PerplexityResult | null;
+  /** The same with the mean loss of each sample weighted by T instead of T−1, as published tables have it. */
+  readonly perplexitySeed: {
+    readonly reference: number;
+    readonly candidate: number;
+    readonly relativeIncrease: number;
+  } | null;
+  readonly kl: KlResult | null;
+  readonly top1Agreement: Top1Result | null;
+  readonly topKOverlap: { readonly k5: number | null; readonly k10: number | null } | null;
+  readonly flips: FlipsResult | null;
+  readonly deltaP: DeltaPResult | null;
+  readonly firstToken: FirstTokenResult | null;
+  readonly generation: GenerationResult | null;
+  readonly determinism: null;
+}
+
+/** One input of the comparison, as far as a report shows it. */
+export interface InputSummary {
+  /** File name without its folder. */
+  readonly file: string;
+  readonly bytes: number;
+  /** SHA-256 over T and ids of each sample in turn, int64 little-endian; null without `input_ids`. */
+  readonly tokensSha256: string | null;
+  /** The run metadata as the file has it. */
+  readonly run: Readonly<Record<string, unknown>>;
+  /** Whether the file was put together again by `repair`. */
+  readonly repaired: boolean;
+}
+
+export interface EnvironmentDifference {
+  /** Dotted path in the run metadata, e.g. `model.rope_theta`. */
+  readonly key: string;
+  readonly reference: unknown;
+  readonly candidate: unknown;
+}
+
+export interface CauseResult {
+  readonly id: string;
+  readonly confidence: number;
+  readonly evidence: string;
+}
+
+export interface Origin {
+  readonly tensor: string;
+  readonly layer: number | null;
+  readonly step: StepGroup;
+  readonly causes: readonly CauseResult[];
+}
+
+export interface ComparisonResult {
+  readonly schemaVersion: 1;
+  readonly verdict: Verdict;
+  readonly origin: Origin | null;
+  readonly findings: readonly Finding[];
+  readonly quality: Quality;
+  /** In execution order, prefill before decode. */
+  readonly tensors: readonly TensorResult[];
+  /** Names (with sample and step) that one side did not mean to store. */
+  readonly notCaptured: {
+    readonly reference: readonly string[];
+    readonly candidate: readonly string[];
+  };
+  /** Names (with sample and step) that one side meant to store and does not hold. */
+  readonly missing: {
+    readonly reference: readonly string[];
+    readonly candidate: readonly string[];
+  };
+  readonly inputs: {
+    readonly reference: InputSummary;
+    readonly candidate: InputSummary;
+    readonly floors: readonly InputSummary[];
+  };
+  /** Samples and tokens compared, from `input_ids` (or the rows of `input.0`). */
+  readonly tokens: { readonly samples: number; readonly tokens: number };
+  readonly environment: { readonly differences: readonly EnvironmentDifference[] };
+  readonly performance: null;
+  /** What decided the layers. */
+  readonly evidence: "floor" | "prior" | "exact";
+  /** Format whose u scaled the limits. */
+  readonly preset: "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
+  readonly rules: readonly AppliedRule[];
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    expect: { requireAssertions: true },
+    testTimeout: 60_000,
+    // Two cores are the smallest machine that the suite is meant for, and the
+    // command-line tests start processes of their own.
+    maxWorkers: 2,
+  },
+});
