@@ -1,0 +1,91 @@
+/**
+ * What every dump looks like to the stages after it, whatever the file format:
+ * an index of tensors, and bytes on demand. Nothing of the size of a tensor is
+ * ever held here.
+ */
+
+import type { DType } from "../core/dtype.ts";
+
+export type TensorKind =
+  | "hidden"
+  | "logits"
+  | "tokens"
+  | "text"
+  | "topk"
+  | "router"
+  | "perf"
+  | "meta"
+  | "other";
+
+/** Statistics of a whole tensor, over its finite values. */
+export interface TensorStats {
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  readonly rms: number;
+  readonly nan: number;
+  readonly posInf: number;
+  readonly negInf: number;
+}
+
+/** One tensor of one sample at one step. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly kind: string;
+  /** Decoder layer, null outside the layers. */
+  readonly layer: number | null;
+  /** The engine's own module path. */
+  readonly module: string | null;
+  /** Prompt index from 0; -1 for the whole run. */
+  readonly sample: number;
+  /** 0 for the prompt, k ≥ 1 for the k-th decode step. */
+  readonly step: number;
+  readonly repeat: number;
+  readonly rank: number;
+  readonly dtype: DType;
+  /** Shape of the whole tensor; [] is a scalar. */
+  readonly shape: readonly number[];
+  readonly encoding: "dense" | "stats" | "sketch";
+  readonly stats: TensorStats | null;
+  /** Elements of the whole tensor: the product of `shape`. */
+  readonly elements: number;
+  /** Where the data lies, in order of axis 0, without gaps: empty unless the encoding is dense. */
+  readonly chunks: readonly TensorChunk[];
+}
+
+/** A run of consecutive bytes of one tensor, C-order, little-endian. */
+export interface TensorChunk {
+  /** Offset of the first byte inside the tensor's data. */
+  readonly offset: number;
+  /** Offset of the first byte inside the file. */
+  readonly position: number;
+  readonly bytes: number;
+}
+
+/** The run metadata: one JSON object. Everything but `tool`, `id` and `dtype` is optional. */
+export type RunMetadata = Readonly<Record<string, unknown>> & {
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly id: string;
+  readonly dtype: DType;
+};
+
+/** An open dump. Tensors are in order of their first chunk. Closing it twice is harmless. */
+export interface Dump {
+  /** File name without its folder. */
+  readonly file: string;
+  readonly bytes: number;
+  readonly run: RunMetadata;
+  /** What the writer knew only at the end (`run.end`). */
+  readonly end: Readonly<Record<string, unknown>>;
+  /** Whether `repair` put this file together: tensors without all their chunks are then missing, not corrupt. */
+  readonly repaired: boolean;
+  readonly tensors: readonly TensorEntry[];
+  /**
+   * Reads `target.byteLength` bytes of a dense tensor's data from byte `offset` on.
+   *
+   * @throws NpuDiffError `dump-truncated` or `file-unreadable` where the file gives fewer bytes than
+   *   it promised, for instance because it shrank while it was open.
+   */
+  read(entry: TensorEntry, offset: number, target: Uint8Array): void;
+  close(): void;
+}
