@@ -1,0 +1,283 @@
+/** The rule table in English. */
+
+import type { RuleId } from "../rules.ts";
+import type { RuleText } from "./rule-text.ts";
+
+export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
+  "structure/missing": {
+    message: "is missing in the {side}",
+    why: "A tensor that its writer meant to store and did not is a module that did not run, or a capture that broke. Neither can be called a pass.",
+    causes: [
+      "the engine fused or skipped the module, so that its hook never fired",
+      "the run ended early for this sample",
+      "the two engines name the module differently",
+    ],
+    tune: "Capture both sides with the same selection, or leave the tensor out with --skip.",
+  },
+  "structure/shape": {
+    message: "has shape {reference} in the reference and {candidate} in the candidate",
+    why: "Nothing is broadcast or transposed by guesswork: two tensors of different shapes have no error to measure.",
+    causes: [
+      "padding was not stripped on one side",
+      "one side stores a shard of a tensor-parallel run",
+      "one side stores heads as an axis of their own",
+    ],
+    tune: "Store the same tensor on both sides: no padding, all ranks, one layout.",
+  },
+  "structure/not-captured": {
+    message: "{value} tensors were not captured in the {side}",
+    why: "The writer did not mean to store these tensors, so their absence proves nothing; the report says how much was compared.",
+    causes: ["the two sides were captured with different selections"],
+    tune: "Capture both sides with the same selection to compare more.",
+  },
+
+  "finite/mismatched": {
+    message: "{value} positions differ in kind: NaN or infinite on one side only",
+    why: "A value that is a number on one side and NaN or infinite on the other is an error of any size. One is enough.",
+    causes: [
+      "an overflow of float16 (largest finite value 65504)",
+      "a mask of −Inf that met a row without any allowed position",
+      "memory read before it was written",
+    ],
+    tune: "No limit loosens this rule. Look at the first position in the JSON result: nonFinite.firstAt.",
+  },
+  "finite/saturation": {
+    message: "{value} elements sit at {maxFinite}, the largest finite value of the dtype",
+    why: "Some devices clamp to the largest finite value instead of overflowing to infinity. The clamped value looks finite and is wrong.",
+    causes: [
+      "massive activations beyond the range of float16",
+      "saturating arithmetic switched on in the device's run time",
+    ],
+    tune: "Run the module in bfloat16 or float32, or switch saturation off.",
+  },
+
+  "layer/floor-ratio": {
+    message: "{value} times the noise floor, limit {limit}",
+    why: "The noise floor is the error that the number format alone costs the reference engine on the same tokens. Correct engines stay between 0.95 and 1.2 times the floor, whatever the absolute size of the error.",
+    causes: [
+      "another formula: eps, RoPE base, attention scale, activation, mask",
+      "wrong, stale or quantised weights",
+      "accumulation in a narrower format than the floor's",
+    ],
+    tune: "--max-floor-ratio moves the limit. A second --floor, made with another attention implementation, widens the floor where legal kernels differ.",
+  },
+  "layer/floor-ratio-p99": {
+    message: "the worst 1 % of the tokens stand at {value} times the floor's, limit {limit}",
+    why: "An error in few tokens vanishes in a mean over all of them; the 99th percentile against the floor's keeps it visible.",
+    causes: [
+      "a mask, window or cache fault that touches some positions only",
+      "a tile or block at the end of the sequence that is handled differently",
+    ],
+    tune: "See tokenRelL2.maxAt in the JSON result for the worst token.",
+  },
+  "layer/floor-token": {
+    message: "one token stands at {value} times the floor, limit {limit}",
+    why: "A single wrong row (a duplicated token, a stale cache slot) moves neither the mean nor the 99th percentile.",
+    causes: [
+      "a stale or duplicated slot of the key-value cache",
+      "an unwritten tile",
+      "a padding row taken for a token",
+    ],
+    tune: "See floor.floorTokenRatioAt in the JSON result for sample and token.",
+  },
+  "layer/floor-sample": {
+    message: "sample {sample} stands at {value} times the floor, limit {limit}",
+    why: "One wrong sample among many is averaged away; therefore the largest sample counts too, with a limit that allows for its number of rows.",
+    causes: [
+      "a fault of batching: padding, positions, or sequence lengths mixed up",
+      "a length at which another kernel is chosen",
+    ],
+    tune: "Compare that sample alone to see where it begins.",
+  },
+  "layer/prior": {
+    message: "error {value}, prior limit {limit}",
+    why: "Without a noise floor the error is held against a prior: the growth with depth that benign runs of one small model showed in the same format. It is coarser than a floor, and it was not measured on your model.",
+    causes: [
+      "a real fault, as under layer/floor-ratio",
+      "an architecture whose benign error grows faster than the prior's",
+    ],
+    tune: "Give a noise floor: a run of the reference engine in the candidate's precision, with --floor.",
+  },
+  "layer/prior-token": {
+    message: "one token has an error of {value}, prior limit {limit}",
+    why: "A single wrong row does not move the mean. Without a floor its limit is a prior.",
+    causes: [
+      "a stale or duplicated slot of the key-value cache",
+      "a massive activation that the prior does not know",
+    ],
+    tune: "Give a noise floor with --floor; see tokenRelL2.maxAt for the token.",
+  },
+  "layer/prior-sample": {
+    message: "sample {sample} has an error of {value}, prior limit {limit}",
+    why: "One wrong sample among many is averaged away; therefore the largest sample counts too. Without a floor its limit is a prior.",
+    causes: [
+      "a fault of batching: padding, positions, or sequence lengths mixed up",
+      "a length at which another kernel is chosen",
+    ],
+    tune: "Give a noise floor with --floor; compare that sample alone.",
+  },
+  "layer/infinite": {
+    message: "{value} rows are zero in the reference and not in the candidate",
+    why: "Against a row of zeros every error is infinitely large in relative terms; no limit can hold it.",
+    causes: [
+      "the reference masks a position that the candidate computes",
+      "memory read before it was written",
+    ],
+    tune: "No limit loosens this rule. Check masks and padding of the row named.",
+  },
+  "layer/undecided": {
+    message: "could not be judged: {reason}",
+    why: "A tensor that no rule could decide is not a pass.",
+    causes: [
+      "no row holds a pair of finite values",
+      "the tensor was stored in a reduced form that the rules cannot use",
+    ],
+    tune: "Store the tensor densely on both sides.",
+  },
+
+  "exact/bits": {
+    message: "{value} elements differ in their bits",
+    why: "--preset exact demands bit equality, as between two runs of one deterministic engine.",
+    causes: [
+      "another order of summation: threads, batch size, atomics",
+      "another kernel chosen for the same shape",
+    ],
+    tune: "Use --preset auto to judge precision instead of equality.",
+  },
+  "exact/dtype": {
+    message: "is {reference} in the reference and {candidate} in the candidate",
+    why: "--preset exact demands bit equality, and two dtypes have no bits in common.",
+    causes: ["the two sides ran, or were stored, in different precisions"],
+    tune: "Use --preset auto to compare precisions.",
+  },
+
+  "limit/rel-l2": {
+    message: "relative L2 error {value}, limit {limit}",
+    why: "A limit that you set, held by every compared tensor.",
+    causes: ["see layer/floor-ratio for faults; one massive activation can own this figure"],
+    tune: "--max-rel-l2",
+  },
+  "limit/cosine": {
+    message: "cosine {value}, limit {limit}",
+    why: "A limit that you set, held by every compared tensor.",
+    causes: ["see layer/floor-ratio for faults"],
+    tune: "--min-cosine",
+  },
+  "limit/max-abs": {
+    message: "largest absolute error {value}, limit {limit}",
+    why: "A limit that you set, held by every compared tensor.",
+    causes: ["a massive activation: correct engines differ by hundreds there in bfloat16"],
+    tune: "--max-abs",
+  },
+  "limit/mse": {
+    message: "mean squared error {value}, limit {limit}",
+    why: "A limit that you set, held by every compared tensor.",
+    causes: ["a massive activation: a few elements can own this figure"],
+    tune: "--max-mse",
+  },
+  "limit/floor-ratio": {
+    message: "{value} times the noise floor, limit {limit}",
+    why: "The built-in rule layer/floor-ratio with the limit that you set.",
+    causes: ["see layer/floor-ratio"],
+    tune: "--max-floor-ratio",
+  },
+  "limit/ppl-increase": {
+    message: "perplexity {value}, limit {limit}",
+    why: "A limit that you set on what the model card will say: how much more surprised the candidate is by the same text.",
+    causes: ["the fault that the layer rules name", "quantisation", "too few tokens to tell"],
+    tune: "--max-ppl-increase moves the limit; more tokens narrow the interval; --decide point judges the point value.",
+  },
+  "limit/kl": {
+    message: "mean KL divergence {value} nats, limit {limit}",
+    why: "A limit that you set on how far the candidate's next-token distribution is from the reference's.",
+    causes: ["one chaotic token can own the mean: compare median and gm in the JSON result"],
+    tune: "--max-kl moves the limit; --decide point judges the point value.",
+  },
+  "limit/top1": {
+    message: "top-1 agreement {value}, limit {limit}",
+    why: "A limit that you set on the share of positions where both sides put the same token first.",
+    causes: ["near ties of the logits, which any change of kernel flips", "a real fault"],
+    tune: "--min-top1 moves the limit; --decide point judges the point value.",
+  },
+  "limit/first-token": {
+    message: "first-token agreement {value}, limit {limit}",
+    why: "A limit that you set on the share of prompts whose greedy next token agrees.",
+    causes: ["near ties of the logits", "a real fault in decode or sampling"],
+    tune: "--min-first-token moves the limit; --decide point judges the point value.",
+  },
+
+  "quality/nll": {
+    message:
+      "the loss rises by {deltaNll} nats a token, {value} standard errors above zero, limit {limit}",
+    why: "A rise of the loss that is both beyond chance and large enough to matter.",
+    causes: ["the fault that the layer rules name", "quantisation"],
+    tune: "The limit is the method's. More text narrows the standard error.",
+  },
+  "quality/kl-ratio": {
+    message: "KL divergence {value} times the floor's, limit {limit}",
+    why: "The candidate's distributions are further from the reference's than the number format explains.",
+    causes: ["the fault that the layer rules name", "quantisation"],
+    tune: "A second --floor widens what counts as explained.",
+  },
+  "quality/flips": {
+    message: "{value} flips of the first-placed token, limit {limit}",
+    why: "The margins of the reference's logits and the floor's error say how many flips chance alone makes; this many it does not.",
+    causes: ["the fault that the layer rules name", "quantisation"],
+    tune: "The limit is the method's: the expected number and three times its root.",
+  },
+  "quality/real-flips": {
+    message: "{value} flips at margins that noise does not reach, limit {limit}",
+    why: "A flip of a token that led by more than four times the noise of its logits is no near tie.",
+    causes: ["the fault that the layer rules name", "a wrong row: cache, position, mask"],
+    tune: "The limit is the method's. See flips in the JSON result.",
+  },
+
+  "input/same-id": {
+    message: "reference and candidate carry the same run id {id}",
+    why: "Two dumps of one id are copies of one run: comparing them shows nothing about the candidate.",
+    causes: ["one file was given twice, or copied"],
+    tune: "Check the two paths.",
+  },
+  "input/dtype": {
+    message: "is {reference} in the reference and {candidate} in the candidate",
+    why: "Another dtype is no fault: the limits take it into account.",
+    causes: ["the two sides ran in different precisions"],
+    tune: "Nothing needs to be done.",
+  },
+  "input/model": {
+    message: "{key} differs: {reference} in the reference, {candidate} in the candidate",
+    why: "Different configurations or weights explain almost any error.",
+    causes: ["another checkpoint", "a converted or quantised copy", "a patched config.json"],
+    tune: "Run both sides from the same files.",
+  },
+  "input/floor-dropped": {
+    message: "{file} is the candidate itself and was dropped as a noise floor",
+    why: "A candidate measured against itself always stands at once the floor.",
+    causes: ["the candidate was given as --floor"],
+    tune: "Give a run of the reference engine in the candidate's precision.",
+  },
+  "input/floor-scaled": {
+    message: "{file} ({floor}) was scaled by {value} to the candidate's {candidate}",
+    why: "A floor of another precision holds only roughly after scaling by the ratio of the rounding units.",
+    causes: ["the floor was run in another precision than the candidate"],
+    tune: "Run the floor in the candidate's precision.",
+  },
+  "input/floor-fallback": {
+    message: "judged by a prior in {value} tensors: {reason}",
+    why: "Where the floor holds no error to divide by, a prior decides.",
+    causes: ["the floor equals the reference there", "the floor did not capture the tensor"],
+    tune: "Capture the floor with the candidate's selection.",
+  },
+  "input/repaired": {
+    message: "{file} was put together by repair: tensors without all their chunks are missing",
+    why: "A repaired dump holds what was complete when its writer was stopped, and no more.",
+    causes: ["the capture was killed, or ran out of disk space"],
+    tune: "Capture again for a complete comparison.",
+  },
+  "input/text-differs": {
+    message: "{name} differs between the sides; the token ids agree",
+    why: "Only the token ids are compared; other text around them is for your information.",
+    causes: ["another tokenizer version or chat template"],
+    tune: "Nothing needs to be done.",
+  },
+};
