@@ -1,0 +1,245 @@
+/**
+ * Pairs the tensors of two dumps by name, sample and step, and says what has
+ * no partner.
+ */
+
+import { isFloatDType } from "../core/dtype.ts";
+import type { StepGroup } from "../core/result.ts";
+import { matchesAny, type TensorRole, tensorName } from "../dump/contract.ts";
+import type { Dump, TensorEntry } from "../dump/dump.ts";
+import { compareKeys, executionKey } from "./order.ts";
+import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
+
+/** One tensor of one sample and step, on all sides. */
+export interface Pair {
+  readonly sample: number;
+  readonly step: number;
+  readonly reference: TensorEntry;
+  readonly candidate: TensorEntry;
+  /** The same tensor of each floor; null where a floor lacks it or has another shape. */
+  readonly floors: readonly (TensorEntry | null)[];
+}
+
+/** All samples of one name in one step group: what is judged as a tensor. */
+export interface Unit {
+  readonly name: string;
+  readonly role: TensorRole;
+  readonly layer: number | null;
+  readonly group: StepGroup;
+  /** Ordered by sample, then step. */
+  readonly pairs: readonly Pair[];
+  /** The first disagreement of shapes; figures are null then. */
+  readonly shapeConflict: ShapeConflict | null;
+}
+
+export interface ShapeConflict {
+  readonly sample: number;
+  readonly step: number;
+  readonly reference: readonly number[];
+  readonly candidate: readonly number[];
+}
+
+/** A tensor that one side lacks, over all its samples. */
+export interface Absence {
+  readonly name: string;
+  readonly group: StepGroup;
+  /** Samples and steps, as `name@sample.step`. */
+  readonly places: readonly string[];
+  readonly firstSample: number;
+}
+
+export interface Alignment {
+  /** In execution order, prefill before decode. */
+  readonly units: readonly Unit[];
+  readonly missing: Sides<readonly Absence[]>;
+  readonly notCaptured: Sides<readonly Absence[]>;
+}
+
+/** What the reference lacks and what the candidate lacks. */
+export interface Sides<T> {
+  readonly reference: T;
+  readonly candidate: T;
+}
+
+/** Which tensors a comparison is about. */
+export interface TensorFilter {
+  readonly only: readonly string[];
+  readonly skip: readonly string[];
+}
+
+/** Names that are compared in other ways, or shown and never judged. */
+const NOT_JUDGED = new Set([
+  "input_ids",
+  "position_ids",
+  "prompt",
+  "token_text",
+  "lse",
+  "topk_ids",
+  "topk_logprobs",
+  "token_logprob",
+  "generated_ids",
+  "generated_text",
+  "generated_topk_ids",
+  "generated_topk_logprobs",
+]);
+
+/** Whether a tensor is judged: canonical hidden states, router logits, logits, and float tensors of other names. */
+export function isJudged(entry: TensorEntry): boolean {
+  if (entry.repeat !== 0) return false;
+  const { name } = entry;
+  if (NOT_JUDGED.has(name) || name.startsWith("perf.") || /^input\.\d+$/.test(name)) return false;
+  return tensorName(name).role !== "other" || isFloatDType(entry.dtype);
+}
+
+/** The tensors that a comparison is about, by name and group, then by sample, step and rank. */
+type Index = Map<string, Map<string, TensorEntry>>;
+
+/**
+ * Pairs `reference` and `candidate`, and each floor with them.
+ *
+ * A tensor that one side lacks is *missing* where that side's `capture.select`
+ * covers its name (or it has none), else *not captured*.
+ */
+export function align(
+  reference: Dump,
+  candidate: Dump,
+  floors: readonly Dump[],
+  filter: TensorFilter,
+): Alignment {
+  const mine = indexOf(reference, filter);
+  const theirs = indexOf(candidate, filter);
+  const floorIndexes = floors.map((floor) => indexOf(floor, filter));
+  const absent = {
+    reference: absences(theirs, mine, reference),
+    candidate: absences(mine, theirs, candidate),
+  };
+  const units: { readonly unit: Unit; readonly key: readonly number[] }[] = [];
+  let appearance = 0;
+  for (const [id, entries] of mine) {
+    const partners = theirs.get(id);
+    appearance += 1;
+    if (partners === undefined) continue;
+    const pairs: Pair[] = [];
+    for (const [place, entry] of entries) {
+      const partner = partners.get(place);
+      if (partner === undefined) continue;
+      pairs.push({
+        sample: entry.sample,
+        step: entry.step,
+        reference: entry,
+        candidate: partner,
+        floors: floorIndexes.map((index) => {
+          const found = index.get(id)?.get(place);
+          return found !== undefined && sameShape(found.shape, entry.shape) ? found : null;
+        }),
+      });
+    }
+    const [first] = pairs;
+    if (first === undefined) continue;
+    pairs.sort((a, b) => a.sample - b.sample || a.step - b.step);
+    const { name, layer, step } = first.reference;
+    const parsed = tensorName(name);
+    const unit: Unit = {
+      name,
+      role: parsed.role,
+      layer: parsed.layer ?? layer,
+      group: groupOf(step),
+      pairs,
+      shapeConflict: shapeConflict(pairs),
+    };
+    units.push({
+      unit,
+      key: [step === 0 ? 0 : 1, ...executionKey(name, unit.layer, appearance)],
+    });
+  }
+  units.sort((a, b) => compareKeys(a.key, b.key));
+  return {
+    units: units.map(({ unit }) => unit),
+    missing: {
+      reference: absent.reference.missing,
+      candidate: absent.candidate.missing,
+    },
+    notCaptured: {
+      reference: absent.reference.notCaptured,
+      candidate: absent.candidate.notCaptured,
+    },
+  };
+}
+
+function groupOf(step: number): StepGroup {
+  return step === 0 ? "prefill" : "decode";
+}
+
+function indexOf(dump: Dump, filter: TensorFilter): Index {
+  const index: Index = new Map();
+  for (const entry of dump.tensors) {
+    if (!isJudged(entry)) continue;
+    if (filter.only.length > 0 && !matchesAny(filter.only, entry.name)) continue;
+    if (matchesAny(filter.skip, entry.name)) continue;
+    const id = `${groupOf(entry.step)}:${entry.name}`;
+    const place = `${String(entry.sample)}.${String(entry.step)}.${String(entry.rank)}`;
+    const places = index.get(id);
+    if (places === undefined) index.set(id, new Map([[place, entry]]));
+    else places.set(place, entry);
+  }
+  return index;
+}
+
+/** What `present` holds and `other`, the index of `dump`, does not. */
+function absences(
+  present: Index,
+  other: Index,
+  dump: Dump,
+): { readonly missing: readonly Absence[]; readonly notCaptured: readonly Absence[] } {
+  const select = selectOf(dump);
+  const missing: Absence[] = [];
+  const notCaptured: Absence[] = [];
+  for (const [id, entries] of present) {
+    const partners = other.get(id);
+    const lacking = [...entries].filter(([place]) => partners?.has(place) !== true);
+    const [first] = lacking;
+    if (first === undefined) continue;
+    const { name, sample, step } = first[1];
+    const absence: Absence = {
+      name,
+      group: groupOf(step),
+      places: lacking.map(([, entry]) => placeName(entry)),
+      firstSample: sample,
+    };
+    (select === null || matchesAny(select, name) ? missing : notCaptured).push(absence);
+  }
+  return { missing, notCaptured };
+}
+
+/** `name@sample.step`, with the rank where it is not the first. */
+function placeName(entry: TensorEntry): string {
+  const rank = entry.rank === 0 ? "" : `.rank${String(entry.rank)}`;
+  return `${entry.name}@${String(entry.sample)}.${String(entry.step)}${rank}`;
+}
+
+/** The globs of what `dump`'s writer meant to store; null where it meant to store everything. */
+function selectOf(dump: Dump): readonly string[] | null {
+  const capture = dump.run["capture"];
+  if (typeof capture !== "object" || capture === null) return null;
+  const select: unknown = (capture as Readonly<Record<string, unknown>>)["select"];
+  if (!Array.isArray(select)) return null;
+  return select.filter((glob): glob is string => typeof glob === "string");
+}
+
+/** The first pair whose shapes disagree, or whose width is another than the first pair's. */
+function shapeConflict(pairs: readonly Pair[]): ShapeConflict | null {
+  const [first] = pairs;
+  if (first === undefined) return null;
+  const width = extentOf(first.reference.shape).width;
+  const axes = effectiveShape(first.reference.shape).length;
+  for (const { sample, step, reference, candidate } of pairs) {
+    const fits =
+      sameShape(reference.shape, candidate.shape) &&
+      extentOf(reference.shape).width === width &&
+      effectiveShape(reference.shape).length === axes;
+    if (!fits) {
+      return { sample, step, reference: reference.shape, candidate: candidate.shape };
+    }
+  }
+  return null;
+}

@@ -1,0 +1,163 @@
+/**
+ * The token ids that both sides were fed with. Everything else is comparable
+ * only where these agree.
+ */
+
+import { createHash } from "node:crypto";
+import { DTYPES } from "../core/dtype.ts";
+import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
+import { readIntegers } from "../dump/decode.ts";
+import type { Dump, TensorEntry } from "../dump/dump.ts";
+
+/** Ids that are in memory at a time. */
+const IDS_AT_ONCE = 2 ** 16;
+
+/** Where a sample's ids lie: by sample and step. */
+export type TokenTable = ReadonlyMap<string, TensorEntry>;
+
+/** What a comparison knows of its input. */
+export interface Tokens {
+  /** `input_ids` of the reference; empty where neither side stored ids. */
+  readonly table: TokenTable;
+  readonly samples: number;
+  readonly tokens: number;
+  readonly sha256: string | null;
+}
+
+export function tokenKey(sample: number, step: number): string {
+  return `${String(sample)}.${String(step)}`;
+}
+
+/** The tensors of `dump` named `name`, by sample and step; repetitions and ranks beyond the first hold the same ids. */
+export function tokenTable(dump: Dump, name: string): TokenTable {
+  const table = new Map<string, TensorEntry>();
+  for (const entry of dump.tensors) {
+    if (entry.name !== name || entry.repeat !== 0) continue;
+    const key = tokenKey(entry.sample, entry.step);
+    const known = table.get(key);
+    if (known === undefined || entry.rank < known.rank) table.set(key, entry);
+  }
+  return table;
+}
+
+/** Ids `from … from+count` of `entry`. */
+export function readIds(dump: Dump, entry: TensorEntry, from: number, count: number): Float64Array {
+  const size = DTYPES[entry.dtype].bytes;
+  const bytes = new Uint8Array(count * size);
+  dump.read(entry, from * size, bytes);
+  return readIntegers(entry.dtype, bytes);
+}
+
+/** SHA-256 over T and the ids of each sample in turn, as little-endian int64; null where there are none. */
+export function tokensSha256(dump: Dump, table: TokenTable): string | null {
+  if (table.size === 0) return null;
+  const hash = createHash("sha256");
+  const entries = [...table.values()].sort((a, b) => a.sample - b.sample || a.step - b.step);
+  for (const entry of entries) {
+    hash.update(new BigInt64Array([BigInt(entry.elements)]));
+    for (let from = 0; from < entry.elements; from += IDS_AT_ONCE) {
+      const ids = readIds(dump, entry, from, Math.min(IDS_AT_ONCE, entry.elements - from));
+      hash.update(BigInt64Array.from(ids, BigInt));
+    }
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * Checks that both dumps were fed with the same ids, sample by sample.
+ *
+ * @throws NpuDiffError `tokens-differ`, or `floor-incompatible` where
+ *   `otherLabel` is a floor.
+ */
+export function checkTokens(
+  reference: Dump,
+  other: Dump,
+  otherLabel: "candidate" | "floor",
+): Tokens {
+  const mine = tokenTable(reference, "input_ids");
+  const theirs = tokenTable(other, "input_ids");
+  for (const key of new Set([...mine.keys(), ...theirs.keys()])) {
+    const a = mine.get(key);
+    const b = theirs.get(key);
+    const difference =
+      a === undefined || b === undefined ? -1 : firstDifference(reference, a, other, b);
+    if (difference === null) continue;
+    throw new NpuDiffError(otherLabel === "floor" ? "floor-incompatible" : "tokens-differ", {
+      what: "the dumps were made from different token ids",
+      facts: [
+        describe("reference", reference, key, a, difference),
+        describe(otherLabel, other, key, b, difference),
+      ],
+      help: `capture the ${otherLabel} with --tokens-from ${reference.file}`,
+    });
+  }
+  const entries = [...mine.values()];
+  return {
+    table: mine,
+    samples: new Set(entries.map((entry) => entry.sample)).size,
+    tokens: entries.reduce((total, entry) => total + entry.elements, 0),
+    sha256: tokensSha256(reference, mine),
+  };
+}
+
+/** Index of the first id that differs, the shorter length where one side ends early, null where none does. */
+function firstDifference(
+  reference: Dump,
+  a: TensorEntry,
+  other: Dump,
+  b: TensorEntry,
+): number | null {
+  const common = Math.min(a.elements, b.elements);
+  for (let from = 0; from < common; from += IDS_AT_ONCE) {
+    const count = Math.min(IDS_AT_ONCE, common - from);
+    const mine = readIds(reference, a, from, count);
+    const theirs = readIds(other, b, from, count);
+    const at = mine.findIndex((id, index) => id !== theirs[index]);
+    if (at !== -1) return from + at;
+  }
+  return a.elements === b.elements ? null : common;
+}
+
+function describe(
+  label: string,
+  dump: Dump,
+  key: string,
+  entry: TensorEntry | undefined,
+  difference: number,
+): ErrorFact {
+  const [sample = "", step = "0"] = key.split(".");
+  const where = step === "0" ? `sample ${sample}` : `sample ${sample}, step ${step}`;
+  if (entry === undefined) return { label, text: `${dump.file}   ${where}: no input_ids` };
+  const length = `${dump.file}   ${where}: ${String(entry.elements)} tokens`;
+  if (difference < 0) return { label, text: length };
+  if (difference >= entry.elements) {
+    return { label, text: `${length}, ends before token ${String(difference)}` };
+  }
+  const id = readIds(dump, entry, difference, 1)[0] ?? Number.NaN;
+  const text = tokenText(dump, entry.sample, difference);
+  return {
+    label,
+    text: `${length}, first difference at token ${String(difference)}: ${String(id)}${text}`,
+  };
+}
+
+/** Longest `token_text` that an error message reads. */
+const MAX_TOKEN_TEXT_BYTES = 2 ** 22;
+
+/** ` "text"` of one token where the dump stored it; empty where not. */
+function tokenText(dump: Dump, sample: number, token: number): string {
+  const entry = dump.tensors.find(
+    (candidate) => candidate.name === "token_text" && candidate.sample === sample,
+  );
+  if (entry === undefined || entry.elements > MAX_TOKEN_TEXT_BYTES) return "";
+  const bytes = new Uint8Array(entry.elements * DTYPES[entry.dtype].bytes);
+  dump.read(entry, 0, bytes);
+  try {
+    const texts: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const text: unknown = Array.isArray(texts) ? texts[token] : undefined;
+    return typeof text === "string" ? ` ${JSON.stringify(text)}` : "";
+  } catch {
+    // The text only decorates a message; whatever is wrong with it is not what failed.
+    return "";
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * What one row of logits says on two sides, in one pass over its values.
+ */
+
+/** Next tokens compared by {@link SoftmaxPair.overlap}. */
+export const TOP_K = 10;
+
+/**
+ * The largest values of a row with their indices, best first; of equal values
+ * the lowest index comes first.
+ */
+export class TopK {
+  readonly values = new Float64Array(TOP_K).fill(Number.NEGATIVE_INFINITY);
+  readonly indices = new Int32Array(TOP_K).fill(-1);
+  count = 0;
+  /** Values above this one enter. */
+  threshold = Number.NEGATIVE_INFINITY;
+
+  reset(): void {
+    this.values.fill(Number.NEGATIVE_INFINITY);
+    this.indices.fill(-1);
+    this.count = 0;
+    this.threshold = Number.NEGATIVE_INFINITY;
+  }
+
+  add(value: number, index: number): void {
+    if (this.count === TOP_K && !(value > this.threshold)) return;
+    let at = Math.min(this.count, TOP_K - 1);
+    while (at > 0 && value > (this.values[at - 1] as number)) {
+      this.values[at] = this.values[at - 1] as number;
+      this.indices[at] = this.indices[at - 1] as number;
+      at -= 1;
+    }
+    this.values[at] = value;
+    this.indices[at] = index;
+    if (this.count < TOP_K) this.count += 1;
+    if (this.count === TOP_K) this.threshold = this.values[TOP_K - 1] as number;
+  }
+
+  /** Share of the `k` best that `other` has among its `k` best too. */
+  overlap(other: TopK, k: number): number {
+    let shared = 0;
+    for (let i = 0; i < k; i += 1) {
+      for (let j = 0; j < k; j += 1) {
+        if (this.indices[i] === other.indices[j]) shared += 1;
+      }
+    }
+    return shared / k;
+  }
+}
+
+/**
+ * Log-sum-exp of reference logits x and candidate logits y over a vocabulary,
+ * and KL(P_x ‖ P_y) = Σ p_x·((x − y) − (lse_x − lse_y)), in nats.
+ *
+ * Values may come in several pieces; the sums are rescaled when a larger value
+ * turns up. Logits of −∞ are tokens of probability 0: on both sides they add
+ * nothing, on the candidate's alone they make KL infinite. NaN or +∞ anywhere
+ * makes every figure NaN.
+ */
+export class SoftmaxPair {
+  private maxX = Number.NEGATIVE_INFINITY;
+  private maxY = Number.NEGATIVE_INFINITY;
+  /** Σ exp(x − maxX), Σ exp(y − maxY), Σ exp(x − maxX)·(x − y). */
+  private sumX = 0;
+  private sumY = 0;
+  private weighted = 0;
+
+  reset(): void {
+    this.maxX = Number.NEGATIVE_INFINITY;
+    this.maxY = Number.NEGATIVE_INFINITY;
+    this.sumX = 0;
+    this.sumY = 0;
+    this.weighted = 0;
+  }
+
+  add(x: Float64Array, y: Float64Array, start: number, length: number): void {
+    let maxX = this.maxX;
+    let maxY = this.maxY;
+    for (let i = start; i < start + length; i += 1) {
+      const a = x[i] as number;
+      const b = y[i] as number;
+      if (a > maxX) maxX = a;
+      if (b > maxY) maxY = b;
+    }
+    if (maxX === Number.NEGATIVE_INFINITY || maxY === Number.NEGATIVE_INFINITY) {
+      // Nothing but −∞ or NaN so far on one side: keep what poisons, drop what adds nothing.
+      for (let i = start; i < start + length; i += 1) {
+        if (Number.isNaN(x[i]) || Number.isNaN(y[i])) this.weighted = Number.NaN;
+        else if (x[i] !== Number.NEGATIVE_INFINITY) this.weighted = Number.POSITIVE_INFINITY;
+      }
+      if (maxX === Number.NEGATIVE_INFINITY && maxY === Number.NEGATIVE_INFINITY) return;
+    }
+    const shrinkX = this.maxX === maxX ? 1 : Math.exp(this.maxX - maxX);
+    const shrinkY = this.maxY === maxY ? 1 : Math.exp(this.maxY - maxY);
+    let sumX = this.sumX === 0 ? 0 : this.sumX * shrinkX;
+    let sumY = this.sumY === 0 ? 0 : this.sumY * shrinkY;
+    let weighted = this.weighted === 0 ? 0 : this.weighted * shrinkX;
+    for (let i = start; i < start + length; i += 1) {
+      const a = x[i] as number;
+      const b = y[i] as number;
+      const p = Math.exp(a - maxX);
+      sumX += p;
+      sumY += Math.exp(b - maxY);
+      // p is 0 for −∞ and for what underflows; 0 · ∞ would be NaN.
+      if (p !== 0) weighted += p * (a - b);
+    }
+    this.maxX = maxX;
+    this.maxY = maxY;
+    this.sumX = sumX;
+    this.sumY = sumY;
+    this.weighted = weighted;
+  }
+
+  get lseReference(): number {
+    return this.maxX + Math.log(this.sumX);
+  }
+
+  get lseCandidate(): number {
+    return this.maxY + Math.log(this.sumY);
+  }
+
+  /** Not clamped: rounding may leave a KL of equal rows at ±1e-15. */
+  get kl(): number {
+    return this.weighted / this.sumX - (this.lseReference - this.lseCandidate);
+  }
+}
