@@ -8,40 +8,40 @@
  * Rows of a file. One row costs about 250 bytes of index, so that the largest
  * index (1 GiB) still fits the smallest heap that Node gives a 4 GiB machine.
  */
-export const MAX_ROWS = 2 ** 22;
+export const MAX_ROWS: number = 2 ** 22;
 
 /** Bytes of a name, and of any other text in a row. The contract promises names of up to 64 KiB. */
-export const MAX_TEXT_BYTES = 64 * 1024;
+export const MAX_TEXT_BYTES: number = 64 * 1024;
 
 /** Bytes of the run metadata and of `run.end`. A map of shards for 10⁵ tensors takes about 10 MiB. */
-export const MAX_JSON_BYTES = 16 * 1024 * 1024;
+export const MAX_JSON_BYTES: number = 16 * 1024 * 1024;
 
 /** Nesting of the run metadata, so that whoever walks it may recurse. Ours is 3 deep. */
-export const MAX_JSON_DEPTH = 64;
+export const MAX_JSON_DEPTH: number = 64;
 
 /** Axes of a tensor: NumPy's own limit. */
-export const MAX_AXES = 64;
+export const MAX_AXES: number = 64;
 
 /** The largest count, offset or product of sizes: beyond 2⁵³ − 1 a float64 skips integers. */
 export const MAX_COUNT: number = Number.MAX_SAFE_INTEGER;
 
 /** `layer`, `sample`, `step`, `repeat` and `rank` are int32 in the contract. */
-export const MAX_INT32 = 2 ** 31 - 1;
+export const MAX_INT32: number = 2 ** 31 - 1;
 
 /** Bytes of the footer: the schema with its metadata, and 24 bytes for each batch. */
-export const MAX_FOOTER_BYTES = 128 * 1024 * 1024;
+export const MAX_FOOTER_BYTES: number = 128 * 1024 * 1024;
 
 /** Bytes of the metadata of one message: 16 bytes a buffer; views of many chunks have thousands. */
-export const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
+export const MAX_MESSAGE_BYTES: number = 32 * 1024 * 1024;
 
 /** Columns of a file, nested ones included. The contract has 23. */
-export const MAX_FIELDS = 4096;
+export const MAX_FIELDS: number = 4096;
 
 /** Nesting of columns. The contract has 2. */
-export const MAX_FIELD_DEPTH = 64;
+export const MAX_FIELD_DEPTH: number = 64;
 
 /** Key-value pairs of the schema's metadata. The contract has 2, other tools add a few. */
-export const MAX_METADATA_PAIRS = 4096;
+export const MAX_METADATA_PAIRS: number = 4096;
 
 /** Bytes of everything but the tensors' data, over all batches: it is read in full when a file is opened. */
-export const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
+export const MAX_INDEX_BYTES: number = 1024 * 1024 * 1024;

@@ -1,0 +1,118 @@
+/** A dump in its own format: an Arrow IPC file. */
+
+import { DTYPES } from "../core/dtype.ts";
+import { type Footer, readFooter } from "./arrow-file.ts";
+import { MAX_ROWS } from "./bounds.ts";
+import type { Dump, RunMetadata, TensorChunk, TensorEntry } from "./dump.ts";
+import type { DumpFile } from "./dump-file.ts";
+import { MalformedFlatbuffer } from "./flatbuffer.ts";
+import { isJsonObject, type JsonObject } from "./json.ts";
+import { readRun, readRunEnd, sketchSize } from "./metadata.ts";
+import { readRecordBatch } from "./record-batch.ts";
+import { findColumns, RowReader } from "./rows.ts";
+import { TensorIndex } from "./tensor-index.ts";
+
+/**
+ * Reads the index of an Arrow file. The dump keeps `file` and closes it.
+ *
+ * @throws NpuDiffError
+ */
+export function openArrowDump(file: DumpFile): Dump {
+  return decoding(file, () => {
+    const footer = readFooter(file);
+    const run = readRun(file, footer.schema.metadata);
+    const index = readIndex(file, footer, run);
+    const end = readRunEnd(file, index.end);
+    const repaired = isJsonObject(end["repaired"]);
+    return new ArrowDump(file, run, end, repaired, index.tensors(repaired));
+  });
+}
+
+/** Runs `read`, turning malformed metadata into `dump-corrupt`. */
+export function decoding<T>(file: DumpFile, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MalformedFlatbuffer)) throw error;
+    const disagreement = { found: error.message, expected: "metadata that fits the file" };
+    throw file.corrupt("the Arrow metadata contradicts itself", disagreement, error);
+  }
+}
+
+function readIndex(file: DumpFile, { schema, batches }: Footer, run: RunMetadata): TensorIndex {
+  const rows = new RowReader(file, findColumns(file, schema));
+  const index = new TensorIndex(file, sketchSize(run));
+  let total = 0;
+  for (const [i, block] of batches.entries()) {
+    const batch = readRecordBatch(file, schema, block, `record batch ${i}`);
+    total += batch.rows;
+    if (total > MAX_ROWS) {
+      throw file.fail("dump-too-large", `${file.name} has too many rows`, {
+        found: `${total} rows in ${i + 1} of ${batches.length} batches`,
+        expected: `at most ${MAX_ROWS}`,
+      });
+    }
+    for (const row of rows.read(batch)) index.add(row);
+  }
+  return index;
+}
+
+class ArrowDump implements Dump {
+  readonly file: string;
+  readonly bytes: number;
+  readonly run: RunMetadata;
+  readonly end: JsonObject;
+  readonly repaired: boolean;
+  readonly tensors: readonly TensorEntry[];
+  readonly #file: DumpFile;
+
+  constructor(
+    file: DumpFile,
+    run: RunMetadata,
+    end: JsonObject,
+    repaired: boolean,
+    tensors: readonly TensorEntry[],
+  ) {
+    this.#file = file;
+    this.file = file.name;
+    this.bytes = file.size;
+    this.run = run;
+    this.end = end;
+    this.repaired = repaired;
+    this.tensors = tensors;
+  }
+
+  read(entry: TensorEntry, offset: number, target: Uint8Array): void {
+    const { chunks } = entry;
+    const size = entry.encoding === "dense" ? entry.elements * DTYPES[entry.dtype].bytes : 0;
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + target.length > size) {
+      throw new RangeError(
+        `bytes ${offset} to ${offset + target.length} of a tensor of ${size} bytes`,
+      );
+    }
+    let done = 0;
+    for (let i = chunkAt(chunks, offset); done < target.length; i++) {
+      const chunk = chunks[i] as TensorChunk;
+      const skipped = offset + done - chunk.offset;
+      const length = Math.min(chunk.bytes - skipped, target.length - done);
+      this.#file.readInto(chunk.position + skipped, target.subarray(done, done + length));
+      done += length;
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** Index of the chunk that holds the byte at `offset`, by bisection. */
+function chunkAt(chunks: readonly TensorChunk[], offset: number): number {
+  let low = 0;
+  let high = chunks.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((chunks[middle] as TensorChunk).offset <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
