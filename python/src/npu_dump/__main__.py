@@ -1,0 +1,6 @@
+"""``python -m npu_dump``."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

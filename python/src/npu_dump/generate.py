@@ -1,0 +1,75 @@
+"""Continues prompts: greedily, or by sampling; nothing of a model's own generation settings but its end tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn: from the whole vocabulary unless ``top_p`` cuts it."""
+
+    temperature: float
+    top_p: float | None
+    seed: int
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None
+) -> list[list[int]]:
+    """Return up to ``count`` new token ids a prompt, the end token included.
+
+    Repetition penalties, top-k and the like in the model's generation settings are not used: they would hide what
+    the logits say.
+
+    Args:
+        model: a transformers model that can generate.
+        prompts: token ids; padded on the left where their lengths differ.
+        count: most new tokens a prompt.
+        sampling: None for greedy decoding.
+    """
+    own = getattr(model, "generation_config", None)
+    ends = getattr(own, "eos_token_id", None)
+    end_ids = {ends} if isinstance(ends, int) else set(ends or ())
+    # Only a filler after the end of a shorter continuation; cut off below.
+    padding = min(end_ids, default=0)
+    config = GenerationConfig(
+        max_new_tokens=count,
+        num_beams=1,
+        eos_token_id=sorted(end_ids) or None,
+        pad_token_id=padding,
+        **(
+            {"do_sample": False}
+            if sampling is None
+            else {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p or 1.0, "top_k": 0}
+        ),
+    )
+    width = max(map(len, prompts))
+    ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    device = model.get_input_embeddings().weight.device
+    if sampling is not None:
+        torch.manual_seed(sampling.seed)
+    kept = model.generation_config
+    # generate() fills gaps of the configuration it is given from the model's own; an empty one has nothing to fill in.
+    model.generation_config = GenerationConfig()
+    try:
+        with torch.no_grad():
+            output = model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
+            )
+    finally:
+        model.generation_config = kept
+    return [_until_end(row, end_ids) for row in output[:, width:].tolist()]
+
+
+def _until_end(ids: list[int], ends: set[int]) -> list[int]:
+    for position, token in enumerate(ids):
+        if token in ends:
+            return ids[: position + 1]
+    return ids

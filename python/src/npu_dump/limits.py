@@ -1,0 +1,26 @@
+"""How much is written at once and how much may wait in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes in bytes; the defaults are those of the dump format.
+
+    Host memory of a capture stays below ``gather + max(buffer, one tensor) + one tensor``: 64 MiB and two tensors.
+
+    Attributes:
+        chunk: most bytes of one row of the file; one index along axis 0 may pass it.
+        batch: most bytes of one record batch.
+        gather: tensors smaller than this are collected until they fill it, so that small ones share a batch.
+        buffer: most bytes that may wait for the writer thread; one larger tensor may wait alone.
+    """
+
+    chunk: int = 32 * MIB
+    batch: int = 64 * MIB
+    gather: int = 32 * MIB
+    buffer: int = 32 * MIB

@@ -1,0 +1,223 @@
+"""Where a dump comes from: model, device, engine, versions, numerics. Nothing about the user or the machine's name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import devices
+from .contract import BY_TORCH
+from .errors import DumpError
+from .module_tree import text_config
+
+# Constants of the configuration by which two set-ups of one model may differ.
+_CONSTANTS = (
+    "rope_theta",
+    "rope_parameters",
+    "rope_scaling",
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "hidden_act",
+    "hidden_activation",
+    "activation_function",
+    "sliding_window",
+    "max_position_embeddings",
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+    "logit_scale",
+    "embedding_multiplier",
+    "num_local_experts",
+    "num_experts",
+    "num_experts_per_tok",
+)
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """Return the metadata of a run of this model in this process."""
+    parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
+    dtype = BY_TORCH.get(str(parameter.dtype).removeprefix("torch.")) if parameter is not None else None
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    return {
+        "model": _model_facts(model),
+        "device": devices.describe(device),
+        "engine": _engine(model),
+        # A module without floating point parameters computes in whatever it is fed; PyTorch's default says most.
+        "dtype": dtype.name if dtype else "F32",
+        "seed": torch.initial_seed() % 2**63,
+        "numerics": devices.numerics(device),
+        "versions": _versions(),
+    }
+
+
+def gives_logits(model: nn.Module) -> bool:
+    """Return whether the model has a language model head."""
+    return head_path(model) is not None
+
+
+def head_path(model: Any) -> str | None:
+    """Return the module path of the language model head, or None."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return next((path for path, module in model.named_modules() if module is head), None)
+
+
+def _model_facts(model: nn.Module) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "architecture": type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    config = text_config(model)
+    if config is None:
+        return facts
+    heads, hidden = getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
+    head_dim = getattr(config, "head_dim", None) or (hidden // heads if heads and hidden else None)
+    facts |= {
+        "id": _reduced(getattr(model.config, "_name_or_path", "")),  # type: ignore[union-attr] - text_config has seen it
+        "layers": getattr(config, "num_hidden_layers", None),
+        "hidden_size": hidden,
+        "heads": heads,
+        "kv_heads": getattr(config, "num_key_value_heads", None) or heads,
+        "head_dim": head_dim,
+        "vocab_size": getattr(config, "vocab_size", None),
+        "layer_types": getattr(config, "layer_types", None),
+        "tie_word_embeddings": tied(model),
+    }
+    facts |= {name: getattr(config, name, None) for name in _CONSTANTS}
+    rope = facts.get("rope_parameters")
+    if facts["rope_theta"] is None and isinstance(rope, dict):
+        facts["rope_theta"] = rope.get("rope_theta")
+    return {name: value for name, value in facts.items() if value not in (None, "") and _is_json(value)}
+
+
+def tied(model: Any) -> bool:
+    """Return whether the head uses the embedding's very memory, whatever the configuration says."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    weight, embedding = getattr(head, "weight", None), getattr(model.get_input_embeddings(), "weight", None)
+    return weight is not None and embedding is not None and weight.data_ptr() == embedding.data_ptr()
+
+
+def _engine(model: nn.Module) -> dict[str, Any]:
+    config = text_config(model)
+    if config is None:
+        return {"name": "torch", "version": torch.__version__, "graph": False}
+    attention = getattr(config, "_attn_implementation", None)
+    return {"name": "transformers", "version": _version("transformers"), "attention": attention, "graph": False}
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "torch_npu", "numpy", "pyarrow")
+    found = {name: _version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: text for name, text in found.items() if text}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return getattr(sys.modules.get(package), "__version__", None)
+
+
+def _reduced(name: str) -> str:
+    """Return a model's name without the folders of this machine; a hub id such as ``owner/name`` stays."""
+    if os.path.isabs(name) or Path(name).exists() or name.startswith((".", "~")):  # noqa: PTH117 - text, not a path yet
+        return Path(name).resolve().name
+    return name
+
+
+model_id = _reduced
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_json, value))
+    return value is None or (isinstance(value, (str, bool, int, float)) and value == value and abs(0 if isinstance(value, str) else value) != float("inf"))
+
+
+class PeakMemory:
+    """The most memory used since this object was made: the device's for an accelerator, else the process's.
+
+    The process's peak counts from its start, which is all that the operating system tells.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameter = next(model.parameters(), None)
+        self._device = parameter.device if parameter is not None else torch.device("cpu")
+        devices.reset_peak_memory(self._device)
+
+    def read(self) -> int:
+        """Return bytes."""
+        return devices.peak_memory(self._device)
+
+
+def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, str]:
+    """Return ``config_sha256`` and ``weights_sha256`` of a model's files; a key is absent where its file is.
+
+    ``weights_sha256`` is the SHA-256 of the weight file; of several, that of their hex digests, sorted by file name,
+    joined by newlines.
+
+    Args:
+        model: a folder as transformers writes it, or one GGUF file.
+        progress: called with bytes read and bytes in all.
+    """
+    if model.is_file():
+        return {"weights_sha256": _combined([model], progress)}
+    hashes: dict[str, str] = {}
+    config = model / "config.json"
+    if config.is_file():
+        hashes["config_sha256"] = hashlib.sha256(config.read_bytes()).hexdigest()
+    files = weight_files(model)
+    if files:
+        hashes["weights_sha256"] = _combined(files, progress)
+    return hashes
+
+
+def weight_files(model: Path) -> list[Path]:
+    """Return the weight files that transformers loads from a folder, sorted by name: safetensors before PyTorch's."""
+    for pattern in (r"model(-\d+-of-\d+)?\.safetensors", r"pytorch_model(-\d+-of-\d+)?\.bin"):
+        files = sorted(path for path in model.iterdir() if re.fullmatch(pattern, path.name))
+        if files:
+            return files
+    return []
+
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def _combined(files: list[Path], progress: Callable[[int, int], None] | None) -> str:
+    total = sum(file.stat().st_size for file in files)
+    done = 0
+    digests: list[str] = []
+    for file in files:
+        status = file.stat()
+        key = (str(file.resolve()), status.st_size, status.st_mtime_ns)
+        if key not in _digests:
+            digest = hashlib.sha256()
+            try:
+                with file.open("rb") as stream:
+                    while block := stream.read(8 << 20):
+                        digest.update(block)
+                        if progress:
+                            progress(done + stream.tell(), total)
+            except OSError as error:
+                raise DumpError(
+                    "model-unreadable",
+                    "a weight file cannot be read",
+                    facts=[("file", file.name), ("system", error.strerror or error)],
+                    help="check the file and its rights",
+                ) from error
+            _digests[key] = digest.hexdigest()
+        done += status.st_size
+        digests.append(_digests[key])
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

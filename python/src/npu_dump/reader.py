@@ -1,0 +1,184 @@
+"""Reads a dump as a mapping of tensors, straight from the mapped file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from . import contract
+from .errors import DumpError
+
+Key = tuple[str, int, int]
+
+
+class DumpFile(Mapping[Key, Any]):
+    """The tensors of a complete dump by ``(name, sample, step)``, in the order of the file.
+
+    Values are NumPy arrays; BF16 and 8-bit floats, which NumPy lacks, are torch tensors. A tensor is read when it is asked for.
+
+    Attributes:
+        run: the metadata written with the file.
+        end: what was known at its end.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        self.run = _run_of(self._file.schema, self.path)
+        _check_columns(self._file.schema, self.path)
+        self._chunks: dict[Key, list[tuple[int, int, int]]] = {}
+        end: tuple[int, int] | None = None
+        for number in range(self._file.num_record_batches):
+            batch = self._file.get_batch(number)
+            names, samples, steps, starts = (
+                batch.column(column).to_pylist() if column in batch.schema.names else [0] * batch.num_rows
+                for column in ("name", "sample", "step", "start")
+            )
+            for column in ("repeat", "rank"):
+                if column in batch.schema.names and any(batch.column(column).to_pylist()):
+                    raise DumpError(
+                        "dump-repeats",
+                        f"the dump holds several values of {column}, which this view cannot tell apart",
+                        facts=[("file", self.path.name), ("column", column)],
+                        help="read the file with pyarrow, whose rows have the column",
+                    )
+            for row, key in enumerate(zip(names, samples, steps)):
+                end = (number, row) if key[0] == contract.END_NAME else None
+                if end is None:
+                    self._chunks.setdefault(key, []).append((starts[row], number, row))
+        if end is None:
+            raise _incomplete(self.path, f"the last row is not {contract.END_NAME}")
+        self.end: dict[str, Any] = json.loads(bytes(self._data(*end)))
+
+    def __getitem__(self, key: Key) -> Any:
+        chunks = sorted(self._chunks[key])
+        _, number, row = chunks[0]
+        batch = self._file.get_batch(number)
+        dtype = contract.DTYPES[batch.column("dtype")[row].as_py()]
+        shape = tuple(batch.column("shape")[row].as_py())
+        parts = [np.frombuffer(self._data(number, row), dtype=np.uint8) for _, number, row in chunks]
+        data = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if data.size != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+            raise DumpError(
+                "tensor-incomplete",
+                f"the chunks of tensor {key[0]} do not fill its shape",
+                facts=[("bytes", data.size), ("shape", f"{list(shape)} {dtype.name}")],
+                help="the writer of this file is at fault; capture again",
+            )
+        if dtype.numpy is not None:
+            # A copy where the bytes lie unaligned for their type, as the format allows.
+            return np.require(data.view(dtype.numpy).reshape(shape), requirements="A")
+        return _torch_tensor(data, dtype, shape)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._chunks)
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def samples(self) -> list[int]:
+        """Return the numbers of the samples, ascending, without -1."""
+        return sorted({sample for _, sample, _ in self._chunks if sample >= 0})
+
+    def text(self, name: str, sample: int) -> str | None:
+        """Return a text such as ``prompt``, or None where the dump has none."""
+        value = self.get((name, sample, 0))
+        return None if value is None else bytes(value).decode("utf-8", "replace")
+
+    def _data(self, number: int, row: int) -> memoryview:
+        return memoryview(self._file.get_batch(number).column("data")[row].as_buffer())
+
+
+def load(path: str | os.PathLike[str]) -> DumpFile:
+    """Open a dump.
+
+    ::
+
+        dump = load("cpu.arrow")
+        dump["layers.3.mlp", 0, 0].shape  # (tokens, hidden size)
+
+    Raises:
+        DumpError: the file is no dump, is incomplete, or has another major version.
+    """
+    return DumpFile(path)
+
+
+def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except pa.ArrowInvalid as error:
+        raise _incomplete(path, str(error).splitlines()[0]) from error
+    except OSError as error:
+        raise DumpError(
+            "dump-unreadable",
+            "the dump cannot be read",
+            facts=[("file", path), ("system", error.strerror or error)],
+            help="check the path and the file's rights",
+        ) from error
+
+
+def _run_of(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    metadata = schema.metadata or {}
+    version = metadata.get(contract.VERSION_KEY, b"").decode("utf-8", "replace")
+    if not version:
+        raise _no_dump(path, f"its metadata lacks {contract.VERSION_KEY.decode()}")
+    if version.split(".")[0] != contract.VERSION:
+        raise DumpError(
+            "dump-version",
+            "the dump has another version of the format",
+            facts=[("file", f"{path.name}, version {version}"), ("known", f"version {contract.VERSION}")],
+            help="install the newest npu-dump, or capture again",
+        )
+    try:
+        run = json.loads(metadata.get(contract.RUN_KEY, b""))
+    except ValueError as error:
+        raise _no_dump(path, f"{contract.RUN_KEY.decode()} is no JSON: {error}") from error
+    missing = [key for key in ("tool", "id", "dtype") if not isinstance(run, dict) or key not in run]
+    if missing:
+        raise _no_dump(path, f"{contract.RUN_KEY.decode()} lacks {', '.join(missing)}")
+    return run
+
+
+def _check_columns(schema: pa.Schema, path: Path) -> None:
+    optional = ("layer", "module", "repeat", "rank", "start", "encoding", "stats")
+    missing = [name for name in contract.COLUMNS.names if name not in optional and name not in schema.names]
+    if missing:
+        raise _no_dump(path, f"column {', '.join(missing)} is missing")
+
+
+def _torch_tensor(data: np.ndarray, dtype: contract.DType, shape: tuple[int, ...]) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise DumpError(
+            "torch-absent",
+            f"NumPy has no {dtype.name}, and torch is not installed",
+            facts=[("needed for", dtype.name)],
+            help="pip install npu-dump[transformers]",
+        ) from error
+    # A copy: torch wants writable, aligned memory.
+    return torch.from_numpy(data.copy()).view(getattr(torch, dtype.torch)).reshape(shape)
+
+
+def _no_dump(path: Path, reason: str) -> DumpError:
+    return DumpError(
+        "not-a-dump",
+        "the file is not a dump",
+        facts=[("file", path.name), ("reason", reason)],
+        help="give a file that npu-dump or npu-diff convert has written",
+    )
+
+
+def _incomplete(path: Path, reason: str) -> DumpError:
+    return DumpError(
+        "dump-incomplete",
+        "the dump is incomplete, or no Arrow file",
+        facts=[("file", path.name), ("reason", reason)],
+        help=f"npu-diff repair {path.name} keeps what is whole; or capture again",
+    )

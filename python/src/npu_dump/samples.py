@@ -1,0 +1,170 @@
+"""Which rows of a forward's batch belong to which sample and step."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import DumpError
+
+
+@dataclass(frozen=True)
+class Row:
+    """The tokens of one sample in a batch.
+
+    Attributes:
+        sample: number of the sample.
+        batch: its row in the batch.
+        tokens: its columns without padding: a slice where they are contiguous, else their indices.
+        length: how many they are.
+    """
+
+    sample: int
+    batch: int
+    tokens: slice | torch.Tensor
+    length: int
+
+
+@dataclass
+class Step:
+    """One forward pass.
+
+    Attributes:
+        number: 0 for a prompt, k for the k-th step with a filled cache.
+        input_ids: ``[B, T]``, or None where embeddings were fed.
+        position_ids: ``[B or 1, T]`` as fed; None where the model counts by itself.
+        past: tokens in the cache, padding included.
+        shape: ``(B, T)``.
+        rows: the samples; a row that is all padding is left out.
+        taken: how often each name was taken in this step.
+    """
+
+    number: int
+    input_ids: torch.Tensor | None
+    position_ids: torch.Tensor | None
+    past: int
+    shape: tuple[int, int]
+    rows: list[Row]
+    taken: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Sequence:
+    """Samples that share a cache."""
+
+    samples: range
+    steps: int = 0
+
+
+class SampleTracker:
+    """Numbers samples and steps over the forward passes of one model.
+
+    A forward with an empty cache starts as many new samples as its batch has rows; one with a filled cache is the
+    next step of the samples that filled it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.count = 0
+        self._signature = inspect.signature(model.forward)
+        self._by_cache: dict[int, tuple[weakref.ref[Any], _Sequence]] = {}
+        self._current: _Sequence | None = None
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
+        """Return the step that a forward with these arguments is.
+
+        Raises:
+            DumpError: the cache was filled by forwards that were not captured, or the mask is not ``[B, past + T]``.
+        """
+        bound = self._signature.bind(*args, **kwargs).arguments
+        bound |= bound.pop("kwargs", {})
+        ids, embeddings = bound.get("input_ids"), bound.get("inputs_embeds")
+        fed = ids if ids is not None else embeddings
+        if fed is None:
+            raise DumpError(
+                "input-absent",
+                "the model was called without input_ids and without inputs_embeds",
+                facts=[("arguments", ", ".join(bound) or "none")],
+                help="call the model with input_ids=...",
+            )
+        batch, length = (1, fed.shape[0]) if fed is ids and fed.ndim == 1 else fed.shape[:2]
+        cache = bound.get("past_key_values")
+        past = _cached_tokens(cache)
+        if past == 0:
+            sequence = _Sequence(range(self.count, self.count + batch))
+            self.count += batch
+        else:
+            sequence = self._known(cache, past, batch)
+            sequence.steps += 1
+        self._current = sequence
+        if cache is not None:
+            self._remember(cache)
+        mask = bound.get("attention_mask")
+        return Step(
+            number=sequence.steps,
+            input_ids=None if ids is None else ids.reshape(batch, length),
+            position_ids=bound.get("position_ids"),
+            past=past,
+            shape=(batch, length),
+            rows=_rows(sequence.samples, mask, batch, length, past),
+        )
+
+    def end(self, output: Any) -> None:
+        """Note the cache that the forward has filled."""
+        cache = getattr(output, "past_key_values", None)
+        if cache is not None:
+            self._remember(cache)
+
+    def _remember(self, cache: Any) -> None:
+        if self._current is not None and not isinstance(cache, tuple):
+            # Weak: a capture must not keep a cache, and its device memory, alive.
+            self._by_cache[id(cache)] = (weakref.ref(cache), self._current)
+
+    def _known(self, cache: Any, past: int, batch: int) -> _Sequence:
+        reference, sequence = self._by_cache.get(id(cache), (lambda: None, None))
+        if isinstance(cache, tuple):
+            sequence = self._current
+        elif reference() is not cache:
+            sequence = None
+        if sequence is None or len(sequence.samples) != batch:
+            raise DumpError(
+                "cache-unknown",
+                "the cache was filled by a forward pass that was not captured",
+                facts=[("tokens in the cache", past), ("batch", batch)],
+                help="run the prompt inside the same `with Dump(...)` block, with the same batch",
+            )
+        return sequence
+
+
+def _cached_tokens(cache: Any) -> int:
+    if cache is None:
+        return 0
+    if isinstance(cache, tuple):
+        return int(cache[0][0].shape[-2]) if cache else 0
+    return int(cache.get_seq_length())
+
+
+def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list[Row]:
+    if not isinstance(mask, torch.Tensor):
+        return [Row(sample, row, slice(0, length), length) for row, sample in enumerate(samples)]
+    if tuple(mask.shape) not in ((batch, past + length), (batch, length)):
+        raise DumpError(
+            "mask-shape",
+            "the attention mask does not tell which tokens are padding",
+            facts=[("attention_mask", list(mask.shape)), ("expected", [batch, past + length])],
+            help="pass a mask of 0 and 1 with one row a prompt and one column a token",
+        )
+    rows: list[Row] = []
+    for row, (sample, kept) in enumerate(zip(samples, mask[:, -length:].to("cpu").bool())):
+        columns = kept.nonzero().flatten()
+        count = int(columns.numel())
+        if not count:
+            continue
+        first, last = int(columns[0]), int(columns[-1])
+        contiguous = last - first + 1 == count
+        rows.append(Row(sample, row, slice(first, last + 1) if contiguous else columns, count))
+    return rows
