@@ -2,14 +2,14 @@
 
 import { DTYPES } from "../core/dtype.ts";
 import { type Footer, readFooter } from "./arrow-file.ts";
-import { MAX_ROWS } from "./bounds.ts";
 import type { Dump, RunMetadata, TensorChunk, TensorEntry } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
+import { findColumns } from "./find-columns.ts";
 import { MalformedFlatbuffer } from "./flatbuffer.ts";
 import { isJsonObject, type JsonObject } from "./json.ts";
 import { readRun, readRunEnd, sketchSize } from "./metadata.ts";
 import { readRecordBatch } from "./record-batch.ts";
-import { findColumns, RowReader } from "./rows.ts";
+import { RowReader } from "./rows.ts";
 import { TensorIndex } from "./tensor-index.ts";
 
 /**
@@ -42,16 +42,8 @@ export function decoding<T>(file: DumpFile, read: () => T): T {
 function readIndex(file: DumpFile, { schema, batches }: Footer, run: RunMetadata): TensorIndex {
   const rows = new RowReader(file, findColumns(file, schema));
   const index = new TensorIndex(file, sketchSize(run));
-  let total = 0;
   for (const [i, block] of batches.entries()) {
     const batch = readRecordBatch(file, schema, block, `record batch ${i}`);
-    total += batch.rows;
-    if (total > MAX_ROWS) {
-      throw file.fail("dump-too-large", `${file.name} has too many rows`, {
-        found: `${total} rows in ${i + 1} of ${batches.length} batches`,
-        expected: `at most ${MAX_ROWS}`,
-      });
-    }
     for (const row of rows.read(batch)) index.add(row);
   }
   return index;

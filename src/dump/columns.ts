@@ -6,7 +6,8 @@
 import { Type } from "apache-arrow/fb/type";
 import { type Field, typeName } from "./arrow-schema.ts";
 import { MAX_COUNT } from "./bounds.ts";
-import type { RecordBatch, Region } from "./record-batch.ts";
+import type { RecordBatch } from "./record-batch.ts";
+import type { Region } from "./regions.ts";
 
 /** Bytes of a value, by the buffer of its column that holds them and where they start in it. */
 export interface Span {

@@ -25,11 +25,27 @@ export interface ColumnRule {
   readonly nullable: boolean;
 }
 
+export type ColumnName =
+  | "name"
+  | "kind"
+  | "layer"
+  | "module"
+  | "sample"
+  | "step"
+  | "repeat"
+  | "rank"
+  | "dtype"
+  | "shape"
+  | "start"
+  | "encoding"
+  | "data"
+  | "stats";
+
 /**
  * The columns by name. Integers may have any width and sign as long as the
  * values fit; text and bytes may have any of Arrow's layouts.
  */
-export const COLUMNS = {
+export const COLUMNS: Readonly<Record<ColumnName, ColumnRule>> = {
   name: { kind: "text", required: true, nullable: false },
   kind: { kind: "text", required: true, nullable: false },
   layer: { kind: "integer", required: false, nullable: true },
@@ -44,9 +60,7 @@ export const COLUMNS = {
   encoding: { kind: "text", required: false, nullable: false },
   data: { kind: "bytes", required: true, nullable: false },
   stats: { kind: "statistics", required: false, nullable: true },
-} as const satisfies Record<string, ColumnRule>;
-
-export type ColumnName = keyof typeof COLUMNS;
+};
 
 /** Whether a column of this name belongs to the contract. */
 export function isColumnName(name: string): name is ColumnName {

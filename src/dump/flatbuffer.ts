@@ -30,8 +30,10 @@ export class Table {
     this.#bytes = bytes;
     this.#view = view;
     this.#position = position;
-    this.#vtable = position - this.#at(position, 4, () => view.getInt32(position, true));
-    this.#vtableBytes = this.#at(this.#vtable, 2, () => view.getUint16(this.#vtable, true));
+    this.#check(position, 4);
+    this.#vtable = position - view.getInt32(position, true);
+    this.#check(this.#vtable, 2);
+    this.#vtableBytes = view.getUint16(this.#vtable, true);
     this.#check(this.#vtable, this.#vtableBytes);
   }
 
@@ -40,6 +42,11 @@ export class Table {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (bytes.length < 4) throw new MalformedFlatbuffer(`a buffer of ${bytes.length} bytes`);
     return new Table(bytes, view, view.getUint32(0, true));
+  }
+
+  /** Where this table lies in its buffer. */
+  get position(): number {
+    return this.#position;
   }
 
   bool(id: number): boolean {
@@ -87,7 +94,8 @@ export class Table {
     const at = this.#field(id, 4);
     if (at === 0) return { start: 0, length: 0 };
     const position = this.#follow(at);
-    const length = this.#at(position, 4, () => this.#view.getUint32(position, true));
+    this.#check(position, 4);
+    const length = this.#view.getUint32(position, true);
     this.#check(position + 4, length * itemBytes);
     return { start: position + 4, length };
   }
@@ -123,11 +131,6 @@ export class Table {
 
   #follow(position: number): number {
     return position + this.#view.getUint32(position, true);
-  }
-
-  #at<T>(position: number, bytes: number, read: () => T): T {
-    this.#check(position, bytes);
-    return read();
   }
 
   #check(position: number, bytes: number): void {

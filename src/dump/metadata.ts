@@ -7,7 +7,7 @@ import { RUN_END, RUN_KEY, VERSION, VERSION_KEY } from "./contract.ts";
 import type { RunMetadata } from "./dump.ts";
 import { type DumpFile, shellWord } from "./dump-file.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
-import type { Region } from "./record-batch.ts";
+import type { Region } from "./regions.ts";
 
 /**
  * Reads the run metadata out of a schema's metadata.

@@ -8,9 +8,10 @@ import { CompressionType } from "apache-arrow/fb/compression-type";
 import { MessageHeader } from "apache-arrow/fb/message-header";
 import type { NpuDiffError } from "../core/errors.ts";
 import type { Field, Schema } from "./arrow-schema.ts";
-import { MAX_COUNT, MAX_MESSAGE_BYTES, MAX_ROWS } from "./bounds.ts";
+import { MAX_COUNT, MAX_MESSAGE_BYTES } from "./bounds.ts";
 import { type Disagreement, type DumpFile, shellWord } from "./dump-file.ts";
 import { MalformedFlatbuffer, Table } from "./flatbuffer.ts";
+import type { Region } from "./regions.ts";
 
 /** Where a message and its body lie in the file. */
 export interface Block {
@@ -18,12 +19,6 @@ export interface Block {
   /** Bytes of the message, its 8 bytes of prefix and its padding included. */
   readonly messageBytes: number;
   readonly bodyBytes: number;
-}
-
-/** A run of bytes in the file. */
-export interface Region {
-  readonly position: number;
-  readonly length: number;
 }
 
 /** Length and null count of one field in one batch. */
@@ -159,12 +154,6 @@ function checkBatch(
   const compression = table.table(3);
   if (compression !== null) throw compressed(file, compression.uint8(0));
   const rows = count(table.int64(0), "rows of a batch");
-  if (rows > MAX_ROWS) {
-    throw file.fail("dump-too-large", `${file.name}: ${label} has too many rows`, {
-      found: `${rows} rows`,
-      expected: `at most ${MAX_ROWS} rows in a file`,
-    });
-  }
   const nodes = readNodes(table, schema);
   const first = firstBuffers(table, schema);
   const body = block.offset + block.messageBytes;

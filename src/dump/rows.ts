@@ -1,21 +1,15 @@
 /** The rows of a record batch, by the columns of the contract. */
 
-import { Type } from "apache-arrow/fb/type";
-import { type Field, type Schema } from "./arrow-schema.ts";
-import { MAX_AXES, MAX_INDEX_BYTES, MAX_INT32, MAX_TEXT_BYTES } from "./bounds.ts";
-import {
-  describeColumn,
-  floatsOf,
-  integersOf,
-  type LoadedBuffers,
-  listRangesOf,
-  spansOf,
-  validityOf,
-} from "./columns.ts";
-import { COLUMNS, type ColumnKind, type ColumnName, isColumnName, STATISTICS } from "./contract.ts";
+import type { Field } from "./arrow-schema.ts";
+import { MAX_AXES, MAX_INDEX_BYTES, MAX_INT32, MAX_ROWS, MAX_TEXT_BYTES } from "./bounds.ts";
+import { integersOf, type LoadedBuffers, listRangesOf, spansOf, validityOf } from "./columns.ts";
+import { COLUMNS, type ColumnName, isColumnName } from "./contract.ts";
 import type { TensorStats } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
-import type { RecordBatch, Region } from "./record-batch.ts";
+import type { Columns } from "./find-columns.ts";
+import type { RecordBatch } from "./record-batch.ts";
+import { neighbours, type Region } from "./regions.ts";
+import { statsColumn } from "./stats-column.ts";
 
 /** One row: one chunk of one tensor, every number in the range of its column. */
 export interface Row {
@@ -38,80 +32,6 @@ export interface Row {
   readonly stats: TensorStats | null;
 }
 
-/** The columns that a file has. */
-export type Columns = Readonly<Partial<Record<ColumnName, Field>>>;
-
-const ACCEPTED: Readonly<Record<ColumnKind, { types: readonly Type[]; words: string }>> = {
-  text: { types: [Type.Utf8, Type.LargeUtf8, Type.Utf8View], words: "Utf8, LargeUtf8 or Utf8View" },
-  integer: { types: [Type.Int], words: "an integer" },
-  integers: { types: [Type.List, Type.LargeList], words: "a List or LargeList of integers" },
-  bytes: {
-    types: [Type.LargeBinary, Type.Binary, Type.BinaryView],
-    words: "LargeBinary, Binary or BinaryView",
-  },
-  statistics: { types: [Type.Struct_], words: `a struct of ${STATISTICS.join(", ")}` },
-};
-
-/**
- * Finds the contract's columns by name; others are ignored.
- *
- * @throws NpuDiffError `dump-schema` where one is missing, there twice, or of a type that cannot hold it
- */
-export function findColumns(file: DumpFile, schema: Schema): Columns {
-  const columns: Partial<Record<ColumnName, Field>> = {};
-  for (const field of schema.fields) {
-    if (!isColumnName(field.name)) continue;
-    if (columns[field.name] !== undefined) {
-      throw file.fail("dump-schema", `${file.name} has a column twice`, {
-        found: `two columns ${field.name}`,
-        expected: "every column once",
-      });
-    }
-    const { types, words } = ACCEPTED[COLUMNS[field.name].kind];
-    if (field.dictionary || !types.includes(field.type) || !hasParts(field)) {
-      throw file.fail("dump-schema", `${file.name} has a column of another type`, {
-        found: describeColumn(field),
-        expected: words,
-      });
-    }
-    columns[field.name] = field;
-  }
-  for (const name of Object.keys(COLUMNS) as ColumnName[]) {
-    if (columns[name] !== undefined || !COLUMNS[name].required) continue;
-    throw file.fail("dump-schema", `${file.name} lacks the column ${name}`, {
-      found: `the columns ${schema.fields.map((field) => field.name).join(", ")}`,
-      expected: `a column ${name}`,
-    });
-  }
-  return columns;
-}
-
-/** Whether a column's own parts are as its kind needs them. */
-function hasParts(field: Field): boolean {
-  switch (field.type) {
-    case Type.Int:
-      return isInteger(field);
-    case Type.List:
-    case Type.LargeList:
-      return field.children.length === 1 && field.children.every(isInteger);
-    case Type.Struct_:
-      return STATISTICS.every((name, index) => {
-        const parts = field.children.filter((child) => child.name === name);
-        return parts.length === 1 && parts.every(index < 4 ? isReal : isInteger);
-      });
-    default:
-      return true;
-  }
-}
-
-function isInteger(field: Field): boolean {
-  return field.type === Type.Int && !field.dictionary && [8, 16, 32, 64].includes(field.bits);
-}
-
-function isReal(field: Field): boolean {
-  return field.type === Type.FloatingPoint && !field.dictionary && [32, 64].includes(field.bits);
-}
-
 /**
  * Reads the rows of the batches of one file. Texts and shapes that repeat are
  * held once.
@@ -122,6 +42,7 @@ export class RowReader {
   readonly #texts = new Map<string, string>();
   readonly #shapes = new Map<string, readonly number[]>();
   #bytesLeft = MAX_INDEX_BYTES;
+  #rowsLeft = MAX_ROWS;
 
   constructor(file: DumpFile, columns: Columns) {
     this.#file = file;
@@ -132,6 +53,7 @@ export class RowReader {
    * @throws NpuDiffError `dump-corrupt`, `dump-too-large`
    */
   *read(batch: RecordBatch): Generator<Row, void, undefined> {
+    this.#count(batch);
     if (batch.rows === 0) return;
     const columns = this.#columns;
     const loaded = this.#load(batch);
@@ -177,6 +99,15 @@ export class RowReader {
         stats: read.stats(row),
       };
     }
+  }
+
+  #count(batch: RecordBatch): void {
+    this.#rowsLeft -= batch.rows;
+    if (this.#rowsLeft >= 0) return;
+    throw this.#file.fail("dump-too-large", `${this.#file.name} has too many rows`, {
+      found: `${MAX_ROWS - this.#rowsLeft} rows by ${batch.label}`,
+      expected: `at most ${MAX_ROWS}`,
+    });
   }
 
   /** Reads the buffers of all columns but the tensors' data, neighbours together. */
@@ -325,77 +256,4 @@ function dataColumn(
     const { buffer, start, length } = span(row);
     return { position: (regions[buffer]?.position ?? 0) + start, length };
   };
-}
-
-/** `min max mean rms` are NaN where they are null: a tensor may have no finite value. */
-function statsColumn(
-  batch: RecordBatch,
-  field: Field | undefined,
-  loaded: LoadedBuffers,
-): (row: number) => TensorStats | null {
-  if (field === undefined) return () => null;
-  const valid = validityOf(batch, field, loaded, true);
-  const part = (name: (typeof STATISTICS)[number]): Field => {
-    const child = field.children.find((candidate) => candidate.name === name) as Field;
-    if (batch.node(child).length >= batch.rows) return child;
-    throw batch.corrupt(`${field.name}.${name} is shorter than the batch`, {
-      found: `${batch.node(child).length} values`,
-      expected: `${batch.rows}`,
-    });
-  };
-  const real = (name: (typeof STATISTICS)[number]): ((row: number) => number) => {
-    const child = part(name);
-    const there = validityOf(batch, child, loaded, true);
-    const value = floatsOf(batch, child, loaded);
-    return (row) => (there(row) ? value(row) : NaN);
-  };
-  const tally = (name: (typeof STATISTICS)[number]): ((row: number) => number) => {
-    const child = part(name);
-    const there = validityOf(batch, child, loaded, true);
-    const value = integersOf(batch, child, loaded);
-    return (row) => {
-      const found = there(row) ? value(row) : null;
-      if (found !== null && found >= 0) return found;
-      throw batch.corrupt(`${field.name}.${name} is no count`, {
-        found: `${found} in row ${row}`,
-        expected: "0 or more",
-      });
-    };
-  };
-  const [min, max, mean, rms] = [real("min"), real("max"), real("mean"), real("rms")];
-  const [nan, posInf, negInf] = [tally("nan"), tally("posinf"), tally("neginf")];
-  return (row) => {
-    if (!valid(row)) return null;
-    return {
-      min: min(row),
-      max: max(row),
-      mean: mean(row),
-      rms: rms(row),
-      nan: nan(row),
-      posInf: posInf(row),
-      negInf: negInf(row),
-    };
-  };
-}
-
-/** Gaps up to a page are cheaper read than skipped. */
-const MAX_GAP = 4096;
-
-interface Group extends Region {
-  readonly regions: readonly Region[];
-}
-
-/** Gathers regions that lie close together, so that each group is one read. */
-function neighbours(regions: readonly Region[]): Group[] {
-  const groups: { position: number; length: number; regions: Region[] }[] = [];
-  for (const region of regions.toSorted((a, b) => a.position - b.position)) {
-    const last = groups.at(-1);
-    if (last !== undefined && region.position <= last.position + last.length + MAX_GAP) {
-      last.length = Math.max(last.length, region.position + region.length - last.position);
-      last.regions.push(region);
-    } else {
-      groups.push({ ...region, regions: [region] });
-    }
-  }
-  return groups;
 }

@@ -6,7 +6,7 @@ import { MAX_COUNT } from "./bounds.ts";
 import { RUN_END } from "./contract.ts";
 import type { TensorChunk, TensorEntry } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
-import type { Region } from "./record-batch.ts";
+import type { Region } from "./regions.ts";
 import type { Row } from "./rows.ts";
 
 /** A tensor of which some chunks have been seen. */
@@ -83,13 +83,19 @@ export class TensorIndex {
 
   /** How many tensors have all their rows. */
   get complete(): number {
-    return this.#tensors.size - this.incomplete().length;
+    let complete = 0;
+    for (const { covered, rows } of this.#tensors.values()) if (covered === rows) complete += 1;
+    return complete;
   }
 
-  /** The tensors that lack rows, as `name@sample.step`. */
-  incomplete(): string[] {
-    const partial = [...this.#tensors.values()].filter(({ covered, rows }) => covered < rows);
-    return partial.map(({ entry }) => describe(entry));
+  /** The first `most` of the tensors that lack rows, as `name@sample.step`. */
+  incomplete(most: number): string[] {
+    const names: string[] = [];
+    for (const { entry, covered, rows } of this.#tensors.values()) {
+      if (names.length === most) break;
+      if (covered < rows) names.push(describe(entry));
+    }
+    return names;
   }
 
   #begin(row: Row): PartialTensor {
