@@ -101,7 +101,7 @@ export function checkTokens(
 }
 
 /** Index of the first id that differs, the shorter length where one side ends early, null where none does. */
-function firstDifference(
+export function firstDifference(
   reference: Dump,
   a: TensorEntry,
   other: Dump,

@@ -105,7 +105,7 @@ export interface FloorFigures {
   /** max_t ρ_t / max(ρ_t(floor), median ρ(floor)). */
   readonly floorTokenRatio: number;
   readonly floorTokenRatioAt: TokenAt | null;
-  /** The largest `floorRatio` of a single sample over its limit for that many rows, and that sample. */
+  /** The largest `floorRatio` of a single sample over the allowance for that many rows, and that sample. */
   readonly worstSampleFloorRatio: number;
   readonly worstSample: number | null;
   /** `gm` of the floor itself. */
@@ -325,4 +325,6 @@ export interface ComparisonResult {
   /** Format whose u scaled the limits. */
   readonly preset: "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
   readonly rules: readonly AppliedRule[];
+  /** Whether measuring stopped at the first failure, so that later tensors are not listed. */
+  readonly stopped: boolean;
 }

@@ -32,11 +32,11 @@ export const RULE_IDS = [
   "limit/cosine",
   "limit/max-abs",
   "limit/mse",
-  "limit/floor-ratio",
   "limit/ppl-increase",
   "limit/kl",
   "limit/top1",
   "limit/first-token",
+  "quality/undefined",
   "quality/nll",
   "quality/kl-ratio",
   "quality/flips",
@@ -192,12 +192,6 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   "limit/cosine": facts("error", "cosine", "cosine", "⟨x, y⟩ / (‖x‖‖y‖) < --min-cosine"),
   "limit/max-abs": facts("error", "maxAbs", "absolute", "max_i |y_i − x_i| > --max-abs"),
   "limit/mse": facts("error", "mse", "absolute", "mean_i (y_i − x_i)² > --max-mse"),
-  "limit/floor-ratio": facts(
-    "error",
-    "floorRatio",
-    "ratio",
-    "exp(mean_t ln(ρ_t / ρ_t(floor))) > --max-floor-ratio",
-  ),
   "limit/ppl-increase": facts(
     "error",
     "quality.perplexity.relativeIncrease",
@@ -239,6 +233,13 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "tokensNeeded",
   ),
 
+  "quality/undefined": facts(
+    "error",
+    "quality",
+    null,
+    "perplexity or KL is NaN or infinite",
+    "metric",
+  ),
   "quality/nll": facts(
     "error",
     "quality.perplexity.deltaNll",

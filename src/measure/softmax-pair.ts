@@ -83,25 +83,20 @@ export class SoftmaxPair {
       if (a > maxX) maxX = a;
       if (b > maxY) maxY = b;
     }
-    if (maxX === Number.NEGATIVE_INFINITY || maxY === Number.NEGATIVE_INFINITY) {
-      // Nothing but −∞ or NaN so far on one side: keep what poisons, drop what adds nothing.
-      for (let i = start; i < start + length; i += 1) {
-        if (Number.isNaN(x[i]) || Number.isNaN(y[i])) this.weighted = Number.NaN;
-        else if (x[i] !== Number.NEGATIVE_INFINITY) this.weighted = Number.POSITIVE_INFINITY;
-      }
-      if (maxX === Number.NEGATIVE_INFINITY && maxY === Number.NEGATIVE_INFINITY) return;
-    }
-    const shrinkX = this.maxX === maxX ? 1 : Math.exp(this.maxX - maxX);
-    const shrinkY = this.maxY === maxY ? 1 : Math.exp(this.maxY - maxY);
-    let sumX = this.sumX === 0 ? 0 : this.sumX * shrinkX;
-    let sumY = this.sumY === 0 ? 0 : this.sumY * shrinkY;
-    let weighted = this.weighted === 0 ? 0 : this.weighted * shrinkX;
+    // Nothing but −∞ so far: any shift will do, and ∞ − ∞ must not be one.
+    const shiftX = maxX === Number.NEGATIVE_INFINITY ? 0 : maxX;
+    const shiftY = maxY === Number.NEGATIVE_INFINITY ? 0 : maxY;
+    const shrinkX = this.maxX === maxX ? 1 : Math.exp(this.maxX - shiftX);
+    const shrinkY = this.maxY === maxY ? 1 : Math.exp(this.maxY - shiftY);
+    let sumX = this.sumX * shrinkX;
+    let sumY = this.sumY * shrinkY;
+    let weighted = this.weighted * shrinkX;
     for (let i = start; i < start + length; i += 1) {
       const a = x[i] as number;
       const b = y[i] as number;
-      const p = Math.exp(a - maxX);
+      const p = Math.exp(a - shiftX);
       sumX += p;
-      sumY += Math.exp(b - maxY);
+      sumY += Math.exp(b - shiftY);
       // p is 0 for −∞ and for what underflows; 0 · ∞ would be NaN.
       if (p !== 0) weighted += p * (a - b);
     }

@@ -175,12 +175,6 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a massive activation: a few elements can own this figure"],
     tune: "--max-mse",
   },
-  "limit/floor-ratio": {
-    message: "{value} times the noise floor, limit {limit}",
-    why: "The built-in rule layer/floor-ratio with the limit that you set.",
-    causes: ["see layer/floor-ratio"],
-    tune: "--max-floor-ratio",
-  },
   "limit/ppl-increase": {
     message: "perplexity {value}, limit {limit}",
     why: "A limit that you set on what the model card will say: how much more surprised the candidate is by the same text.",
@@ -206,6 +200,15 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "--min-first-token moves the limit; --decide point judges the point value.",
   },
 
+  "quality/undefined": {
+    message: "{metric} is no finite number",
+    why: "A figure that could not be computed must not pass for a good one.",
+    causes: [
+      "NaN or infinity in a row of logits",
+      "a true token of probability 0, or an id beyond the vocabulary",
+    ],
+    tune: "Look for the first finding about finite values; it names the module.",
+  },
   "quality/nll": {
     message:
       "the loss rises by {deltaNll} nats a token, {value} standard errors above zero, limit {limit}",

@@ -140,12 +140,6 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["超大激活值:少数元素就可能主导该指标"],
     tune: "--max-mse",
   },
-  "limit/floor-ratio": {
-    message: "误差为噪声基底的 {value} 倍,上限 {limit} 倍",
-    why: "内置规则 layer/floor-ratio,上限由用户设定。",
-    causes: ["参见 layer/floor-ratio"],
-    tune: "--max-floor-ratio",
-  },
   "limit/ppl-increase": {
     message: "困惑度变化 {value},上限 {limit}",
     why: "用户设定的阈值:同样的文本,待测侧的困惑度最多允许上升多少,也就是模型卡上的结论。",
@@ -171,6 +165,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "--min-first-token 调整下限;--decide point 按点估计判定。",
   },
 
+  "quality/undefined": {
+    message: "{metric} 不是有限数",
+    why: "无法计算的指标不能当作通过。",
+    causes: ["logits 某一行出现 NaN 或无穷", "真实 token 的概率为 0,或 token id 超出词表"],
+    tune: "请查看第一条关于非有限值的结论,它指出了出问题的模块。",
+  },
   "quality/nll": {
     message: "每 token 损失上升 {deltaNll} nats,为标准误的 {value} 倍,上限 {limit} 倍",
     why: "损失的上升既超出偶然,又大到值得关注。",

@@ -1,0 +1,35 @@
+/**
+ * npu-diff: does an LLM on an NPU still compute what it computes on the CPU?
+ *
+ * ```ts
+ * import { compareDumps } from "npu-diff";
+ *
+ * const result = await compareDumps({
+ *   reference: "cpu.arrow",
+ *   candidate: "npu.arrow",
+ *   floors: ["floor.arrow"],
+ * });
+ * console.log(result.verdict, result.origin?.tensor);
+ * ```
+ *
+ * Reading and measuring are synchronous; run a comparison in a worker thread
+ * where the event loop matters.
+ *
+ * @packageDocumentation
+ */
+
+export { compareDumps } from "./compare.ts";
+export type { DType, FloatDType } from "./core/dtype.ts";
+export { type ErrorCode, type ErrorFact, isNpuDiffError, NpuDiffError } from "./core/errors.ts";
+export type {
+  CompareObserver,
+  CompareOptions,
+  Decide,
+  LimitName,
+  Preset,
+  Progress,
+} from "./core/options.ts";
+export type * from "./core/result.ts";
+export type { Dump, RunMetadata, TensorEntry, TensorStats } from "./dump/dump.ts";
+export { openDump } from "./dump/open-dump.ts";
+export { type RepairReport, repairDump } from "./dump/repair.ts";

@@ -1,0 +1,50 @@
+/** What the reader should know about the inputs themselves. */
+
+import type { EnvironmentDifference, Finding } from "../core/result.ts";
+import type { Dump } from "../dump/dump.ts";
+import type { Floors } from "../measure/floors.ts";
+import { finding } from "./findings.ts";
+
+/** Findings about the dumps of a comparison: none of them decides anything. */
+export function inputFindings(
+  reference: Dump,
+  candidate: Dump,
+  floors: Floors,
+  differences: readonly EnvironmentDifference[],
+): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (reference.run.id === candidate.run.id) {
+    findings.push(finding("input/same-id", { detail: { id: reference.run.id } }));
+  }
+  if (reference.run.dtype !== candidate.run.dtype) {
+    findings.push(
+      finding("input/dtype", {
+        detail: { reference: reference.run.dtype, candidate: candidate.run.dtype },
+      }),
+    );
+  }
+  for (const dump of [reference, candidate, ...floors.used.map((floor) => floor.dump)]) {
+    if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
+  }
+  for (const file of floors.dropped) {
+    findings.push(finding("input/floor-dropped", { detail: { file } }));
+  }
+  for (const { file, dtype, factor } of floors.scaled) {
+    findings.push(
+      finding("input/floor-scaled", {
+        value: factor,
+        detail: { file, floor: dtype, candidate: candidate.run.dtype },
+      }),
+    );
+  }
+  for (const { key, reference: mine, candidate: theirs } of differences) {
+    // What only one side recorded says nothing about the other.
+    if (!key.startsWith("model.") || mine === null || theirs === null) continue;
+    findings.push(
+      finding("input/model", {
+        detail: { key, reference: JSON.stringify(mine), candidate: JSON.stringify(theirs) },
+      }),
+    );
+  }
+  return findings;
+}

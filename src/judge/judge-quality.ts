@@ -1,0 +1,231 @@
+/**
+ * The verdict on what the model says: the built-in rules where they apply, and
+ * the user's limits by interval or by point.
+ */
+
+import type { CompareOptions } from "../core/options.ts";
+import type { AppliedRule, Finding, LimitSource, Quality } from "../core/result.ts";
+import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
+import { finding, isWithin } from "./findings.ts";
+import {
+  MAX_FLIP_EXCESS,
+  MAX_KL_RATIO,
+  MAX_NLL_Z,
+  MAX_REAL_FLIP_SHARE,
+  MIN_NLL_INCREASE,
+  MIN_REAL_FLIPS,
+  WARN_KL_RATIO,
+} from "./limits.ts";
+import type { RuleId } from "./rules.ts";
+
+export interface QualityJudgement {
+  readonly findings: readonly Finding[];
+  readonly rules: readonly AppliedRule[];
+  /** Whether a limit could be neither kept nor broken. */
+  readonly inconclusive: boolean;
+}
+
+/** Judges the quality figures. A figure that is NaN is never a pass. */
+export function judgeQuality(
+  quality: Quality,
+  options: Pick<CompareOptions, "limits" | "decide">,
+): QualityJudgement {
+  const judge = new QualityJudge();
+  judge.undefinedFigures(quality);
+  judge.nll(quality);
+  judge.klRatio(quality);
+  judge.flips(quality);
+  judge.userLimits(quality, options);
+  return judge;
+}
+
+class QualityJudge implements QualityJudgement {
+  readonly findings: Finding[] = [];
+  readonly rules: AppliedRule[] = [];
+  inconclusive = false;
+
+  undefinedFigures({ perplexity, kl }: Quality): void {
+    const figures: readonly (readonly [string, number | undefined])[] = [
+      ["perplexity.reference", perplexity?.reference],
+      ["perplexity.candidate", perplexity?.candidate],
+      ["kl.mean", kl?.mean],
+    ];
+    for (const [metric, value] of figures) {
+      if (value === undefined || Number.isFinite(value)) continue;
+      this.findings.push(finding("quality/undefined", { value, detail: { metric } }));
+    }
+  }
+
+  nll({ perplexity }: Quality): void {
+    if (perplexity === null) {
+      this.notApplied("quality/nll", "no-logits");
+      return;
+    }
+    if (perplexity.samples < MIN_CLUSTERS_FOR_INTERVAL) {
+      this.notApplied("quality/nll", "few-samples");
+      return;
+    }
+    this.applied("quality/nll", MAX_NLL_Z);
+    const { mean, se } = perplexity.deltaNll;
+    const z = mean === 0 ? 0 : mean / (se ?? 0);
+    // Every sample worse by the same amount leaves a standard error of 0 and z = ∞.
+    if (isWithin(z, MAX_NLL_Z) || isWithin(mean, MIN_NLL_INCREASE)) return;
+    this.findings.push(
+      finding("quality/nll", {
+        value: z,
+        limit: MAX_NLL_Z,
+        limitFrom: "method",
+        detail: { deltaNll: mean },
+      }),
+    );
+  }
+
+  klRatio({ kl }: Quality): void {
+    if (kl === null) {
+      this.notApplied("quality/kl-ratio", "no-logits");
+      return;
+    }
+    const { floorRatio } = kl;
+    if (floorRatio === null) {
+      this.notApplied("quality/kl-ratio", "no-floor");
+      return;
+    }
+    this.applied("quality/kl-ratio", MAX_KL_RATIO);
+    if (isWithin(floorRatio, WARN_KL_RATIO)) return;
+    const fails = !isWithin(floorRatio, MAX_KL_RATIO);
+    this.findings.push(
+      finding("quality/kl-ratio", {
+        level: fails ? "error" : "warning",
+        value: floorRatio,
+        limit: fails ? MAX_KL_RATIO : WARN_KL_RATIO,
+        limitFrom: "method",
+      }),
+    );
+  }
+
+  flips({ flips }: Quality): void {
+    if (flips?.sigmaFrom !== "floor") {
+      const reason = flips === null ? "no-logits" : "no-floor";
+      this.notApplied("quality/flips", reason);
+      this.notApplied("quality/real-flips", reason);
+      return;
+    }
+    const limit = flips.expected + MAX_FLIP_EXCESS * Math.sqrt(flips.expected);
+    this.applied("quality/flips", limit);
+    if (!isWithin(flips.count, limit)) {
+      this.findings.push(
+        finding("quality/flips", {
+          value: flips.count,
+          limit,
+          limitFrom: "method",
+          detail: { expected: flips.expected },
+        }),
+      );
+    }
+    // The limit that holds is the larger of the two.
+    const realLimit = Math.max(MIN_REAL_FLIPS - 1, MAX_REAL_FLIP_SHARE * flips.count);
+    this.applied("quality/real-flips", realLimit);
+    if (!isWithin(flips.real, realLimit)) {
+      this.findings.push(
+        finding("quality/real-flips", { value: flips.real, limit: realLimit, limitFrom: "method" }),
+      );
+    }
+  }
+
+  userLimits(
+    quality: Quality,
+    { limits, decide }: Pick<CompareOptions, "limits" | "decide">,
+  ): void {
+    const { perplexity, kl, top1Agreement: top1, firstToken } = quality;
+    const clusters = perplexity?.samples ?? firstToken?.samples ?? 0;
+    const byInterval = decide === "interval" && clusters >= MIN_CLUSTERS_FOR_INTERVAL;
+    const common = { byInterval };
+    this.userLimit("limit/ppl-increase", limits.maxPplIncrease, {
+      ...common,
+      value: perplexity?.relativeIncrease ?? null,
+      ci95: perplexity?.ci95 ?? null,
+      tokens: perplexity?.tokens ?? 0,
+      atMost: true,
+    });
+    this.userLimit("limit/kl", limits.maxKl, {
+      ...common,
+      value: kl?.mean ?? null,
+      ci95: kl?.ci95 ?? null,
+      tokens: kl?.positions ?? 0,
+      atMost: true,
+    });
+    this.userLimit("limit/top1", limits.minTop1, {
+      ...common,
+      value: top1?.share ?? null,
+      ci95: top1?.ci95 ?? null,
+      tokens: top1?.positions ?? 0,
+      atMost: false,
+    });
+    this.userLimit("limit/first-token", limits.minFirstToken, {
+      ...common,
+      byInterval: decide === "interval" && (firstToken?.samples ?? 0) >= MIN_CLUSTERS_FOR_INTERVAL,
+      value: firstToken?.share ?? null,
+      ci95: firstToken?.ci95 ?? null,
+      tokens: firstToken?.samples ?? 0,
+      atMost: false,
+    });
+  }
+
+  private userLimit(rule: RuleId, limit: number | undefined, figure: LimitedFigure): void {
+    if (limit === undefined) return;
+    const { value } = figure;
+    this.applied(rule, limit, "flag");
+    if (value === null || Number.isNaN(value)) {
+      // A limit that nothing was measured against is not kept.
+      this.findings.push(finding(rule, { value, limit, limitFrom: "flag" }));
+      return;
+    }
+    // As if every limit were an upper one.
+    const sign = figure.atMost ? 1 : -1;
+    const interval = figure.byInterval ? figure.ci95 : null;
+    const [low, high] =
+      interval === null
+        ? [sign * value, sign * value]
+        : [Math.min(...interval.map((x) => sign * x)), Math.max(...interval.map((x) => sign * x))];
+    if (isWithin(high, sign * limit)) return;
+    const fails = !isWithin(low, sign * limit);
+    if (!fails) this.inconclusive = true;
+    const halfWidth = (high - low) / 2;
+    const distance = Math.abs(sign * limit - sign * value);
+    this.findings.push(
+      finding(rule, {
+        level: fails ? "error" : "warning",
+        value,
+        limit,
+        limitFrom: "flag",
+        detail: {
+          decide: interval === null ? "point" : "interval",
+          ...(interval === null ? {} : { low: interval[0], high: interval[1] }),
+          // Half the width of an interval shrinks with the root of the number of tokens.
+          ...(fails
+            ? {}
+            : { tokensNeeded: Math.ceil(figure.tokens * (halfWidth / distance) ** 2) }),
+        },
+      }),
+    );
+  }
+
+  private applied(rule: RuleId, limit: number, limitFrom: LimitSource = "method"): void {
+    this.rules.push({ rule, applied: true, limit, limitFrom, reason: null });
+  }
+
+  private notApplied(rule: RuleId, reason: string): void {
+    this.rules.push({ rule, applied: false, limit: null, limitFrom: null, reason });
+  }
+}
+
+interface LimitedFigure {
+  readonly value: number | null;
+  readonly ci95: readonly [number, number] | null;
+  /** Whether the interval decides instead of the point value. */
+  readonly byInterval: boolean;
+  /** Tokens (or samples) that the figure is made of. */
+  readonly tokens: number;
+  /** Whether the limit is an upper one. */
+  readonly atMost: boolean;
+}

@@ -1,0 +1,259 @@
+/**
+ * The verdict on one tensor: structure, finite values, its error against the
+ * noise floor or the prior, and the user's limits.
+ */
+
+import type { Unit } from "../align/align.ts";
+import { DTYPES } from "../core/dtype.ts";
+import type { CompareOptions } from "../core/options.ts";
+import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts";
+import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
+import { finding, isWithin } from "./findings.ts";
+import {
+  MAX_FLOOR_RATIO,
+  MAX_FLOOR_RATIO_P99,
+  MAX_FLOOR_TOKEN_RATIO,
+  MAX_PRIOR,
+  priorLimits,
+} from "./limits.ts";
+import type { Scale } from "./presets.ts";
+import type { RuleId } from "./rules.ts";
+
+/** A unit with what came of measuring it. */
+export interface MeasuredUnit {
+  readonly unit: Unit;
+  /** Null where shapes disagree or the data cannot be measured. */
+  readonly measurement: TensorMeasurement | null;
+  /** Why it cannot. */
+  readonly unmeasurable: "reduced" | "integer" | null;
+}
+
+/** What the judge needs to know of the whole comparison. */
+export interface JudgeContext {
+  readonly scale: Scale;
+  /** Decoder layers: the depth of what comes after the last one. */
+  readonly layers: number;
+  readonly hasFloor: boolean;
+  readonly limits: CompareOptions["limits"];
+}
+
+export interface TensorJudgement {
+  readonly verdict: Verdict;
+  readonly findings: readonly Finding[];
+  /** Limit of `tokenRelL2.gm` where no floor decided. */
+  readonly priorLimit: number | null;
+  readonly decidedBy: "floor" | "prior" | "exact" | null;
+}
+
+/** A unit with its verdict. */
+export interface JudgedUnit {
+  readonly measured: MeasuredUnit;
+  readonly judgement: TensorJudgement;
+}
+
+/** Judges one tensor. */
+export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): TensorJudgement {
+  const { unit, measurement } = measured;
+  const about = { tensor: unit.name, step: unit.group };
+  const findings: Finding[] = [];
+  const report = (rule: RuleId, parts: Parameters<typeof finding>[1]): void => {
+    findings.push(finding(rule, { ...about, ...parts }));
+  };
+  const undecided = (reason: string): TensorJudgement => {
+    report("layer/undecided", { detail: { reason } });
+    return {
+      verdict: findings.some(({ level }) => level === "error") ? "fail" : "inconclusive",
+      findings,
+      priorLimit: null,
+      decidedBy: null,
+    };
+  };
+
+  if (unit.shapeConflict !== null) {
+    const { sample, reference, candidate } = unit.shapeConflict;
+    report("structure/shape", {
+      sample,
+      limitFrom: "structure",
+      detail: { reference: `[${reference.join(", ")}]`, candidate: `[${candidate.join(", ")}]` },
+    });
+    return { verdict: "fail", findings, priorLimit: null, decidedBy: null };
+  }
+  if (measurement === null) return undecided(measured.unmeasurable ?? "reduced");
+
+  judgeFinite(measurement, unit, report);
+  let decidedBy: TensorJudgement["decidedBy"] = null;
+  let priorLimit: number | null = null;
+  const { figures } = measurement;
+  if (context.scale.exact) {
+    decidedBy = "exact";
+    judgeBits(measurement, unit, report);
+  } else if (figures !== null) {
+    const floor = usableFloor(measurement.floor);
+    if (figures.infiniteRows > 0) {
+      report("layer/infinite", {
+        sample: figures.tokenRelL2.maxAt?.sample ?? null,
+        value: figures.infiniteRows,
+        limit: 0,
+        limitFrom: "method",
+        detail: tokenDetail(figures.tokenRelL2.maxAt),
+      });
+    }
+    if (floor !== null) {
+      decidedBy = "floor";
+      judgeByFloor(floor, context, report);
+    } else {
+      decidedBy = "prior";
+      priorLimit = judgeByPrior(figures, unit, context, report);
+      if (context.hasFloor) {
+        const reason = measurement.floor === null ? "floor-lacks-tensor" : "floor-too-large";
+        report("input/floor-fallback", { detail: { reason } });
+      }
+    }
+  }
+  judgeByUser(figures, context, report);
+  if (figures === null && decidedBy !== "exact") {
+    return { ...undecided("no-finite-pair"), decidedBy: null };
+  }
+  return {
+    verdict: findings.some(({ level }) => level === "error") ? "fail" : "pass",
+    findings,
+    priorLimit,
+    decidedBy,
+  };
+}
+
+type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
+
+function judgeFinite(measurement: TensorMeasurement, unit: Unit, report: Report): void {
+  const { mismatched, saturated, firstAt } = measurement.nonFinite;
+  if (mismatched > 0) {
+    report("finite/mismatched", {
+      sample: firstAt?.sample ?? null,
+      value: mismatched,
+      limit: 0,
+      limitFrom: "structure",
+      detail:
+        firstAt === null
+          ? {}
+          : {
+              index: `[${firstAt.index.join(", ")}]`,
+              reference: firstAt.reference,
+              candidate: firstAt.candidate,
+            },
+    });
+  }
+  if (saturated > 0) {
+    const maxFinite = DTYPES[unit.pairs[0]?.candidate.dtype ?? "F32"].maxFinite ?? 0;
+    report("finite/saturation", {
+      value: saturated,
+      limit: 0,
+      limitFrom: "structure",
+      detail: { maxFinite },
+    });
+  }
+}
+
+function judgeBits(measurement: TensorMeasurement, unit: Unit, report: Report): void {
+  const { bitsDiffering } = measurement;
+  if (bitsDiffering === null) {
+    const differing = unit.pairs.find((pair) => pair.reference.dtype !== pair.candidate.dtype);
+    report("exact/dtype", {
+      limitFrom: "preset",
+      detail: {
+        reference: differing?.reference.dtype ?? "",
+        candidate: differing?.candidate.dtype ?? "",
+      },
+    });
+  } else if (bitsDiffering > 0) {
+    report("exact/bits", { value: bitsDiffering, limit: 0, limitFrom: "preset" });
+  }
+}
+
+/** A floor whose own error no prior would let pass tells nothing about the candidate. */
+function usableFloor(floor: FloorFigures | null): FloorFigures | null {
+  return floor !== null && floor.floorGm <= MAX_PRIOR ? floor : null;
+}
+
+function judgeByFloor(floor: FloorFigures, context: JudgeContext, report: Report): void {
+  const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
+  const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
+  if (!isWithin(floor.floorRatio, limit)) {
+    report("layer/floor-ratio", { value: floor.floorRatio, limit, limitFrom });
+  }
+  if (!isWithin(floor.floorRatioP99, MAX_FLOOR_RATIO_P99)) {
+    report("layer/floor-ratio-p99", {
+      value: floor.floorRatioP99,
+      limit: MAX_FLOOR_RATIO_P99,
+      limitFrom: "method",
+    });
+  }
+  if (!isWithin(floor.floorTokenRatio, MAX_FLOOR_TOKEN_RATIO)) {
+    report("layer/floor-token", {
+      sample: floor.floorTokenRatioAt?.sample ?? null,
+      value: floor.floorTokenRatio,
+      limit: MAX_FLOOR_TOKEN_RATIO,
+      limitFrom: "method",
+      detail: tokenDetail(floor.floorTokenRatioAt),
+    });
+  }
+  if (!isWithin(floor.worstSampleFloorRatio, limit)) {
+    report("layer/floor-sample", {
+      sample: floor.worstSample,
+      value: floor.worstSampleFloorRatio,
+      limit,
+      limitFrom,
+    });
+  }
+}
+
+function judgeByPrior(
+  figures: TensorFigures,
+  unit: Unit,
+  context: JudgeContext,
+  report: Report,
+): number {
+  const limits = priorLimits({
+    role: unit.role,
+    depth: unit.layer ?? context.layers,
+    u: figures.u,
+    bothSides: context.scale.bothSides,
+  });
+  const { gm, max, maxAt } = figures.tokenRelL2;
+  if (!isWithin(gm, limits.gm)) {
+    report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
+  } else if (!isWithin(figures.worstSampleExcess, limits.gm)) {
+    report("layer/prior-sample", {
+      value: figures.worstSampleExcess,
+      limit: limits.gm,
+      limitFrom: "prior",
+    });
+  }
+  if (!isWithin(max, limits.token)) {
+    report("layer/prior-token", {
+      sample: maxAt?.sample ?? null,
+      value: max,
+      limit: limits.token,
+      limitFrom: "prior",
+      detail: tokenDetail(maxAt),
+    });
+  }
+  return limits.gm;
+}
+
+function judgeByUser(figures: TensorFigures | null, context: JudgeContext, report: Report): void {
+  const { maxRelL2, minCosine, maxAbs, maxMse } = context.limits;
+  const upper = (rule: RuleId, value: number | undefined, limit: number | undefined): void => {
+    if (limit === undefined || (value !== undefined && isWithin(value, limit))) return;
+    report(rule, { value: value ?? null, limit, limitFrom: "flag" });
+  };
+  upper("limit/rel-l2", figures?.relL2, maxRelL2);
+  upper("limit/max-abs", figures?.maxAbs, maxAbs);
+  upper("limit/mse", figures?.mse, maxMse);
+  if (minCosine !== undefined && !(figures !== null && figures.cosine >= minCosine)) {
+    report("limit/cosine", { value: figures?.cosine ?? null, limit: minCosine, limitFrom: "flag" });
+  }
+}
+
+function tokenDetail(at: TokenAt | null): Finding["detail"] {
+  return at === null ? {} : { token: at.token };
+}

@@ -1,0 +1,127 @@
+/**
+ * The verdict on a comparison: every tensor, then what the model says.
+ */
+
+import type { Absence, Alignment } from "../align/align.ts";
+import type { CompareOptions } from "../core/options.ts";
+import type { AppliedRule, ComparisonResult, Finding, Quality, Verdict } from "../core/result.ts";
+import { finding } from "./findings.ts";
+import { judgeQuality } from "./judge-quality.ts";
+import type { JudgeContext, TensorJudgement } from "./judge-tensor.ts";
+import { MAX_FLOOR_RATIO, MAX_FLOOR_RATIO_P99, MAX_FLOOR_TOKEN_RATIO } from "./limits.ts";
+
+export interface Judgement {
+  readonly verdict: Verdict;
+  readonly findings: readonly Finding[];
+  readonly rules: readonly AppliedRule[];
+  readonly evidence: ComparisonResult["evidence"];
+  /** Whether any layer or quality rule was decided: without one, nothing was compared. */
+  readonly decided: boolean;
+}
+
+/** The verdict on a comparison whose tensors are judged. Findings about the inputs are the caller's. */
+export function judge(
+  alignment: Alignment,
+  tensors: readonly TensorJudgement[],
+  quality: Quality,
+  context: JudgeContext,
+  options: Pick<CompareOptions, "limits" | "decide">,
+): Judgement {
+  const ofQuality = judgeQuality(quality, options);
+  const findings = [
+    ...(["reference", "candidate"] as const).flatMap((side) => [
+      ...alignment.missing[side].map((absence) => missing(absence, side)),
+      ...alignment.notCaptured[side].map((absence) => notCaptured(absence, side)),
+    ]),
+    ...tensors.flatMap((tensor) => tensor.findings),
+    ...ofQuality.findings,
+  ];
+  const evidence = context.scale.exact
+    ? "exact"
+    : tensors.some(({ decidedBy }) => decidedBy === "floor")
+      ? "floor"
+      : "prior";
+  const fails = findings.some(({ level }) => level === "error");
+  const undecided =
+    ofQuality.inconclusive || tensors.some(({ verdict }) => verdict === "inconclusive");
+  return {
+    verdict: fails ? "fail" : undecided ? "inconclusive" : "pass",
+    findings,
+    rules: [...layerRules(evidence, context), ...ofQuality.rules],
+    evidence,
+    decided:
+      tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
+      ofQuality.rules.some(({ applied }) => applied),
+  };
+}
+
+function missing(absence: Absence, side: "reference" | "candidate"): Finding {
+  return finding("structure/missing", {
+    tensor: absence.name,
+    step: absence.group,
+    sample: absence.firstSample,
+    value: absence.places.length,
+    limit: 0,
+    limitFrom: "structure",
+    detail: { side },
+  });
+}
+
+function notCaptured(absence: Absence, side: "reference" | "candidate"): Finding {
+  return finding("structure/not-captured", {
+    tensor: absence.name,
+    step: absence.group,
+    value: absence.places.length,
+    detail: { side },
+  });
+}
+
+/** The rules that every tensor was held to; limits of the prior differ from tensor to tensor. */
+function layerRules(
+  evidence: ComparisonResult["evidence"],
+  { limits }: JudgeContext,
+): readonly AppliedRule[] {
+  const applied = (
+    rule: string,
+    limit: number | null,
+    limitFrom: AppliedRule["limitFrom"],
+  ): AppliedRule => ({ rule, applied: true, limit, limitFrom, reason: null });
+  const always = [
+    applied("structure/missing", 0, "structure"),
+    applied("structure/shape", 0, "structure"),
+    applied("finite/mismatched", 0, "structure"),
+    applied("finite/saturation", 0, "structure"),
+  ];
+  const byUser = (
+    [
+      ["limit/rel-l2", limits.maxRelL2],
+      ["limit/cosine", limits.minCosine],
+      ["limit/max-abs", limits.maxAbs],
+      ["limit/mse", limits.maxMse],
+    ] as const
+  ).flatMap(([rule, limit]) => (limit === undefined ? [] : [applied(rule, limit, "flag")]));
+  switch (evidence) {
+    case "exact":
+      return [...always, applied("exact/bits", 0, "preset"), ...byUser];
+    case "floor": {
+      const from = limits.maxFloorRatio === undefined ? "method" : "flag";
+      const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
+      return [
+        ...always,
+        applied("layer/floor-ratio", ratio, from),
+        applied("layer/floor-ratio-p99", MAX_FLOOR_RATIO_P99, "method"),
+        applied("layer/floor-token", MAX_FLOOR_TOKEN_RATIO, "method"),
+        applied("layer/floor-sample", ratio, from),
+        ...byUser,
+      ];
+    }
+    case "prior":
+      return [
+        ...always,
+        applied("layer/prior", null, "prior"),
+        applied("layer/prior-sample", null, "prior"),
+        applied("layer/prior-token", null, "prior"),
+        ...byUser,
+      ];
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The built-in limits, each with its origin. «Measured» means the output of
+ * `bench/calibrate_limits.py` on SmolLM2-135M-Instruct: 36 samples, 1,890
+ * tokens of Python's own documentation; sdpa, eager and split-K kernels in
+ * bf16, f16 and f32 against f32 and f64. Nothing here was set on the texts of
+ * the demo.
+ */
+
+import type { FloatDType } from "../core/dtype.ts";
+import type { TensorRole } from "../dump/contract.ts";
+
+/** A tensor's `floorRatio`. Correct engines reach 1.14, with split-K partial sums in bf16 1.34. */
+export const MAX_FLOOR_RATIO = 1.5;
+
+/** `floorRatioP99`. Measured: at most 1.38; a ratio of quantiles over few rows may jump. */
+export const MAX_FLOOR_RATIO_P99 = 3.5;
+
+/** `floorTokenRatio`. Measured: at most 12.7 among 1,890 tokens of 93 tensors; doubled. */
+export const MAX_FLOOR_TOKEN_RATIO = 25;
+
+/**
+ * How far a single sample may lie above the limit of the whole tensor: twice,
+ * and four times for one of a single row. Measured: samples of 4 to 192 tokens
+ * reach a floor ratio of 2.27 in correct engines, whatever their length, where
+ * all rows together stay at 1.34; one chaotic token moves all that follow it.
+ */
+export function sampleAllowance(rows: number): number {
+  return 2 * Math.max(1, 2 / Math.sqrt(rows));
+}
+
+/** The prior's margin over what correct engines do. */
+const PRIOR_MARGIN = 2;
+
+/** Growth of a propagated error with depth, gm = c·u·(l+1)^0.37: 2.1 u at layer 0, 4.5 u at 9, 7.6 u at 29. */
+const DEPTH_EXPONENT = 0.37;
+
+/** Kinds of tensors that the prior knows. */
+type PriorKind = "layer" | "attn" | "mlp" | "norm" | "logits";
+
+/**
+ * c of gm = c·u·(l+1)^0.37, the largest measured. In 16-bit formats an error is
+ * made of roundings at stores; in f32 and f64 of the accumulation over K, which
+ * is tens of u.
+ */
+const PRIOR: Readonly<Record<"stores" | "accumulation", Readonly<Record<PriorKind, number>>>> = {
+  stores: { attn: 6.0, mlp: 5.6, layer: 2.8, norm: 2.0, logits: 1.9 },
+  accumulation: { attn: 23.0, mlp: 22.3, layer: 10.7, norm: 7.0, logits: 8.5 },
+};
+
+/** The embedding is a look-up: one rounding, 0.85 u. */
+const PRIOR_EMBED = 1.5;
+
+/**
+ * No prior lets an error pass that is half as large as the tensor, whatever the
+ * number format: a zeroed tensor stands at 1, a permuted one near 1.4.
+ */
+export const MAX_PRIOR = 0.5;
+
+/** Largest ρ_t of a single token in units of u, doubled. Measured: 235 u in bf16, 344 u in f16, 2,400 u in f32. */
+const PRIOR_TOKEN = { stores: 700, accumulation: 5000 } as const;
+
+/** Measured in bf16: 0.46. A token whose error is nearly its size is beyond every format. */
+const MAX_PRIOR_TOKEN = 0.9;
+
+/** A module of the model, as the prior sees it. */
+export interface PriorSubject {
+  readonly role: TensorRole;
+  /** Layer of the tensor, or the number of layers behind the last one. */
+  readonly depth: number;
+  /** Format whose u counts. */
+  readonly u: number;
+  /** Whether both sides are of that format: two roundings instead of one. */
+  readonly bothSides: boolean;
+}
+
+/** The limits of `tokenRelL2.gm` and of a single token's ρ_t where no floor decides. */
+export function priorLimits(subject: PriorSubject): {
+  readonly gm: number;
+  readonly token: number;
+} {
+  const { role, depth, u } = subject;
+  const regime = u <= ACCUMULATION_U ? "accumulation" : "stores";
+  const bothSides = subject.bothSides ? Math.SQRT2 : 1;
+  const gm =
+    role === "embed"
+      ? PRIOR_EMBED * u
+      : PRIOR_MARGIN * PRIOR[regime][kindOf(role)] * u * (depth + 1) ** DEPTH_EXPONENT;
+  return {
+    gm: Math.min(MAX_PRIOR, gm * bothSides),
+    token: Math.min(MAX_PRIOR_TOKEN, PRIOR_TOKEN[regime] * u * bothSides),
+  };
+}
+
+/** u of f32: formats at least as fine err by accumulation. */
+const ACCUMULATION_U = 2 ** -25;
+
+function kindOf(role: TensorRole): PriorKind {
+  switch (role) {
+    case "attn":
+    case "mlp":
+    case "norm":
+    case "logits":
+    case "layer":
+      return role;
+    // A router is one product with the residual stream; tensors of other names
+    // are judged as the residual stream too.
+    case "router":
+    case "embed":
+    case "other":
+      return "layer";
+  }
+}
+
+/** Clustered z of ΔNLL, and the ΔNLL in nats a token that it must come with. */
+export const MAX_NLL_Z = 3;
+export const MIN_NLL_INCREASE = 0.005;
+
+/** KL's geometric mean over the floor's: an error, a warning. Correct engines lie within 0.65–1.33. */
+export const MAX_KL_RATIO = 4;
+export const WARN_KL_RATIO = 1.5;
+
+/** Flips may exceed their expected number E by so many √E. */
+export const MAX_FLIP_EXCESS = 3;
+
+/** Flips beyond a near tie: at least so many, and more than this share of all flips. */
+export const MIN_REAL_FLIPS = 3;
+export const MAX_REAL_FLIP_SHARE = 0.05;
+
+/** Number formats by the name of their preset. */
+export const PRESET_DTYPES = {
+  f64: "F64",
+  f32: "F32",
+  f16: "F16",
+  bf16: "BF16",
+  fp8: "F8_E4M3",
+} as const satisfies Record<string, FloatDType>;
