@@ -1,7 +1,10 @@
-/** The two functions of jStat that are used; the package ships no types. */
+/** The functions of jStat that are used; the package is CommonJS and ships no types. */
 declare module "jstat" {
-  export const jStat: {
-    readonly studentt: { inv(p: number, degreesOfFreedom: number): number };
-    readonly normal: { cdf(x: number, mean: number, standardDeviation: number): number };
+  const jstat: {
+    readonly jStat: {
+      readonly studentt: { inv(p: number, degreesOfFreedom: number): number };
+      readonly normal: { cdf(x: number, mean: number, standardDeviation: number): number };
+    };
   };
+  export default jstat;
 }

@@ -2,8 +2,10 @@
  * Means, shares and their uncertainty.
  */
 
-import { jStat } from "jstat";
+import jstat from "jstat";
 import type { ClusteredMean } from "./result.ts";
+
+const { jStat } = jstat;
 
 /** Below this many clusters no interval is given: a t interval on fewer is mostly the tail of t itself. */
 export const MIN_CLUSTERS_FOR_INTERVAL = 6;

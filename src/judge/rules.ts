@@ -97,7 +97,7 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   "structure/missing": facts(
     "error",
     "missing",
-    null,
+    "count",
     "name ∈ capture.select and (name, sample, step) ∉ dump",
     "side",
   ),
@@ -237,7 +237,7 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "error",
     "quality",
     null,
-    "perplexity or KL is NaN or infinite",
+    "perplexity or mean KL divergence is NaN or infinite",
     "metric",
   ),
   "quality/nll": facts(
@@ -304,8 +304,8 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   "input/floor-fallback": facts(
     "warning",
     null,
-    "count",
-    "ρ(floor) is missing, or too small to divide by",
+    null,
+    "ρ(floor) is missing, or above every prior",
     "reason",
   ),
   "input/repaired": facts("warning", null, null, "run.end says `repaired`", "file"),

@@ -5,7 +5,7 @@ import type { RuleText } from "./rule-text.ts";
 
 export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   "structure/missing": {
-    message: "is missing in the {side}",
+    message: "is missing in the {side}, in {value} places",
     why: "A tensor that its writer meant to store and did not is a module that did not run, or a capture that broke. Neither can be called a pass.",
     causes: [
       "the engine fused or skipped the module, so that its hook never fired",
@@ -25,7 +25,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Store the same tensor on both sides: no padding, all ranks, one layout.",
   },
   "structure/not-captured": {
-    message: "{value} tensors were not captured in the {side}",
+    message: "was not captured in the {side}, in {value} places",
     why: "The writer did not mean to store these tensors, so their absence proves nothing; the report says how much was compared.",
     causes: ["the two sides were captured with different selections"],
     tune: "Capture both sides with the same selection to compare more.",
@@ -81,7 +81,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "See floor.floorTokenRatioAt in the JSON result for sample and token.",
   },
   "layer/floor-sample": {
-    message: "sample {sample} stands at {value} times the floor, limit {limit}",
+    message: "sample {sample} stands at {value} times the floor with its length allowed for, limit {limit}",
     why: "One wrong sample among many is averaged away; therefore the largest sample counts too, with a limit that allows for its number of rows.",
     causes: [
       "a fault of batching: padding, positions, or sequence lengths mixed up",
@@ -201,13 +201,10 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
 
   "quality/undefined": {
-    message: "{metric} is no finite number",
-    why: "A figure that could not be computed must not pass for a good one.",
-    causes: [
-      "NaN or infinity in a row of logits",
-      "a true token of probability 0, or an id beyond the vocabulary",
-    ],
-    tune: "Look for the first finding about finite values; it names the module.",
+    message: "{metric} is not a finite number",
+    why: "A figure that is NaN or infinite is never a pass.",
+    causes: ["NaN or infinite logits", "a true token that the candidate gives no probability at all"],
+    tune: "No limit loosens this rule. Look at nonFinite of the logits in the JSON result.",
   },
   "quality/nll": {
     message:
@@ -266,9 +263,9 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Run the floor in the candidate's precision.",
   },
   "input/floor-fallback": {
-    message: "judged by a prior in {value} tensors: {reason}",
-    why: "Where the floor holds no error to divide by, a prior decides.",
-    causes: ["the floor equals the reference there", "the floor did not capture the tensor"],
+    message: "judged by a prior: {reason}",
+    why: "Where the floor lacks the tensor, or is itself beyond every prior, a prior decides.",
+    causes: ["the floor did not capture the tensor", "the floor run is broken there"],
     tune: "Capture the floor with the candidate's selection.",
   },
   "input/repaired": {

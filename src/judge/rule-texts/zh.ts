@@ -5,7 +5,7 @@ import type { RuleText } from "./rule-text.ts";
 
 export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
   "structure/missing": {
-    message: "在{side}中缺失",
+    message: "在{side}侧缺失 {value} 处",
     why: "计划采集却没有写入的张量,说明模块没有执行或采集中断,都不能算通过。",
     causes: [
       "推理引擎融合或跳过了该模块,hook 未被触发",
@@ -25,7 +25,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "两侧保存同一个张量:无 padding、包含全部 rank、布局一致。",
   },
   "structure/not-captured": {
-    message: "{side}有 {value} 个张量未采集",
+    message: "在{side}侧有 {value} 处未采集",
     why: "这些张量本来就不在采集范围内,缺少它们不说明任何问题;报告会写明实际比较了多少。",
     causes: ["两侧的采集范围不同"],
     tune: "两侧使用相同的采集范围即可比较更多张量。",
@@ -67,7 +67,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "样本与 token 的位置见 JSON 结果中的 floor.floorTokenRatioAt。",
   },
   "layer/floor-sample": {
-    message: "样本 {sample} 的误差为噪声基底的 {value} 倍,上限 {limit} 倍",
+    message: "样本 {sample} 的误差为噪声基底的 {value} 倍(已计入长度修正),上限 {limit} 倍",
     why: "众多样本中只有一个出错时会被平均掉,因此误差最大的样本单独判定,其上限已考虑该样本的行数。",
     causes: ["组 batch 的问题:padding、位置编号或序列长度错乱", "该长度触发了另一个算子"],
     tune: "单独比较该样本,定位误差的起点。",
@@ -167,9 +167,9 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
 
   "quality/undefined": {
     message: "{metric} 不是有限数",
-    why: "无法计算的指标不能当作通过。",
-    causes: ["logits 某一行出现 NaN 或无穷", "真实 token 的概率为 0,或 token id 超出词表"],
-    tune: "请查看第一条关于非有限值的结论,它指出了出问题的模块。",
+    why: "结果为 NaN 或无穷大的指标不能算通过。",
+    causes: ["logits 中有 NaN 或无穷大", "待测侧给正确 token 的概率为零"],
+    tune: "没有阈值可以放宽此规则。请查看 JSON 结果中 logits 的 nonFinite。",
   },
   "quality/nll": {
     message: "每 token 损失上升 {deltaNll} nats,为标准误的 {value} 倍,上限 {limit} 倍",
@@ -227,9 +227,9 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "请以待测侧的精度运行噪声基底。",
   },
   "input/floor-fallback": {
-    message: "有 {value} 个张量按先验判定:{reason}",
-    why: "噪声基底在该处没有可作除数的误差时,由先验判定。",
-    causes: ["该处噪声基底与基准相同", "噪声基底没有采集该张量"],
+    message: "按先验判定:{reason}",
+    why: "噪声基底缺少该张量,或自身超出任何先验上限时,由先验判定。",
+    causes: ["噪声基底没有采集该张量", "噪声基底在该处本身有误"],
     tune: "以待测侧的采集范围采集噪声基底。",
   },
   "input/repaired": {
