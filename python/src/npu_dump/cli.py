@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -162,7 +161,7 @@ def _tell_interrupted(output: Path) -> None:
 
 def _print(stdout: Any, text: str) -> int:
     try:
-        print(text, file=stdout, flush=True)  # noqa: T201
+        print(text, file=stdout, flush=True)
     except BrokenPipeError:
         # The reader is gone, but the dump is there. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

@@ -114,7 +114,7 @@ def describe(device: torch.device) -> dict[str, Any]:
             "memory_bytes": int(properties.total_memory),
         }
     if device.type == "cuda":
-        facts |= {"soc": "sm_%d%d" % backend.get_device_capability(device), "cuda": torch.version.cuda}
+        facts |= {"soc": "sm_{}{}".format(*backend.get_device_capability(device)), "cuda": torch.version.cuda}
     if device.type == "npu":
         facts |= {"soc": _try(lambda: str(backend.get_soc_version())), "cann": cann_version()}
     return {name: value for name, value in facts.items() if value is not None}
@@ -153,12 +153,6 @@ def numerics(device: torch.device) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Start counting the peak of a device's memory anew, where it counts."""
-    if device.type in ("cuda", "npu", "xpu"):
-        getattr(torch, device.type).reset_peak_memory_stats(device)
-
-
 def peak_memory(device: torch.device) -> int:
     """Return the peak in bytes: of the device's allocator, else of this process."""
     if device.type in ("cuda", "npu", "xpu"):
@@ -172,7 +166,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception says that memory ran out, on whichever device."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
-        and re.search(r"out of memory|can't allocate memory|not enough memory|alloc(ation)? failed", str(error), re.IGNORECASE)
+        and re.search(
+            r"out of memory|can't allocate memory|not enough memory|alloc(ation)? failed", str(error), re.IGNORECASE
+        )
         is not None
     )
 

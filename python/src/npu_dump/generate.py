@@ -19,9 +19,7 @@ class Sampling:
     seed: int
 
 
-def generate(
-    model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None
-) -> list[list[int]]:
+def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None) -> list[list[int]]:
     """Return up to ``count`` new token ids a prompt, the end token included.
 
     Repetition penalties, top-k and the like in the model's generation settings are not used: they would hide what
@@ -35,7 +33,7 @@ def generate(
     """
     own = getattr(model, "generation_config", None)
     ends = getattr(own, "eos_token_id", None)
-    end_ids = {ends} if isinstance(ends, int) else set(ends or ())
+    end_ids: set[int] = {ends} if isinstance(ends, int) else set(ends or ())
     # Only a filler after the end of a shorter continuation; cut off below.
     padding = min(end_ids, default=0)
     config = GenerationConfig(
@@ -56,7 +54,7 @@ def generate(
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     kept = model.generation_config
-    # generate() fills gaps of the configuration it is given from the model's own; an empty one has nothing to fill in.
+    # generate() fills gaps of its configuration from the model's own; an empty one has nothing to fill in.
     model.generation_config = GenerationConfig()
     try:
         with torch.no_grad():

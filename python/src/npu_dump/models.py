@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def locate(given: str, *, trust_remote_code: bool, allow_download: bool) -> Mode
                 "model-unknown",
                 "the folder holds no config.json",
                 facts=[("folder", given), ("GGUF files", ", ".join(ggufs) or "none")],
-                help=f"give the file itself: --model {path / ggufs[0]}" if ggufs else "give the folder that transformers wrote",
+                help=f"give the file itself: --model {path / ggufs[0]}"
+                if ggufs
+                else "give the folder that transformers wrote",
             )
         return ModelSource(given, path, str(path), common)
     files = _cached(given)
@@ -88,13 +91,13 @@ def _cached(name: str) -> Path | None:
 
 def load_config(source: ModelSource) -> Any:
     """Return the model's configuration."""
-    with _Loading(source, "configuration"):
+    with _loading(source, "configuration"):
         return transformers.AutoConfig.from_pretrained(source.name, **source.keywords)
 
 
 def load_tokenizer(source: ModelSource) -> Any:
     """Return the model's tokenizer."""
-    with _Loading(source, "tokenizer"):
+    with _loading(source, "tokenizer"):
         return transformers.AutoTokenizer.from_pretrained(source.name, **source.keywords)
 
 
@@ -124,12 +127,13 @@ def load_model(
     keywords["dtype" if renamed else "torch_dtype"] = dtype or "auto"
     if attention:
         keywords["attn_implementation"] = attention
-    with _Loading(source, "model"):
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+    with _loading(source, "model"):
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             source.name, output_loading_info=True, **keywords
         )
+    model, info = loaded
     _check_weights(info, note)
-    with _Loading(source, "model"):
+    with _loading(source, "model"):
         model = model.eval().to(device)
     if tied(model):
         note("embeddings are tied: the head uses the embedding's weight")
@@ -142,7 +146,10 @@ def accepted_arguments(model: Any) -> Collection[str]:
 
 
 def _check_weights(info: dict[str, Any], note: Callable[[str], None]) -> None:
-    for key, meaning in (("missing_keys", "are not in the checkpoint"), ("mismatched_keys", "have another shape there")):
+    for key, meaning in (
+        ("missing_keys", "are not in the checkpoint"),
+        ("mismatched_keys", "have another shape there"),
+    ):
         names = sorted(name if isinstance(name, str) else str(name[0]) for name in info.get(key) or ())
         if names:
             raise DumpError(
@@ -160,26 +167,21 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-class _Loading:
-    """Turns what transformers raises while it loads into our error."""
-
-    def __init__(self, source: ModelSource, what: str) -> None:
-        self._source = source
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception) or isinstance(error, DumpError):
-            return
+@contextmanager
+def _loading(source: ModelSource, what: str) -> Iterator[None]:
+    """Turn what transformers raises while it loads into our error."""
+    try:
+        yield
+    except DumpError:
+        raise
+    except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory(error) from error
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise DumpError(
             "model-unreadable",
-            f"the {self._what} cannot be loaded",
-            facts=[("given", self._source.given), (type(error).__name__, lines[0] if lines else "no reason given")],
+            f"the {what} cannot be loaded",
+            facts=[("given", source.given), (type(error).__name__, lines[0] if lines else "no reason given")],
             help=_way_out(error, str(error)),
         ) from error
 

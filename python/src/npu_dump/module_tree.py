@@ -64,8 +64,14 @@ def find_decoder(model: nn.Module) -> Decoder | None:
 
 def text_config(model: nn.Module) -> Any:
     """Return the configuration of the text decoder, or None where the module has no configuration."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else None
+
+
+def head_path(model: Any) -> str | None:
+    """Return the module path of the language model head, or None where the model has none."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return next((path for path, module in model.named_modules() if module is head), None)
 
 
 def is_norm_or_dropout(name: str, module: nn.Module) -> bool:

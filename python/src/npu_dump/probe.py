@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from .contract import Kind
 from .errors import DumpError
 from .module_tree import (
     Decoder,
@@ -34,12 +35,23 @@ PROBE_TOKENS = 4
 
 @dataclass(frozen=True)
 class Point:
-    """A place where a canonical tensor can be taken: the input or the output of a module."""
+    """A place where a tensor is taken: the output of a module, or its input.
+
+    Attributes:
+        name: name of the tensor.
+        path: module path.
+        module: that module.
+        input: take its first tensor argument instead of its output.
+        kind: what the tensor is; ``other`` for what a user names by its module path.
+        layer: decoder layer it belongs to, or None.
+    """
 
     name: str
     path: str
     module: nn.Module
     input: bool = False
+    kind: Kind = "hidden"
+    layer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +60,8 @@ class Anatomy:
 
     Attributes:
         points: where to take ``embed``, ``layers.*`` and ``norm``, in the order of a forward.
-        residual: ``sequential`` or ``parallel`` where ``layers.i = layers.{i-1} + s*(attn + mlp)`` held to rounding in
-            every layer, else ``other``.
+        residual: ``sequential`` or ``parallel`` where ``layers.i = layers.{i-1} + s*(attn + mlp)`` held to rounding
+            in every layer, else ``other``.
         residual_scale: s; one number, or one a layer. 1 where ``residual`` is ``other``.
     """
 
@@ -93,8 +105,9 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
     for index, path in enumerate(layers):
         layer = calls[path]
         found = _anatomy_of_layer(layer, [call for call in calls.values() if _inside(call.path, path)])
-        points += [Point(f"layers.{index}.{role}", call.path, call.module) for role, call in found.blocks.items()]
-        points.append(Point(f"layers.{index}", path, layer.module))
+        for role, call in found.blocks.items():
+            points.append(Point(f"layers.{index}.{role}", call.path, call.module, layer=index))
+        points.append(Point(f"layers.{index}", path, layer.module, layer=index))
         continuous = index == 0 or torch.equal(layer.input, calls[layers[index - 1]].output)
         sums.append((found.residual if continuous else "other", found.scale))
     order = list(calls)
@@ -102,8 +115,7 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
     norm = next((call for call in after if _child(call.path, decoder.path) and _is_norm(call)), None)
     if norm is not None:
         points.append(Point("norm", norm.path, norm.module))
-    kinds = {kind for kind, _ in sums}
-    residual = kinds.pop() if len(kinds) == 1 else "other"
+    residual: Residual = sums[0][0] if len({kind for kind, _ in sums}) == 1 else "other"
     scales = [scale for _, scale in sums] if residual != "other" else [1.0]
     return Anatomy(tuple(points), residual, scales[0] if len(set(scales)) == 1 else scales)
 
@@ -156,12 +168,14 @@ def _anatomy_of_layer(layer: _Call, inside: list[_Call]) -> _Layer:
 def _handed_over(block: _Call, children: list[_Call], inside: list[_Call], layer: _Call) -> list[_Call]:
     """Return what may be handed to the residual sum, most likely first.
 
-    That is the block's output, after any norm or dropout that takes exactly this output; or, where a block adds the
+    That is the block's output, after any norm that takes exactly this output; or, where a block adds the
     residual itself (BLOOM), the output of the last module inside it.
     """
     last = block
     for sibling in children[children.index(block) + 1 :]:
-        if is_norm_or_dropout(sibling.name, sibling.module) and torch.equal(sibling.input, last.output):
+        follows = is_norm_or_dropout(sibling.name, sibling.module) and torch.equal(sibling.input, last.output)
+        # A dropout that lets all pass is no place of its own, and may serve both blocks (Phi).
+        if follows and not torch.equal(sibling.output, last.output):
             last = sibling
     inner = [call for call in inside if _inside(call.path, block.path)]
     return [call for call in (last, *inner[-1:]) if call.output.shape == layer.output.shape]
@@ -222,7 +236,7 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
         return hook
 
     with ExitStack() as hooks:
-        for path, module in _observed(model, decoder):
+        for path, module in _observed(decoder):
             hooks.callback(module.register_forward_pre_hook(before(path), with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(after(path)).remove)
         with torch.no_grad(), _random_state(model):
@@ -238,7 +252,7 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
     return calls
 
 
-def _observed(model: nn.Module, decoder: Decoder) -> Iterator[tuple[str, nn.Module]]:
+def _observed(decoder: Decoder) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers with all inside them but experts, and the modules beside the layers."""
     for name, module in decoder.module.named_children():
         if not isinstance(module, nn.ModuleList):

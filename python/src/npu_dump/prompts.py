@@ -151,5 +151,5 @@ def _bad(where: str, reason: str) -> DumpError:
         "prompts-invalid",
         "a line of the prompt file is not what is expected",
         facts=[("line", where), ("reason", reason)],
-        help='write {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}, with an optional "expect": ["…"]',
+        help='write {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}, "expect": ["…"] if wanted',
     )

@@ -1,8 +1,9 @@
-"""Where a dump comes from: model, device, engine, versions, numerics. Nothing about the user or the machine's name."""
+"""Where a dump comes from: model, device, engine, versions, numerics. Nothing of the user or the host's name."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -60,17 +61,6 @@ def describe(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def gives_logits(model: nn.Module) -> bool:
-    """Return whether the model has a language model head."""
-    return head_path(model) is not None
-
-
-def head_path(model: Any) -> str | None:
-    """Return the module path of the language model head, or None."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return next((path for path, module in model.named_modules() if module is head), None)
-
-
 def _model_facts(model: nn.Module) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
@@ -82,7 +72,7 @@ def _model_facts(model: nn.Module) -> dict[str, Any]:
     heads, hidden = getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
     head_dim = getattr(config, "head_dim", None) or (hidden // heads if heads and hidden else None)
     facts |= {
-        "id": _reduced(getattr(model.config, "_name_or_path", "")),  # type: ignore[union-attr] - text_config has seen it
+        "id": model_id(getattr(model.config, "_name_or_path", "")),  # type: ignore[union-attr] - text_config has seen it
         "layers": getattr(config, "num_hidden_layers", None),
         "hidden_size": hidden,
         "heads": heads,
@@ -127,38 +117,25 @@ def _version(package: str) -> str | None:
         return getattr(sys.modules.get(package), "__version__", None)
 
 
-def _reduced(name: str) -> str:
+def model_id(name: str) -> str:
     """Return a model's name without the folders of this machine; a hub id such as ``owner/name`` stays."""
     if os.path.isabs(name) or Path(name).exists() or name.startswith((".", "~")):  # noqa: PTH117 - text, not a path yet
         return Path(name).resolve().name
     return name
 
 
-model_id = _reduced
-
-
 def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_json, value))
-    return value is None or (isinstance(value, (str, bool, int, float)) and value == value and abs(0 if isinstance(value, str) else value) != float("inf"))
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-class PeakMemory:
-    """The most memory used since this object was made: the device's for an accelerator, else the process's.
-
-    The process's peak counts from its start, which is all that the operating system tells.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        parameter = next(model.parameters(), None)
-        self._device = parameter.device if parameter is not None else torch.device("cpu")
-        devices.reset_peak_memory(self._device)
-
-    def read(self) -> int:
-        """Return bytes."""
-        return devices.peak_memory(self._device)
+def peak_memory(model: nn.Module) -> int:
+    """Return the most bytes in use since the process began: of the model's accelerator, else of the process."""
+    parameter = next(model.parameters(), None)
+    return devices.peak_memory(parameter.device if parameter is not None else torch.device("cpu"))
 
 
 def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, str]:

@@ -20,7 +20,8 @@ Key = tuple[str, int, int]
 class DumpFile(Mapping[Key, Any]):
     """The tensors of a complete dump by ``(name, sample, step)``, in the order of the file.
 
-    Values are NumPy arrays; BF16 and 8-bit floats, which NumPy lacks, are torch tensors. A tensor is read when it is asked for.
+    Values are NumPy arrays; BF16 and 8-bit floats, which NumPy lacks, are torch tensors. A tensor is read when it is
+    asked for.
 
     Attributes:
         run: the metadata written with the file.
@@ -48,7 +49,7 @@ class DumpFile(Mapping[Key, Any]):
                         facts=[("file", self.path.name), ("column", column)],
                         help="read the file with pyarrow, whose rows have the column",
                     )
-            for row, key in enumerate(zip(names, samples, steps)):
+            for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None
                 if end is None:
                     self._chunks.setdefault(key, []).append((starts[row], number, row))

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from . import devices, models, provenance
-from .contract import DTYPES
 from .dump import Dump
 from .errors import DumpError
 from .generate import Sampling, generate
-from .module_tree import text_config
 from .progress import Progress
 from .prompts import Prompt, read_chunks, read_prompts
 from .reader import DumpFile
@@ -116,15 +113,11 @@ def run(request: Request, progress: Progress) -> Outcome:
     _check_samples(samples, config.get_text_config(), request)
     dtype = getattr(torch, request.dtype) if request.dtype else None
     _check_space(request, config.get_text_config(), samples, dtype, progress)
-    model = models.load_model(
-        source, device=device, dtype=dtype, attention=request.attn, note=progress.note
-    )
+    model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
     metadata = _metadata(request, source, samples, progress)
     sampling = Sampling(request.temperature, request.top_p, request.seed) if request.temperature else None
     try:
-        with Dump(
-            model, request.output, select=list(request.select), run=metadata, overwrite=request.force
-        ) as dump:
+        with Dump(model, request.output, select=list(request.select), run=metadata, overwrite=request.force) as dump:
             for batch in _batches(samples, request.batch):
                 first = dump.samples
                 _store_texts(dump, batch, first)
@@ -176,18 +169,18 @@ def _samples(request: Request, tokenizer: Any) -> list[Sample]:
     return [_tokenized(tokenizer, prompt, number, request.chat) for number, prompt in enumerate(prompts)]
 
 
-def _tokenized(tokenizer: Any, prompt: Prompt, number: int, chat: bool) -> Sample:  # noqa: FBT001 - internal
+def _tokenized(tokenizer: Any, prompt: Prompt, number: int, chat: bool) -> Sample:
     if prompt.text is not None and not chat:
         return _sample(tokenizer, _encode(tokenizer, prompt.text), prompt.text, prompt.expect)
     messages = list(prompt.messages) or [{"role": "user", "content": prompt.text}]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # noqa: BLE001 - a template is a program of the model's and may raise anything
+    except Exception as error:
         raise DumpError(
             "chat-template",
             "the tokenizer's chat template cannot be applied",
             facts=[("prompt", number), (type(error).__name__, (str(error).splitlines() or [""])[0])],
-            help='give plain prompts without --chat, or a model with a chat template',
+            help="give plain prompts without --chat, or a model with a chat template",
         ) from error
     # The template writes the special tokens itself.
     return _sample(tokenizer, _encode(tokenizer, text, add_special_tokens=False), text, prompt.expect)
@@ -301,9 +294,15 @@ def _mib(size: int) -> str:
     return f"{size / (1 << 20):.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):.1f} GiB"
 
 
-def _metadata(request: Request, source: models.ModelSource, samples: list[Sample], progress: Progress) -> dict[str, Any]:
-    hashes = {} if source.files is None else provenance.file_hashes(
-        source.files, lambda done, total: progress.step("hashing weights", done >> 20, total >> 20, "MiB")
+def _metadata(
+    request: Request, source: models.ModelSource, samples: list[Sample], progress: Progress
+) -> dict[str, Any]:
+    hashes = (
+        {}
+        if source.files is None
+        else provenance.file_hashes(
+            source.files, lambda done, total: progress.step("hashing weights", done >> 20, total >> 20, "MiB")
+        )
     )
     metadata: dict[str, Any] = {
         "model": {"id": provenance.model_id(source.given)} | hashes,
@@ -314,7 +313,11 @@ def _metadata(request: Request, source: models.ModelSource, samples: list[Sample
     if expect:
         metadata["expect"] = expect
     if request.temperature:
-        metadata["sampling"] = {"temperature": request.temperature, "top_p": request.top_p or 1.0, "seed": request.seed}
+        metadata["sampling"] = {
+            "temperature": request.temperature,
+            "top_p": request.top_p or 1.0,
+            "seed": request.seed,
+        }
     if request.host_info:
         metadata["host"] = {"name": platform.node(), "system": platform.platform()}
     return metadata
@@ -330,8 +333,12 @@ def _forward(model: Any, batch: list[Sample], device: torch.device, side: str) -
     lengths = [len(sample.ids) for sample in batch]
     width = max(lengths)
     shape = (len(batch), width)
-    ids, mask, positions = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
-    for row, (sample, length) in enumerate(zip(batch, lengths)):
+    ids, mask, positions = (
+        torch.zeros(shape, dtype=torch.int64),
+        torch.zeros(shape, dtype=torch.int64),
+        torch.zeros(shape, dtype=torch.int64),
+    )
+    for row, (sample, length) in enumerate(zip(batch, lengths, strict=True)):
         columns = slice(0, length) if side == "right" else slice(width - length, width)
         ids[row, columns] = torch.tensor(sample.ids)
         mask[row, columns] = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,16 +42,21 @@ class Step:
         past: tokens in the cache, padding included.
         shape: ``(B, T)``.
         rows: the samples; a row that is all padding is left out.
-        taken: how often each name was taken in this step.
     """
 
     number: int
-    input_ids: torch.Tensor | None
-    position_ids: torch.Tensor | None
-    past: int
-    shape: tuple[int, int]
-    rows: list[Row]
-    taken: dict[str, int] = field(default_factory=dict)
+    input_ids: torch.Tensor | None = None
+    position_ids: torch.Tensor | None = None
+    past: int = 0
+    shape: tuple[int, int] = (0, 0)
+    rows: list[Row] = field(default_factory=list)
+    _taken: Counter[str] = field(default_factory=Counter)
+
+    def numbered(self, name: str) -> str:
+        """Return the name, with ``#1``, ``#2``, … where it was taken in this step before."""
+        count = self._taken[name]
+        self._taken[name] += 1
+        return f"{name}#{count}" if count else name
 
 
 @dataclass
@@ -59,6 +65,7 @@ class _Sequence:
 
     samples: range
     steps: int = 0
+    fed: int = 0
 
 
 class SampleTracker:
@@ -92,14 +99,16 @@ class SampleTracker:
                 help="call the model with input_ids=...",
             )
         batch, length = (1, fed.shape[0]) if fed is ids and fed.ndim == 1 else fed.shape[:2]
-        cache = bound.get("past_key_values")
-        past = _cached_tokens(cache)
+        # State space models call theirs cache_params.
+        cache = bound.get("past_key_values", bound.get("cache_params"))
+        past = self._cached_tokens(cache)
         if past == 0:
             sequence = _Sequence(range(self.count, self.count + batch))
             self.count += batch
         else:
             sequence = self._known(cache, past, batch)
             sequence.steps += 1
+        sequence.fed += length
         self._current = sequence
         if cache is not None:
             self._remember(cache)
@@ -115,14 +124,27 @@ class SampleTracker:
 
     def end(self, output: Any) -> None:
         """Note the cache that the forward has filled."""
-        cache = getattr(output, "past_key_values", None)
-        if cache is not None:
-            self._remember(cache)
+        for name in ("past_key_values", "cache_params"):
+            cache = getattr(output, name, None)
+            if cache is not None:
+                self._remember(cache)
 
     def _remember(self, cache: Any) -> None:
         if self._current is not None and not isinstance(cache, tuple):
             # Weak: a capture must not keep a cache, and its device memory, alive.
             self._by_cache[id(cache)] = (weakref.ref(cache), self._current)
+
+    def _cached_tokens(self, cache: Any) -> int:
+        if cache is None:
+            return 0
+        if isinstance(cache, tuple):
+            return int(cache[0][0].shape[-2]) if cache else 0
+        try:
+            return int(cache.get_seq_length())
+        except (AttributeError, ValueError):
+            # A recurrent state does not say how many tokens it has seen.
+            reference, sequence = self._by_cache.get(id(cache), (None, None))
+            return sequence.fed if sequence and reference and reference() is cache else 0
 
     def _known(self, cache: Any, past: int, batch: int) -> _Sequence:
         reference, sequence = self._by_cache.get(id(cache), (lambda: None, None))
@@ -140,14 +162,6 @@ class SampleTracker:
         return sequence
 
 
-def _cached_tokens(cache: Any) -> int:
-    if cache is None:
-        return 0
-    if isinstance(cache, tuple):
-        return int(cache[0][0].shape[-2]) if cache else 0
-    return int(cache.get_seq_length())
-
-
 def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list[Row]:
     if not isinstance(mask, torch.Tensor):
         return [Row(sample, row, slice(0, length), length) for row, sample in enumerate(samples)]
@@ -159,7 +173,7 @@ def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list
             help="pass a mask of 0 and 1 with one row a prompt and one column a token",
         )
     rows: list[Row] = []
-    for row, (sample, kept) in enumerate(zip(samples, mask[:, -length:].to("cpu").bool())):
+    for row, (sample, kept) in enumerate(zip(samples, mask[:, -length:].to("cpu").bool(), strict=True)):
         columns = kept.nonzero().flatten()
         count = int(columns.numel())
         if not count:

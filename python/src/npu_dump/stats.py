@@ -38,7 +38,7 @@ def tensor_stats(data: np.ndarray, dtype: DType) -> dict[str, Any]:
             nan += int(np.isnan(values).sum())
             posinf += int(np.isposinf(values).sum())
             neginf += int(np.isneginf(values).sum())
-            values = values[np.isfinite(values)]  # noqa: PLW2901 - the block without what is not finite
+            values = values[np.isfinite(values)]
             subtotal = float(values.sum())
         if values.size:
             low = min(low, float(values.min()))

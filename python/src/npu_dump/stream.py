@@ -82,7 +82,7 @@ class BackgroundWriter:
                 tensor, row = self._queue.popleft()
             try:
                 self.writer.write(row.pop("name"), tensor, **row)
-            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            except BaseException as error:
                 with self._changed:
                     self._error = error
                     self._queue.clear()

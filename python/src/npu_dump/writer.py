@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,6 +79,7 @@ class DumpWriter:
         self._rows: list[dict[str, Any]] = []
         self._gather = np.empty(self._limits.gather, dtype=np.uint8)
         self._gathered = 0
+        self._batches = 0
 
     def write(
         self,
@@ -179,6 +180,7 @@ class DumpWriter:
             for field in self._schema
         ]
         self._ipc.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._batches += 1
 
     def _check(self, key: tuple[str, int, int, int, int]) -> None:
         name, sample, *others = key
@@ -229,14 +231,18 @@ class DumpWriter:
             self.partial_path.replace(self.path)
 
     def abort(self) -> None:
-        """Keep what was written as ``.partial``: its batches are complete, ``run.end`` and the footer are missing."""
-        try:
+        """Keep what was written as ``.partial``: its batches are complete, ``run.end`` and the footer are missing.
+
+        A file without a single tensor is removed.
+        """
+        # A full disk is why we are here, more often than not; the batches before it are safe.
+        with suppress(OSError):
             self._flush()
-        except OSError:
-            pass  # A full disk is why we are here, more often than not; the batches before it are safe.
-        finally:
-            # A writer that is not closed writes no footer, and must not: the file is incomplete.
+        # The IPC writer stays open: closing it would write a footer, and the file is incomplete.
+        with suppress(OSError):
             self._sink.close()
+        if not self._batches:
+            self.partial_path.unlink(missing_ok=True)
 
     def __enter__(self) -> DumpWriter:
         return self
