@@ -264,7 +264,7 @@ export class LogitsMeter implements RowObserver {
     const { pair } = this;
     if (pair === null || row + 1 >= this.rows) return -1;
     const entry = this.tokens.get(tokenKey(pair.sample, pair.step));
-    if (entry === undefined || entry.elements !== this.rows) return -1;
+    if (entry?.elements !== this.rows) return -1;
     const wanted = row + 1;
     if (wanted < this.idsFrom || wanted >= this.idsFrom + this.ids.length) {
       this.idsFrom = wanted;

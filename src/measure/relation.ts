@@ -25,7 +25,8 @@ const NEAR_NORMS = 0.25;
 /**
  * Computes {@link Relation}. The distance near equal norms is
  * (‖d‖² − (‖x‖−‖y‖)²) / (2‖x‖‖y‖) with ‖x‖−‖y‖ from ⟨x,d⟩, which keeps the
- * digits that 1 − cosine loses.
+ * digits that 1 − cosine loses: its error is at most 1e-6 of it, or 1e-15 of
+ * ‖d‖²/‖x‖² where the two vectors are parallel to nearly the last digit.
  */
 export function relationOf(sums: PairSums): Relation {
   const { xx, yy, xy, dd, xd } = sums;

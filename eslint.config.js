@@ -1,0 +1,100 @@
+// Type-aware lint, and the direction of dependencies:
+// cli → compare → judge, diagnose → measure → align → dump → core.
+
+import tseslint from "typescript-eslint";
+
+/** Stages in the order in which they may import: each only what stands before it. */
+const STAGES = ["core", "dump", "align", "measure", "judge", "diagnose"];
+
+/** Packages that one folder alone may import. */
+const OWNED = { "apache-arrow": "dump", yargs: "cli", picocolors: "cli", jstat: "core" };
+
+function restrict(folder, { stages, allowNode = false, allowPackages = [] }) {
+  const foreign = Object.keys(OWNED).filter((name) => !allowPackages.includes(name));
+  return {
+    files: [`src/${folder}/**/*.ts`],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [
+            ...stages.map(({ pattern, message }) => ({ regex: pattern, message })),
+            ...(allowNode
+              ? []
+              : [{ regex: "^node:", message: `${folder}/ does no input or output` }]),
+            {
+              regex: `^(${foreign.join("|")})(/|$)`,
+              message: "this package belongs to another folder",
+            },
+          ],
+        },
+      ],
+      ...(folder === "cli" ? {} : { "no-restricted-globals": ["error", "process"] }),
+    },
+  };
+}
+
+/** Forbids every folder but those named. */
+function only(folder, ...allowed) {
+  const all = [...STAGES, "report", "config", "cli"];
+  const forbidden = all.filter((name) => name !== folder && !allowed.includes(name));
+  return [
+    {
+      pattern: `^\\.\\./(\\.\\./)*(${forbidden.join("|")})/`,
+      message: `${folder}/ may import only ${["itself", ...allowed].join(", ")}`,
+    },
+    ...(folder === "cli"
+      ? []
+      : [
+          {
+            pattern: "^\\.\\./(\\.\\./)*(compare|index)\\.ts$",
+            message: "the pipeline is above the stages",
+          },
+        ]),
+  ];
+}
+
+export default tseslint.config(
+  { ignores: ["dist/", ".venv/", ".cache/", "node_modules/", "fixtures/", "python/", "coverage/"] },
+  {
+    files: ["**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      "@typescript-eslint/switch-exhaustiveness-check": "error",
+      "@typescript-eslint/explicit-module-boundary-types": "error",
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // Kernels index typed arrays within bounds they have checked: `as number`
+      // says so without the `!` that is forbidden elsewhere.
+      "@typescript-eslint/non-nullable-type-assertion-style": "off",
+      "@typescript-eslint/consistent-type-definitions": ["error", "interface"],
+      "no-restricted-syntax": [
+        "error",
+        { selector: "ExportDefaultDeclaration", message: "exports have names" },
+        { selector: "TSEnumDeclaration", message: "a union of literals says the same" },
+      ],
+    },
+  },
+  { files: ["vitest.config.ts", "**/*.d.ts"], rules: { "no-restricted-syntax": "off" } },
+  restrict("core", { stages: only("core"), allowPackages: ["jstat"] }),
+  restrict("dump", {
+    stages: only("dump", "core"),
+    allowNode: true,
+    allowPackages: ["apache-arrow"],
+  }),
+  restrict("align", { stages: only("align", "dump", "core"), allowNode: true }),
+  restrict("measure", { stages: only("measure", "align", "dump", "core") }),
+  restrict("judge", { stages: only("judge", "measure", "align", "dump", "core") }),
+  restrict("diagnose", { stages: only("diagnose", "judge", "measure", "align", "dump", "core") }),
+  restrict("report", {
+    stages: [
+      ...only("report", "core", "judge"),
+      {
+        pattern: "^\\.\\./(\\.\\./)*judge/(?!rules\\.ts|rule-texts/)",
+        message: "a renderer sees only core/ and the rule table",
+      },
+    ],
+  }),
+  restrict("cli", { stages: [], allowNode: true, allowPackages: ["yargs", "picocolors"] }),
+);
