@@ -152,9 +152,9 @@ function salvageBatches(file: DumpFile): Salvage {
   if (head?.message.kind !== MessageHeader.Schema) {
     throw file.fail(
       "dump-incomplete",
-      `${file.name} does not start with its schema, so its batches cannot be read without a footer`,
+      `${file.name} does not start with a whole schema, so its batches cannot be read`,
       {
-        found: "no schema message at byte 8",
+        found: "no whole schema message at byte 8",
         expected: "a schema, as npu-dump and pyarrow write it",
       },
       "capture the dump again",
