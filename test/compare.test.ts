@@ -1,0 +1,458 @@
+/** Verdicts of whole comparisons: each case changes one thing of a clean pair. */
+
+import { mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { compareDumps } from "../src/compare.ts";
+import type { CompareOptions } from "../src/core/options.ts";
+import type { ComparisonResult } from "../src/core/result.ts";
+import { compareOptions } from "./support/options.ts";
+import { scratch } from "./support/scratch.ts";
+import {
+  addNoise,
+  type ToyOptions,
+  type ToyTensor,
+  toyTensors,
+  uniform,
+  writeToyRun,
+} from "./support/toy-run.ts";
+
+/** Far below what the prior allows in float32. */
+const NOISE = 2 ** -24;
+
+const { folder } = scratch();
+
+interface PairOptions {
+  readonly change?: (candidate: ToyTensor[]) => ToyTensor[] | undefined;
+  readonly changeReference?: (reference: ToyTensor[]) => ToyTensor[] | undefined;
+  readonly reference?: Partial<ToyOptions>;
+  readonly candidate?: Partial<ToyOptions>;
+  /** Seeds of floors. */
+  readonly floors?: readonly number[];
+  readonly changeFloor?: (floor: ToyTensor[]) => ToyTensor[] | undefined;
+  readonly floor?: Partial<ToyOptions>;
+  readonly noise?: number;
+}
+
+/** Writes a pair and compares it. */
+async function comparePair(
+  pair: PairOptions = {},
+  options: Partial<CompareOptions> = {},
+): Promise<ComparisonResult> {
+  const { noise = NOISE } = pair;
+  const directory = mkdtempSync(join(folder, "pair-"));
+  const base = toyTensors();
+  const reference = pair.changeReference?.(base) ?? base;
+  writeToyRun(join(directory, "reference.arrow"), reference, {
+    id: "a".repeat(32),
+    ...pair.reference,
+  });
+  let candidate = toyTensors();
+  addNoise(candidate, noise, 2);
+  candidate = pair.change?.(candidate) ?? candidate;
+  writeToyRun(join(directory, "candidate.arrow"), candidate, {
+    id: "b".repeat(32),
+    ...pair.candidate,
+  });
+  const floors = (pair.floors ?? []).map((seed) => {
+    const path = join(directory, `floor.${String(seed)}.arrow`);
+    let floor = toyTensors();
+    addNoise(floor, noise, seed);
+    floor = pair.changeFloor?.(floor) ?? floor;
+    writeToyRun(path, floor, { id: String(seed).padStart(32, "0"), ...pair.floor });
+    return path;
+  });
+  return compareDumps(
+    compareOptions({
+      reference: join(directory, "reference.arrow"),
+      candidate: join(directory, "candidate.arrow"),
+      floors,
+      ...options,
+    }),
+  );
+}
+
+/** Changes the values of one tensor, in all samples. */
+function edit(name: string, change: (values: Float32Array, tensor: ToyTensor) => Float32Array) {
+  return (tensors: ToyTensor[]): undefined => {
+    for (const tensor of tensors) {
+      if (tensor.name === name) tensor.values = change(tensor.values, tensor);
+    }
+  };
+}
+
+function rules(result: ComparisonResult): readonly string[] {
+  return [
+    ...new Set(result.findings.filter(({ level }) => level === "error").map(({ rule }) => rule)),
+  ];
+}
+
+function roles(result: ComparisonResult): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    result.tensors.flatMap(({ name, role }) => (role === null ? [] : [[name, role]])),
+  );
+}
+
+describe("a clean pair", () => {
+  test("passes by the prior", async () => {
+    const result = await comparePair();
+    expect(result.verdict).toBe("pass");
+    expect(result.evidence).toBe("prior");
+    expect(result.origin).toBeNull();
+    expect(result.tensors.map(({ name }) => name)).toEqual([
+      "embed",
+      ...[0, 1, 2, 3].flatMap((layer) => [
+        `layers.${String(layer)}.attn`,
+        `layers.${String(layer)}.mlp`,
+        `layers.${String(layer)}`,
+      ]),
+      "norm",
+      "logits",
+    ]);
+  });
+
+  test("passes against a floor, the larger of two counting", async () => {
+    const result = await comparePair({ floors: [3, 4] });
+    expect(result.verdict).toBe("pass");
+    expect(result.evidence).toBe("floor");
+    const ratios = (of: ComparisonResult): readonly number[] =>
+      of.tensors.map(({ floorRatio }) => floorRatio ?? Number.NaN);
+    const [third, fourth] = [
+      ratios(await comparePair({ floors: [3] })),
+      ratios(await comparePair({ floors: [4] })),
+    ];
+    expect(ratios(result)).toEqual(third.map((ratio, at) => Math.min(ratio, fourth[at] ?? 0)));
+  });
+
+  test("gives the same result twice", async () => {
+    const first = await comparePair({ floors: [3] });
+    expect(await comparePair({ floors: [3] })).toEqual(first);
+  });
+});
+
+describe("a candidate that is wrong in one tensor fails without any flag", () => {
+  const faults: Record<string, (values: Float32Array, tensor: ToyTensor) => Float32Array> = {
+    negated: (values) => values.map((value) => -value),
+    zeroed: (values) => values.map(() => 0),
+    "permuted along tokens": (values, { shape }) => {
+      const width = shape[1] ?? 1;
+      const shifted = new Float32Array(values.length);
+      shifted.set(values.subarray(width));
+      shifted.set(values.subarray(0, width), values.length - width);
+      return shifted;
+    },
+    "permuted along channels": (values, { shape }) => {
+      const width = shape[1] ?? 1;
+      return values.map((_, at) => values[at - (at % width) + ((at + 1) % width)] ?? 0);
+    },
+    scaled: (values) => values.map((value) => value * 1.001),
+    "one NaN": (values) => values.with(9, Number.NaN),
+    "one infinity": (values) => values.with(9, Number.POSITIVE_INFINITY),
+    "one token replaced": (values, { shape }) => {
+      const width = shape[1] ?? 1;
+      const changed = values.slice();
+      changed.copyWithin(0, width, 2 * width);
+      return changed;
+    },
+  };
+
+  test.each(Object.entries(faults))("%s", async (_name, fault) => {
+    for (const floors of [[], [3]]) {
+      const result = await comparePair({ change: edit("layers.2.mlp", fault), floors });
+      expect(result.verdict).toBe("fail");
+      expect(result.origin?.tensor).toBe("layers.2.mlp");
+      expect(roles(result)).toEqual({ "layers.2.mlp": "origin" });
+    }
+  });
+
+  test("every row but the first off by 30 % while the first holds nearly all energy", async () => {
+    const massive = (tensors: ToyTensor[]): undefined => {
+      edit("layers.3", (values, { shape }) =>
+        values.map((value, at) => (at < (shape[1] ?? 1) ? value * 1e3 : value)),
+      )(tensors);
+    };
+    const result = await comparePair({
+      changeReference: massive,
+      change: (tensors) => {
+        massive(tensors);
+        edit("layers.3", (values, { shape }) =>
+          values.map((value, at) => (at < (shape[1] ?? 1) ? value : value * 1.3)),
+        )(tensors);
+      },
+    });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin?.tensor).toBe("layers.3");
+    const tensor = result.tensors.find(({ name }) => name === "layers.3");
+    expect(tensor?.relL2).toBeLessThan(1e-2);
+    expect(tensor?.tokenRelL2?.p50).toBeCloseTo(0.3, 3);
+  });
+
+  test("+Inf against −Inf is a mismatch, matched infinities are not", async () => {
+    const withInfinity = (value: number) => edit("layers.1", (values) => values.with(3, value));
+    const same = await comparePair({
+      changeReference: withInfinity(Number.POSITIVE_INFINITY),
+      change: withInfinity(Number.POSITIVE_INFINITY),
+    });
+    expect(same.verdict).toBe("pass");
+    const opposite = await comparePair({
+      changeReference: withInfinity(Number.POSITIVE_INFINITY),
+      change: withInfinity(Number.NEGATIVE_INFINITY),
+    });
+    expect(opposite.verdict).toBe("fail");
+    expect(rules(opposite)).toContain("finite/mismatched");
+  });
+
+  test("a row that is zero in the reference and not in the candidate", async () => {
+    const zeroRow = edit("layers.1", (values) => values.fill(0, 0, 8));
+    const result = await comparePair({
+      changeReference: zeroRow,
+      change: (tensors) => {
+        zeroRow(tensors);
+        edit("layers.1", (values) => values.with(0, 1e-6))(tensors);
+      },
+    });
+    expect(rules(result)).toContain("layer/infinite");
+  });
+
+  test("a fault in one sample is not averaged away", async () => {
+    const result = await comparePair({
+      floors: [3],
+      change: (tensors) => {
+        for (const tensor of tensors) {
+          if (tensor.name !== "layers.1" || tensor.sample !== 1) continue;
+          const random = uniform(9);
+          tensor.values = tensor.values.map((value) => value * (1 + 6 * NOISE * random()));
+        }
+      },
+    });
+    expect(rules(result)).toContain("layer/floor-sample");
+  });
+});
+
+describe("origin", () => {
+  test("is the first failing module in execution order; what follows inherits", async () => {
+    const wrong = (values: Float32Array): Float32Array => values.map((value) => value * 1.1);
+    const result = await comparePair({
+      change: (tensors) => {
+        for (const name of ["logits", "layers.3.attn", "layers.2"]) edit(name, wrong)(tensors);
+      },
+    });
+    expect(result.origin).toMatchObject({ tensor: "layers.2", layer: 2, step: "prefill" });
+    expect(roles(result)).toEqual({
+      "layers.2": "origin",
+      "layers.3.attn": "inherited",
+      logits: "inherited",
+    });
+  });
+
+  test("of a layer that did not run is the layer", async () => {
+    const result = await comparePair({
+      change: (tensors) => {
+        for (const name of ["layers.1.attn", "layers.1.mlp"]) {
+          edit(name, (values) => values.map(() => 0))(tensors);
+        }
+        edit("layers.1", (values) => values.map((value) => value / 2))(tensors);
+      },
+    });
+    expect(result.origin?.tensor).toBe("layers.1");
+    expect(roles(result)["layers.1.attn"]).toBe("inherited");
+  });
+});
+
+describe("structure", () => {
+  const without = (name: string) => (tensors: ToyTensor[]) =>
+    tensors.filter((tensor) => tensor.name !== name);
+
+  test("a tensor missing inside capture.select fails", async () => {
+    const result = await comparePair({
+      change: without("layers.1.mlp"),
+      candidate: { select: ["embed", "layers.*"] },
+    });
+    expect(result.verdict).toBe("fail");
+    expect(result.missing.candidate).toEqual(["layers.1.mlp@0.0", "layers.1.mlp@1.0"]);
+    expect(rules(result)).toEqual(["structure/missing"]);
+  });
+
+  test("so does one missing of a dump that meant to store everything", async () => {
+    const result = await comparePair({ changeReference: without("norm") });
+    expect(result.verdict).toBe("fail");
+    expect(result.missing.reference).toEqual(["norm@0.0", "norm@1.0"]);
+  });
+
+  test("a tensor outside capture.select is not captured, and no failure", async () => {
+    const result = await comparePair({
+      change: without("norm"),
+      candidate: { select: ["embed", "layers.*", "logits"] },
+    });
+    expect(result.verdict).toBe("pass");
+    expect(result.notCaptured.candidate).toEqual(["norm@0.0", "norm@1.0"]);
+    expect(result.missing.candidate).toEqual([]);
+  });
+
+  test("one sample of a tensor missing fails", async () => {
+    const result = await comparePair({
+      change: (tensors) => tensors.filter(({ name, sample }) => name !== "norm" || sample !== 1),
+    });
+    expect(result.missing.candidate).toEqual(["norm@1.0"]);
+    expect(result.verdict).toBe("fail");
+  });
+
+  test("a shape difference fails with figures null; axes of length 1 are no difference", async () => {
+    const reshape = (shape: (tensor: ToyTensor) => readonly number[]) => (tensors: ToyTensor[]) =>
+      tensors.map((tensor) =>
+        tensor.name === "layers.0" ? { ...tensor, shape: shape(tensor) } : tensor,
+      );
+    const wrong = await comparePair({
+      change: reshape(({ shape: [rows = 1, width = 1] }) => [rows, width / 2, 2]),
+    });
+    expect(rules(wrong)).toEqual(["structure/shape"]);
+    expect(wrong.tensors.find(({ name }) => name === "layers.0")).toMatchObject({
+      relL2: null,
+      verdict: "fail",
+    });
+    const squeezed = await comparePair({
+      change: reshape(({ shape: [rows = 1, width = 1] }) => [rows, 1, width]),
+    });
+    expect(squeezed.verdict).toBe("pass");
+  });
+
+  test("different token ids are refused with both facts", async () => {
+    const pair = comparePair({
+      candidate: { ids: (sample) => (sample === 0 ? [0, 1, 2, 3, 9, 5, 6] : [0, 1, 2, 3, 4]) },
+    });
+    await expect(pair).rejects.toMatchObject({
+      code: "tokens-differ",
+      help: "capture the candidate with --tokens-from reference.arrow",
+      facts: [
+        {
+          label: "reference",
+          text: expect.stringContaining("first difference at token 4: 4") as string,
+        },
+        {
+          label: "candidate",
+          text: expect.stringContaining("first difference at token 4: 9") as string,
+        },
+      ],
+    });
+  });
+
+  test("nothing aligned is refused", async () => {
+    const pair = comparePair({}, { only: ["no.such.*"] });
+    await expect(pair).rejects.toMatchObject({ code: "nothing-aligned" });
+  });
+});
+
+describe("floors", () => {
+  test("a floor that is the candidate is dropped with a warning", async () => {
+    const result = await comparePair({ floors: [2], floor: { id: "b".repeat(32) } });
+    expect(result.evidence).toBe("prior");
+    expect(result.findings.map(({ rule }) => rule)).toContain("input/floor-dropped");
+  });
+
+  test("a floor that equals the reference is refused", async () => {
+    const pair = comparePair({ floors: [3], changeFloor: () => toyTensors() });
+    await expect(pair).rejects.toMatchObject({ code: "floor-is-reference" });
+  });
+
+  test("a floor of other tokens is refused", async () => {
+    const pair = comparePair({
+      floors: [3],
+      floor: { ids: (sample) => (sample === 0 ? [1, 1, 1, 1, 1, 1, 1] : [0, 1, 2, 3, 4]) },
+    });
+    await expect(pair).rejects.toMatchObject({ code: "floor-incompatible" });
+  });
+
+  test("a floor as wrong as the candidate does not excuse it", async () => {
+    const zero = edit("layers.2.mlp", (values) => values.map(() => 0));
+    const result = await comparePair({ floors: [3], change: zero, changeFloor: zero });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin?.tensor).toBe("layers.2.mlp");
+  });
+
+  test("a floor of another precision is scaled", async () => {
+    const result = await comparePair({ floors: [3], floor: { dtype: "BF16" } });
+    expect(result.findings.find(({ rule }) => rule === "input/floor-scaled")?.value).toBe(2 ** -16);
+  });
+
+  test("--max-floor-ratio moves the floor's limit", async () => {
+    const result = await comparePair({ floors: [3] }, { limits: { maxFloorRatio: 0.5 } });
+    expect(result.findings.find(({ rule }) => rule === "layer/floor-ratio")).toMatchObject({
+      limit: 0.5,
+      limitFrom: "flag",
+    });
+  });
+});
+
+describe("the user's limits are added to the rules", () => {
+  test.each([
+    [{ maxRelL2: 1e-12 }, "limit/rel-l2"],
+    [{ minCosine: 1 }, "limit/cosine"],
+    [{ maxAbs: 1e-12 }, "limit/max-abs"],
+    [{ maxMse: 1e-24 }, "limit/mse"],
+    [{ maxKl: 1e-18 }, "limit/kl"],
+    [{ maxPplIncrease: -0.5 }, "limit/ppl-increase"],
+  ] as const)("%o", async (limits, rule) => {
+    const kept = await comparePair(
+      {},
+      {
+        limits: {
+          maxRelL2: 1,
+          minCosine: 0,
+          maxAbs: 1,
+          maxMse: 1,
+          maxKl: 1,
+          maxPplIncrease: 1,
+          minTop1: 0,
+          minFirstToken: 0,
+        },
+      },
+    );
+    expect(kept.verdict).toBe("pass");
+    const broken = await comparePair({}, { limits });
+    expect(broken.verdict).toBe("fail");
+    expect(rules(broken)).toContain(rule);
+  });
+
+  test("a limit that nothing was measured against is not kept", async () => {
+    const noLogits = (tensors: ToyTensor[]) => tensors.filter(({ name }) => name !== "logits");
+    const result = await comparePair(
+      { change: noLogits, changeReference: noLogits },
+      { limits: { maxKl: 1 } },
+    );
+    expect(result.verdict).toBe("fail");
+    expect(rules(result)).toEqual(["limit/kl"]);
+  });
+});
+
+describe("presets", () => {
+  test("exact demands equal bits", async () => {
+    const equal = await comparePair({ noise: 0 }, { preset: "exact" });
+    expect(equal.verdict).toBe("pass");
+    const negativeZero = await comparePair(
+      {
+        noise: 0,
+        changeReference: edit("norm", (values) => values.with(0, 0)),
+        change: edit("norm", (values) => values.with(0, -0)),
+      },
+      { preset: "exact" },
+    );
+    expect(rules(negativeZero)).toEqual(["exact/bits"]);
+    expect(negativeZero.tensors.find(({ name }) => name === "norm")?.bitsDiffering).toBe(2);
+  });
+
+  test("bf16 allows what f32 does not", async () => {
+    const coarse = await comparePair({ noise: 2 ** -9 }, { preset: "bf16" });
+    expect(coarse.verdict).toBe("pass");
+    const fine = await comparePair({ noise: 2 ** -9 });
+    expect(fine.verdict).toBe("fail");
+  });
+});
+
+test("fail-fast stops at the first failing tensor", async () => {
+  const result = await comparePair(
+    { change: edit("layers.0", (values) => values.map((value) => -value)) },
+    { failFast: true },
+  );
+  expect(result.stopped).toBe(true);
+  expect(result.tensors.at(-1)?.name).toBe("layers.0");
+});

@@ -1,0 +1,106 @@
+/** Small dumps of a made-up model, to be changed in one place and compared. */
+
+import { createDumpWriter, type TensorInput } from "../../src/dump/write-dump.ts";
+
+export const LAYERS = 4;
+const TOKENS = [7, 5];
+const HIDDEN = 8;
+const VOCABULARY = 16;
+
+/** A tensor of one sample, as numbers. */
+export interface ToyTensor {
+  readonly name: string;
+  readonly sample: number;
+  readonly shape: readonly number[];
+  values: Float32Array;
+}
+
+/** Uniform numbers in (−1, 1), always the same for a seed (Mulberry32). */
+export function uniform(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+/** Every tensor of the model, in the order in which it computes them. */
+export function toyTensors(): ToyTensor[] {
+  const random = uniform(1);
+  const names = [
+    "embed",
+    ...Array.from({ length: LAYERS }, (_, layer) => [
+      `layers.${String(layer)}.attn`,
+      `layers.${String(layer)}.mlp`,
+      `layers.${String(layer)}`,
+    ]).flat(),
+    "norm",
+    "logits",
+  ];
+  return TOKENS.flatMap((tokens, sample) =>
+    names.map((name) => {
+      const shape = [tokens, name === "logits" ? VOCABULARY : HIDDEN];
+      const values = Float32Array.from({ length: tokens * (shape[1] ?? 1) }, random);
+      return { name, sample, shape, values };
+    }),
+  );
+}
+
+/** Adds float32-sized noise, as another correct engine would. */
+export function addNoise(tensors: readonly ToyTensor[], relative: number, seed: number): void {
+  const random = uniform(seed);
+  for (const tensor of tensors) {
+    tensor.values = tensor.values.map((value) => value * (1 + relative * random()));
+  }
+}
+
+export interface ToyOptions {
+  readonly id: string;
+  readonly dtype?: "F32" | "BF16";
+  readonly select?: readonly string[];
+  /** Token ids of each sample, by default 0, 1, 2, … */
+  readonly ids?: (sample: number) => readonly number[];
+}
+
+/** Writes `tensors` with their token ids as a dump. */
+export function writeToyRun(
+  path: string,
+  tensors: readonly ToyTensor[],
+  { id, dtype = "F32", select, ids = defaultIds }: ToyOptions,
+): void {
+  const writer = createDumpWriter(path, {
+    tool: { name: "toy", version: "1" },
+    id,
+    dtype,
+    model: { layers: LAYERS },
+    ...(select === undefined ? {} : { capture: { select } }),
+  });
+  for (const sample of TOKENS.keys()) {
+    const tokens = ids(sample);
+    writer.write({
+      name: "input_ids",
+      kind: "tokens",
+      dtype: "I64",
+      sample,
+      shape: [tokens.length],
+      bytes: new Uint8Array(BigInt64Array.from(tokens, BigInt).buffer),
+    });
+  }
+  for (const { name, sample, shape, values } of tensors) {
+    const tensor: TensorInput = {
+      name,
+      sample,
+      dtype: "F32",
+      shape,
+      bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+    };
+    writer.write(tensor);
+  }
+  writer.close();
+}
+
+function defaultIds(sample: number): readonly number[] {
+  return Array.from({ length: TOKENS[sample] ?? 0 }, (_, token) => token);
+}
