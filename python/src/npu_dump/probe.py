@@ -195,15 +195,18 @@ def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call) -> float | None:
     change, blocks = layer.output - layer.input, attn.output + mlp.output
     power = float((blocks * blocks).sum())
     fitted = float((change * blocks).sum()) / power if power else 1.0
-    # A constant that the layer itself holds is exact; the fit only tells which one it is.
-    held = [value for value in vars(layer.module).values() if type(value) is float]
-    for scale in (1.0, *held, float(f"{fitted:.6g}")):
-        if abs(scale - fitted) > 0.02 * abs(fitted):
-            continue
+
+    def holds(scale: float) -> bool:
         magnitude = layer.input.abs() + (scale * attn.output).abs() + (scale * mlp.output).abs()
-        if _equal_to_rounding(layer.output, layer.input + scale * blocks, magnitude, layer.epsilon):
-            return scale
-    return None
+        return _equal_to_rounding(layer.output, layer.input + scale * blocks, magnitude, layer.epsilon)
+
+    # A constant that the layer itself holds is exact; the fit, blurred by rounding, only tells which one it is.
+    known = [1.0, *(value for value in vars(layer.module).values() if type(value) is float and value)]
+    exact = [scale for scale in known if holds(scale)]
+    if exact:
+        return min(exact, key=lambda scale: abs(scale - fitted))
+    rounded = float(f"{fitted:.6g}")
+    return rounded if holds(rounded) else None
 
 
 def _equal_to_rounding(x: torch.Tensor, y: torch.Tensor, magnitude: torch.Tensor, epsilon: float) -> bool:

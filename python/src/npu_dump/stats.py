@@ -33,7 +33,8 @@ def tensor_stats(data: np.ndarray, dtype: DType) -> dict[str, Any]:
     for values in _blocks(data, dtype):
         if scale != 1.0:
             values *= scale
-        subtotal = float(values.sum())
+        with np.errstate(invalid="ignore"):  # Inf - Inf is NaN, which is what we look for
+            subtotal = float(values.sum())
         if dtype.floating and not math.isfinite(subtotal):
             nan += int(np.isnan(values).sum())
             posinf += int(np.isposinf(values).sum())
@@ -56,7 +57,10 @@ def tensor_stats(data: np.ndarray, dtype: DType) -> dict[str, Any]:
 def _scale(values: np.ndarray) -> float:
     """Return the power of two that brings the largest finite magnitude near 1 where its square is out of range."""
     largest = max((float(np.abs(part[np.isfinite(part)]).max(initial=0.0)) for part in _split(values)), default=0.0)
-    return 2.0 ** -math.frexp(largest)[1] if largest and not 1e-140 < largest < 1e140 else 1.0
+    if not largest or 1e-140 < largest < 1e140:
+        return 1.0
+    # Powers beyond 1000 leave float64 themselves; what is left of the magnitude does no harm.
+    return 2.0 ** min(max(-math.frexp(largest)[1], -1000), 1000)
 
 
 def _split(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -79,7 +79,9 @@ def _from_torch(torch: Any, value: Any) -> HostTensor:
             help="call .to_dense() or .dequantize() first",
         )
     flat = value.detach().to("cpu").resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return HostTensor(flat.view(torch.uint8).numpy(), known, tuple(value.shape))
+    # An empty tensor may have strides that forbid another view of it.
+    data = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, dtype=np.uint8)
+    return HostTensor(data, known, tuple(value.shape))
 
 
 def _raw(value: bytes | bytearray | memoryview, dtype: str | None, shape: Sequence[int] | None) -> HostTensor:

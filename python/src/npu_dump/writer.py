@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ import pyarrow as pa
 from . import contract
 from ._version import __version__
 from .errors import DumpError
-from .limits import Limits
+from .limits import MIB, Limits
 from .stats import tensor_stats
 from .tensor import HostTensor, host_tensor
 
@@ -222,6 +223,8 @@ class DumpWriter:
             "tensors": len(self._seen),
             "seconds": round(time.monotonic() - self._started, 3),
         } | self.end
+        # One row whatever the limits: readers look for it in the last row alone.
+        self._limits = replace(self._limits, chunk=max(self._limits.chunk, MIB))
         data = json.dumps(end, allow_nan=False).encode()
         self.write(contract.END_NAME, data, sample=-1, dtype="U8", shape=[len(data)])
         with _disk_errors(self.partial_path):

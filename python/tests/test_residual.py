@@ -1,0 +1,89 @@
+"""What `model.residual` promises holds: layers.i = layers.{i-1} + s*(attn + mlp), to rounding, in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from npu_dump import Dump, load
+
+from .conftest import ARCHITECTURES, build
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_residual_sum_holds(
+    tmp_path: Path, ids: Callable[..., torch.Tensor], name: str, dtype: torch.dtype
+) -> None:
+    model = build(name, dtype)
+    with torch.no_grad(), Dump(model, tmp_path / "a.arrow"):
+        model(ids(2, 16))
+    dump = load(tmp_path / "a.arrow")
+    facts = dump.run["model"]
+    assert facts["residual"] == ARCHITECTURES[name][2]
+    assert facts["residual_scale"] == (0.22 if name == "granite" else 1)
+    if facts["residual"] == "other":
+        return
+    for sample in (0, 1):
+        before = torch.as_tensor(dump["embed", sample, 0]).double()
+        for layer in range(3):
+            attn, mlp, after = (
+                torch.as_tensor(dump[f"layers.{layer}{role}", sample, 0]).double() for role in (".attn", ".mlp", "")
+            )
+            scale = facts["residual_scale"]
+            # Two sums and one product, each rounded once to nearest: half an epsilon of what went in.
+            bound = 1.5 * torch.finfo(dtype).eps * (before.abs() + scale * (attn.abs() + mlp.abs()))
+            assert ((before + scale * (attn + mlp) - after).abs() <= bound).all(), (sample, layer)
+            # And not because the blocks do nothing.
+            assert (scale * attn).norm() > 100 * torch.finfo(torch.float32).eps * before.norm()
+            assert (scale * mlp).norm() > 100 * torch.finfo(torch.float32).eps * before.norm()
+            before = after
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, kind) in ARCHITECTURES.items() if kind != "other"])
+def test_what_the_mlp_reads_is_told_rightly(
+    tmp_path: Path, ids: Callable[..., torch.Tensor], name: str
+) -> None:
+    """A sequential MLP reacts to the attention's output of its own layer, a parallel one does not."""
+    model = build(name)
+    with torch.no_grad(), Dump(model, tmp_path / "a.arrow"):
+        model(ids(1, 8))
+    clean = load(tmp_path / "a.arrow")
+    module = next(
+        row["module"] for row in _rows(tmp_path / "a.arrow") if row["name"] == "layers.1.attn"
+    )
+
+    def disturb(_module: torch.nn.Module, _args: object, output: object) -> object:
+        if isinstance(output, tuple):
+            return (output[0] * 1.5, *output[1:])
+        return output * 1.5  # type: ignore[operator]
+
+    handle = model.get_submodule(module).register_forward_hook(disturb)
+    with torch.no_grad(), Dump(model, tmp_path / "b.arrow"):
+        model(ids(1, 8))
+    handle.remove()
+    disturbed = load(tmp_path / "b.arrow")
+    same = torch.equal(
+        torch.as_tensor(clean["layers.1.mlp", 0, 0]), torch.as_tensor(disturbed["layers.1.mlp", 0, 0])
+    )
+    assert same == (clean.run["model"]["residual"] == "parallel")
+
+
+def _rows(path: Path) -> list[dict[str, object]]:
+    import pyarrow as pa
+
+    return pa.ipc.open_file(str(path)).read_all().to_pylist()
+
+
+def test_layers_that_disagree_promise_nothing(tmp_path: Path, llama: torch.nn.Module, ids: Callable[..., torch.Tensor]) -> None:
+    def bend(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
+        return output * 1.01
+
+    handle = llama.get_submodule("model.layers.1").register_forward_hook(bend)
+    with torch.no_grad(), Dump(llama, tmp_path / "a.arrow"):
+        llama(ids())
+    handle.remove()
+    assert load(tmp_path / "a.arrow").run["model"]["residual"] == "other"
