@@ -26,8 +26,8 @@ export function escapeText(text: string, most: number = MAX_SHOWN): string {
   // Each code point gives at least one character of the result, so that a
   // longer text is cut before it is looked at.
   const long = text.length > 4 * most;
-  const head = [...(long ? text.slice(0, 2 * most) : text)].map(escapeCodePoint);
-  const tail = long ? [...text.slice(-2 * most)].map(escapeCodePoint) : head;
+  const head = Array.from(long ? text.slice(0, 2 * most) : text, escapeCodePoint);
+  const tail = long ? Array.from(text.slice(-2 * most), escapeCodePoint) : head;
   if (!long && lengthOf(head) <= most) return head.join("");
   const room = most - 1;
   const first = takeWhole(head, Math.ceil(room / 2));

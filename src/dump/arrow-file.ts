@@ -2,7 +2,7 @@
 
 import { MetadataVersion } from "apache-arrow/fb/metadata-version";
 import type { NpuDiffError } from "../core/errors.ts";
-import { readSchema, type Schema } from "./arrow-schema.ts";
+import { type MetadataVersionName, readSchema, type Schema } from "./arrow-schema.ts";
 import { MAX_FOOTER_BYTES } from "./bounds.ts";
 import type { DumpFile } from "./dump-file.ts";
 import { MalformedFlatbuffer, Table } from "./flatbuffer.ts";
@@ -81,10 +81,11 @@ function decodeFooter(file: DumpFile, bytes: Uint8Array, start: number): Footer 
 }
 
 /** Refuses metadata of before Arrow 0.8, which is laid out otherwise. */
-export function knownVersion(file: DumpFile, version: number): MetadataVersion {
-  if (version === MetadataVersion.V4 || version === MetadataVersion.V5) return version;
+export function knownVersion(file: DumpFile, version: number): MetadataVersionName {
+  const name = MetadataVersion[version];
+  if (name === "V4" || name === "V5") return name;
   throw file.fail("dump-schema", `${file.name} has another version of Arrow's metadata`, {
-    found: `V${version + 1}`,
+    found: name ?? `version ${version + 1}`,
     expected: "V4 or V5",
   });
 }

@@ -5,15 +5,20 @@
  */
 
 import { Endianness } from "apache-arrow/fb/endianness";
-import { MetadataVersion } from "apache-arrow/fb/metadata-version";
 import { Type } from "apache-arrow/fb/type";
 import { MAX_FIELD_DEPTH, MAX_FIELDS, MAX_METADATA_PAIRS } from "./bounds.ts";
 import { MalformedFlatbuffer, type Table } from "./flatbuffer.ts";
 
+/** The name of an Arrow type, as the format's definition has it. */
+export type TypeName = Exclude<keyof typeof Type, "NONE">;
+
+/** The versions of Arrow's metadata that are read; older ones are laid out otherwise. */
+export type MetadataVersionName = "V4" | "V5";
+
 /** One column, or one field of a nested column. */
 export interface Field {
   readonly name: string;
-  readonly type: Type;
+  readonly type: TypeName;
   readonly nullable: boolean;
   /** Stored as indices into a dictionary; `type` is then the dictionary's. */
   readonly dictionary: boolean;
@@ -51,7 +56,7 @@ export interface Schema {
 
 /** The name of a field's type, for messages: `Utf8`, `Int`, `dictionary<Utf8>`. */
 export function typeName(field: Field): string {
-  const name = Type[field.type].replace("_", "");
+  const name = field.type.replace("_", "");
   return field.dictionary ? `dictionary<${name}>` : name;
 }
 
@@ -60,7 +65,7 @@ export function typeName(field: Field): string {
  *
  * @throws MalformedFlatbuffer where it is malformed, or larger or deeper than the contract's bounds
  */
-export function readSchema(table: Table, version: MetadataVersion): Schema {
+export function readSchema(table: Table, version: MetadataVersionName): Schema {
   const nodes: Field[] = [];
   const budget = { fields: MAX_FIELDS };
   const fields = readFields(table, 1, 1, version, nodes, budget);
@@ -75,7 +80,7 @@ export function readSchema(table: Table, version: MetadataVersion): Schema {
     fields,
     nodes,
     metadata,
-    littleEndian: table.int16(0) === (Endianness.Little as number),
+    littleEndian: Endianness[table.int16(0)] === "Little",
   };
 }
 
@@ -84,7 +89,7 @@ function readFields(
   table: Table,
   id: number,
   depth: number,
-  version: MetadataVersion,
+  version: MetadataVersionName,
   nodes: Field[],
   budget: { fields: number },
 ): Field[] {
@@ -100,14 +105,14 @@ function readFields(
 function readField(
   table: Table,
   depth: number,
-  version: MetadataVersion,
+  version: MetadataVersionName,
   nodes: Field[],
   budget: { fields: number },
 ): Field {
   const node = nodes.length;
-  const type = table.uint8(2) as Type;
-  if (Type[type] === undefined || type === Type.NONE) {
-    throw new MalformedFlatbuffer(`a column of the unknown type ${type}`);
+  const type = Type[table.uint8(2)] ?? "";
+  if (!isTypeName(type)) {
+    throw new MalformedFlatbuffer(`a column of the unknown type ${table.uint8(2)}`);
   }
   const dictionary = table.table(4);
   // The children of a dictionary's type live in the dictionary, not in the batch.
@@ -123,12 +128,12 @@ function readField(
     nullable: table.bool(1),
     dictionary: dictionary !== null,
     bits: dictionary === null ? bitsOf(type, detail) : (indices?.int32(0, 32) ?? 32),
-    signed: type === Type.Int && (detail?.bool(1) ?? false),
-    listSize: type === Type.FixedSizeList ? (detail?.int32(0) ?? 0) : 1,
+    signed: type === "Int" && (detail?.bool(1) ?? false),
+    listSize: type === "FixedSizeList" ? (detail?.int32(0) ?? 0) : 1,
     children: dictionary === null ? children : [],
     node,
     buffers: dictionary === null ? buffersOf(type, detail, version) : ["validity", "values"],
-    variadic: dictionary === null && (type === Type.Utf8View || type === Type.BinaryView),
+    variadic: dictionary === null && (type === "Utf8View" || type === "BinaryView"),
   };
   nodes[node] = field;
   return field;
@@ -136,7 +141,7 @@ function readField(
 
 const PLACEHOLDER: Field = {
   name: "",
-  type: Type.Null,
+  type: "Null",
   nullable: true,
   dictionary: false,
   bits: 0,
@@ -148,71 +153,81 @@ const PLACEHOLDER: Field = {
   variadic: false,
 };
 
-/** Buffers of one type, by the columnar format; before V5, unions had a validity bitmap. */
-function buffersOf(type: Type, detail: Table | null, version: MetadataVersion): BufferKind[] {
-  switch (type) {
-    case Type.NONE:
-    case Type.Null:
-    case Type.RunEndEncoded:
-      return [];
-    case Type.Struct_:
-    case Type.FixedSizeList:
-      return ["validity"];
-    case Type.Binary:
-    case Type.Utf8:
-      return ["validity", "offsets", "bytes"];
-    case Type.LargeBinary:
-    case Type.LargeUtf8:
-      return ["validity", "largeOffsets", "bytes"];
-    case Type.List:
-    case Type.Map:
-      return ["validity", "offsets"];
-    case Type.LargeList:
-      return ["validity", "largeOffsets"];
-    // Views of lists have offsets and sizes, neither with a last one.
-    case Type.ListView:
-    case Type.LargeListView:
-      return ["validity", "values", "values"];
-    case Type.BinaryView:
-    case Type.Utf8View:
-      return ["validity", "views"];
-    case Type.Union: {
-      const dense = detail?.int16(0) === 1;
-      const buffers: BufferKind[] = dense ? ["typeIds", "values"] : ["typeIds"];
-      return version < MetadataVersion.V5 ? ["validity", ...buffers] : buffers;
-    }
-    default:
-      return ["validity", "values"];
-  }
+const FIXED: readonly BufferKind[] = ["validity", "values"];
+const VARIABLE: readonly BufferKind[] = ["validity", "offsets", "bytes"];
+const LARGE: readonly BufferKind[] = ["validity", "largeOffsets", "bytes"];
+const VIEWS: readonly BufferKind[] = ["validity", "views"];
+// Views of lists have offsets and sizes, one of each for every value.
+const LIST_VIEWS: readonly BufferKind[] = ["validity", "values", "values"];
+
+/** The buffers of each type, by the columnar format. */
+const BUFFERS: Readonly<Record<TypeName, readonly BufferKind[]>> = {
+  Null: [],
+  Int: FIXED,
+  FloatingPoint: FIXED,
+  Binary: VARIABLE,
+  Utf8: VARIABLE,
+  Bool: FIXED,
+  Decimal: FIXED,
+  Date: FIXED,
+  Time: FIXED,
+  Timestamp: FIXED,
+  Interval: FIXED,
+  List: ["validity", "offsets"],
+  Struct_: ["validity"],
+  // A dense union has offsets too: see buffersOf.
+  Union: ["typeIds"],
+  FixedSizeBinary: FIXED,
+  FixedSizeList: ["validity"],
+  Map: ["validity", "offsets"],
+  Duration: FIXED,
+  LargeBinary: LARGE,
+  LargeUtf8: LARGE,
+  LargeList: ["validity", "largeOffsets"],
+  RunEndEncoded: [],
+  BinaryView: VIEWS,
+  Utf8View: VIEWS,
+  ListView: LIST_VIEWS,
+  LargeListView: LIST_VIEWS,
+};
+
+function isTypeName(name: string): name is TypeName {
+  return Object.hasOwn(BUFFERS, name);
 }
 
-/** Bits of one entry of a type's `values`; list views and unions: of their offsets. */
-function bitsOf(type: Type, detail: Table | null): number {
-  switch (type) {
-    case Type.Int:
-      return detail?.int32(0) ?? 0;
-    case Type.FloatingPoint:
-      return 16 << Math.min(3, Math.max(0, detail?.int16(0) ?? 0));
-    case Type.Bool:
-      return 1;
-    case Type.Decimal:
-      return detail?.int32(2, 128) ?? 128;
-    case Type.Date:
-      return detail?.int16(0, 1) === 0 ? 32 : 64;
-    case Type.Time:
-      return detail?.int32(1, 32) ?? 32;
-    case Type.Interval:
-      return 32 << Math.min(2, Math.max(0, detail?.int16(0) ?? 0));
-    case Type.Timestamp:
-    case Type.Duration:
-    case Type.LargeListView:
-      return 64;
-    case Type.ListView:
-    case Type.Union:
-      return 32;
-    case Type.FixedSizeBinary:
-      return 8 * (detail?.int32(0) ?? 0);
-    default:
-      return 0;
-  }
+/** Before V5, unions had a validity bitmap. */
+function buffersOf(
+  type: TypeName,
+  detail: Table | null,
+  version: MetadataVersionName,
+): readonly BufferKind[] {
+  if (type !== "Union") return BUFFERS[type];
+  const dense = detail?.int16(0) === 1;
+  const buffers: readonly BufferKind[] = dense ? ["typeIds", "values"] : BUFFERS.Union;
+  return version === "V4" ? ["validity", ...buffers] : buffers;
+}
+
+/**
+ * Bits of one of a type's `values`; of list views and dense unions: of their
+ * offsets. The numbers are ids of fields in the type's own table, then what
+ * their absence means.
+ */
+const BITS: Readonly<Partial<Record<TypeName, (detail: Table) => number>>> = {
+  Int: (detail) => detail.int32(0),
+  FloatingPoint: (detail) => [16, 32, 64][detail.int16(0)] ?? 0,
+  Bool: () => 1,
+  Decimal: (detail) => detail.int32(2, 128),
+  Date: (detail) => (detail.int16(0, 1) === 0 ? 32 : 64),
+  Time: (detail) => detail.int32(1, 32),
+  Timestamp: () => 64,
+  Interval: (detail) => [32, 64, 128][detail.int16(0)] ?? 0,
+  Duration: () => 64,
+  FixedSizeBinary: (detail) => 8 * detail.int32(0),
+  ListView: () => 32,
+  LargeListView: () => 64,
+  Union: () => 32,
+};
+
+function bitsOf(type: TypeName, detail: Table | null): number {
+  return detail === null ? 0 : (BITS[type]?.(detail) ?? 0);
 }

@@ -17,10 +17,10 @@ export const MAX_TEXT_BYTES: number = 64 * 1024;
 export const MAX_JSON_BYTES: number = 16 * 1024 * 1024;
 
 /** Nesting of the run metadata, so that whoever walks it may recurse. Ours is 3 deep. */
-export const MAX_JSON_DEPTH: number = 64;
+export const MAX_JSON_DEPTH = 64;
 
 /** Axes of a tensor: NumPy's own limit. */
-export const MAX_AXES: number = 64;
+export const MAX_AXES = 64;
 
 /** The largest count, offset or product of sizes: beyond 2⁵³ − 1 a float64 skips integers. */
 export const MAX_COUNT: number = Number.MAX_SAFE_INTEGER;
@@ -35,13 +35,13 @@ export const MAX_FOOTER_BYTES: number = 128 * 1024 * 1024;
 export const MAX_MESSAGE_BYTES: number = 32 * 1024 * 1024;
 
 /** Columns of a file, nested ones included. The contract has 23. */
-export const MAX_FIELDS: number = 4096;
+export const MAX_FIELDS = 4096;
 
 /** Nesting of columns. The contract has 2. */
-export const MAX_FIELD_DEPTH: number = 64;
+export const MAX_FIELD_DEPTH = 64;
 
 /** Key-value pairs of the schema's metadata. The contract has 2, other tools add a few. */
-export const MAX_METADATA_PAIRS: number = 4096;
+export const MAX_METADATA_PAIRS = 4096;
 
 /** Bytes of everything but the tensors' data, over all batches: it is read in full when a file is opened. */
 export const MAX_INDEX_BYTES: number = 1024 * 1024 * 1024;

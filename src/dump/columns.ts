@@ -3,7 +3,6 @@
  * bitmap checked against the buffer that it leads into.
  */
 
-import { Type } from "apache-arrow/fb/type";
 import { type Field, typeName } from "./arrow-schema.ts";
 import { MAX_COUNT } from "./bounds.ts";
 import type { RecordBatch } from "./record-batch.ts";
@@ -131,18 +130,12 @@ export function spansOf(
   field: Field,
   loaded: LoadedBuffers,
 ): (index: number) => Span {
-  switch (field.type) {
-    case Type.Utf8View:
-    case Type.BinaryView:
-      return viewsOf(batch, field, loaded);
-    default: {
-      const range = rangesOf(batch, field, loaded, batch.regions(field)[2]?.length ?? 0);
-      return (index) => {
-        const [start, end] = range(index);
-        return { buffer: 2, start, length: end - start };
-      };
-    }
-  }
+  if (field.variadic) return viewsOf(batch, field, loaded);
+  const range = rangesOf(batch, field, loaded, batch.regions(field)[2]?.length ?? 0);
+  return (index) => {
+    const [start, end] = range(index);
+    return { buffer: 2, start, length: end - start };
+  };
 }
 
 /** Where the entries of a list column lie in its child: from the first to before the second index. */
@@ -203,7 +196,7 @@ function viewsOf(batch: RecordBatch, field: Field, loaded: LoadedBuffers): (inde
 
 /** What `field` is stored as, for messages. */
 export function describeColumn(field: Field): string {
-  return field.type === Type.Int
+  return field.type === "Int"
     ? `${field.name} as ${field.signed ? "Int" : "Uint"}${field.bits}`
     : `${field.name} as ${typeName(field)}`;
 }

@@ -55,8 +55,8 @@ export class DumpFile {
     let descriptor: number;
     try {
       // Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
-      // Windows has neither the flag nor such FIFOs.
-      descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+      // Windows has neither such FIFOs nor the flag, which then counts as 0.
+      descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       throw cannotOpen(path, error);
     }

@@ -3,9 +3,8 @@
  * schema has for the contract's columns. Other columns are left empty.
  */
 
-import { Type } from "apache-arrow/fb/type";
 import { BufferRegion, FieldNode, RecordBatch } from "apache-arrow/ipc/metadata/message";
-import type { Field, Schema } from "./arrow-schema.ts";
+import type { BufferKind, Field, Schema } from "./arrow-schema.ts";
 import { isColumnName } from "./contract.ts";
 import type { TensorStats } from "./dump.ts";
 
@@ -77,7 +76,7 @@ const MAX_EMPTY_BYTES = 1024 * 1024;
 export function unsupportedColumn(fields: readonly Field[], entries = 1): Field | null {
   for (const field of fields) {
     const { type, bits, listSize, children } = field;
-    if (type === Type.Union || type === Type.RunEndEncoded) return field;
+    if (type === "Union" || type === "RunEndEncoded") return field;
     if (listSize < 0 || bits < 0 || entries * Math.max(bits / 8, listSize) > MAX_EMPTY_BYTES) {
       return field;
     }
@@ -109,20 +108,16 @@ export function encodeRows(schema: Schema, rows: readonly RowValues[]): EncodedB
 
 /** The kind of each column goes with its type, which has been checked. */
 function encodeColumn(builder: BatchBuilder, field: Field, values: readonly Value[]): void {
-  switch (field.type) {
-    case Type.Int:
-      builder.node(values);
-      builder.buffer(integers(field.bits, values as (number | null)[]));
-      return;
-    case Type.List:
-    case Type.LargeList:
-      encodeLists(builder, field, values as number[][]);
-      return;
-    case Type.Struct_:
-      encodeStats(builder, field, values as (TensorStats | null)[]);
-      return;
-    default:
-      encodeBytes(builder, field, values as (string | Uint8Array | null)[]);
+  const { type } = field;
+  if (type === "Int") {
+    builder.node(values);
+    builder.buffer(integers(field.bits, values as (number | null)[]));
+  } else if (type === "List" || type === "LargeList") {
+    encodeLists(builder, field, values as number[][]);
+  } else if (type === "Struct_") {
+    encodeStats(builder, field, values as (TensorStats | null)[]);
+  } else {
+    encodeBytes(builder, field, values as (string | Uint8Array | null)[]);
   }
 }
 
@@ -151,8 +146,8 @@ function offsets(large: boolean, lengths: readonly number[]): Uint8Array {
 function encodeLists(builder: BatchBuilder, field: Field, values: readonly number[][]): void {
   const lengths = values.map((list) => list.length);
   builder.node(values);
-  builder.buffer(offsets(field.type === Type.LargeList, lengths));
-  encodeColumn(builder, field.children[0] as Field, values.flat() as unknown as Value[]);
+  builder.buffer(offsets(field.type === "LargeList", lengths));
+  encodeColumn(builder, field.children[0] as Field, values.flat());
 }
 
 function encodeStats(
@@ -169,9 +164,7 @@ function encodeStats(
     }
     const parts = values.map((value) => value?.[key] ?? null);
     builder.node(parts);
-    builder.buffer(
-      child.type === Type.Int ? integers(child.bits, parts) : floats(child.bits, parts),
-    );
+    builder.buffer(child.type === "Int" ? integers(child.bits, parts) : floats(child.bits, parts));
   }
 }
 
@@ -209,16 +202,19 @@ function encodeBytes(
     builder.variadic.push(1);
     builder.buffer(views(parts));
   } else {
-    const large = field.type === Type.LargeUtf8 || field.type === Type.LargeBinary;
+    const large = field.type === "LargeUtf8" || field.type === "LargeBinary";
     const lengths = parts.map((part) => part.length);
     builder.buffer(offsets(large, lengths));
   }
   builder.buffer(...parts);
 }
 
-/** Views of 16 bytes: the length, then the value itself or its first 4 bytes, buffer 0 and its offset there. */
+/** Bytes of one view. */
+const VIEW_BYTES = 16;
+
+/** Views: the length, then the value itself or its first 4 bytes, buffer 0 and its offset there. */
 function views(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(16 * parts.length);
+  const bytes = new Uint8Array(VIEW_BYTES * parts.length);
   const view = new DataView(bytes.buffer);
   let start = 0;
   for (const [i, part] of parts.entries()) {
@@ -230,34 +226,30 @@ function views(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
+/** Bytes of a buffer of `length` empty values. */
+const EMPTY_BYTES: Readonly<Record<BufferKind, (length: number, bits: number) => number>> = {
+  validity: (length) => Math.ceil(length / 8),
+  values: (length, bits) => Math.ceil((bits * length) / 8),
+  offsets: (length) => 4 * (length + 1),
+  largeOffsets: (length) => 8 * (length + 1),
+  bytes: () => 0,
+  views: (length) => VIEW_BYTES * length,
+  typeIds: (length) => length,
+};
+
 /** A column of nulls, or of zeros where it must not be null; its children are as short as they may be. */
 function encodeEmpty(builder: BatchBuilder, field: Field, length: number): void {
-  if (field.type === Type.Null) {
+  if (field.type === "Null") {
     builder.nodes.push(new FieldNode(length, length));
     return;
   }
   builder.node(new Array(length).fill(field.nullable ? null : 0));
   for (const kind of field.buffers.slice(1)) {
-    switch (kind) {
-      case "values":
-        builder.buffer(new Uint8Array(Math.ceil((field.bits * length) / 8)));
-        break;
-      case "offsets":
-        builder.buffer(new Uint8Array(4 * (length + 1)));
-        break;
-      case "largeOffsets":
-        builder.buffer(new Uint8Array(8 * (length + 1)));
-        break;
-      case "views":
-        builder.buffer(new Uint8Array(16 * length));
-        break;
-      default:
-        builder.buffer(new Uint8Array(0));
-    }
+    builder.buffer(new Uint8Array(EMPTY_BYTES[kind](length, field.bits)));
   }
   if (field.variadic) builder.variadic.push(0);
   for (const child of field.children) {
-    const fixed = field.type === Type.Struct_ || field.type === Type.FixedSizeList;
+    const fixed = field.type === "Struct_" || field.type === "FixedSizeList";
     encodeEmpty(builder, child, fixed ? length * field.listSize : 0);
   }
 }

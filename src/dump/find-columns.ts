@@ -1,7 +1,6 @@
 /** Which of a schema's columns are the contract's, and whether they can hold what it says. */
 
-import { Type } from "apache-arrow/fb/type";
-import type { Field, Schema } from "./arrow-schema.ts";
+import type { Field, Schema, TypeName } from "./arrow-schema.ts";
 import { describeColumn } from "./columns.ts";
 import { COLUMNS, type ColumnKind, type ColumnName, isColumnName, STATISTICS } from "./contract.ts";
 import type { DumpFile } from "./dump-file.ts";
@@ -9,15 +8,15 @@ import type { DumpFile } from "./dump-file.ts";
 /** The columns that a file has. */
 export type Columns = Readonly<Partial<Record<ColumnName, Field>>>;
 
-const ACCEPTED: Readonly<Record<ColumnKind, { types: readonly Type[]; words: string }>> = {
-  text: { types: [Type.Utf8, Type.LargeUtf8, Type.Utf8View], words: "Utf8, LargeUtf8 or Utf8View" },
-  integer: { types: [Type.Int], words: "an integer" },
-  integers: { types: [Type.List, Type.LargeList], words: "a List or LargeList of integers" },
+const ACCEPTED: Readonly<Record<ColumnKind, { types: readonly TypeName[]; words: string }>> = {
+  text: { types: ["Utf8", "LargeUtf8", "Utf8View"], words: "Utf8, LargeUtf8 or Utf8View" },
+  integer: { types: ["Int"], words: "an integer" },
+  integers: { types: ["List", "LargeList"], words: "a List or LargeList of integers" },
   bytes: {
-    types: [Type.LargeBinary, Type.Binary, Type.BinaryView],
+    types: ["LargeBinary", "Binary", "BinaryView"],
     words: "LargeBinary, Binary or BinaryView",
   },
-  statistics: { types: [Type.Struct_], words: `a struct of ${STATISTICS.join(", ")}` },
+  statistics: { types: ["Struct_"], words: `a struct of ${STATISTICS.join(", ")}` },
 };
 
 /**
@@ -56,26 +55,22 @@ export function findColumns(file: DumpFile, schema: Schema): Columns {
 
 /** Whether a column's own parts are as its kind needs them. */
 function hasParts(field: Field): boolean {
-  switch (field.type) {
-    case Type.Int:
-      return isInteger(field);
-    case Type.List:
-    case Type.LargeList:
-      return field.children.length === 1 && field.children.every(isInteger);
-    case Type.Struct_:
-      return STATISTICS.every((name, index) => {
-        const parts = field.children.filter((child) => child.name === name);
-        return parts.length === 1 && parts.every(index < 4 ? isReal : isInteger);
-      });
-    default:
-      return true;
+  const { type, children } = field;
+  if (type === "Int") return isInteger(field);
+  if (type === "List" || type === "LargeList") {
+    return children.length === 1 && children.every(isInteger);
   }
+  if (type !== "Struct_") return true;
+  return STATISTICS.every((name, index) => {
+    const parts = children.filter((child) => child.name === name);
+    return parts.length === 1 && parts.every(index < 4 ? isReal : isInteger);
+  });
 }
 
 function isInteger(field: Field): boolean {
-  return field.type === Type.Int && !field.dictionary && [8, 16, 32, 64].includes(field.bits);
+  return field.type === "Int" && !field.dictionary && [8, 16, 32, 64].includes(field.bits);
 }
 
 function isReal(field: Field): boolean {
-  return field.type === Type.FloatingPoint && !field.dictionary && [32, 64].includes(field.bits);
+  return field.type === "FloatingPoint" && !field.dictionary && [32, 64].includes(field.bits);
 }

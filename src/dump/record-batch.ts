@@ -70,9 +70,10 @@ export class RecordBatch {
 
 /** A message of an Arrow file, taken apart. */
 export interface Message {
-  /** Arrow's metadata version. */
+  /** Arrow's metadata version, counted from V1 as 0. */
   readonly version: number;
-  readonly kind: MessageHeader;
+  /** `Schema`, `RecordBatch` or `DictionaryBatch`. */
+  readonly kind: string;
   readonly header: Table;
   readonly bodyBytes: number;
 }
@@ -94,7 +95,7 @@ export function readMessage(bytes: Uint8Array): Message {
   if (header === null) throw new MalformedFlatbuffer("a message without a header");
   return {
     version: table.int16(0),
-    kind: table.uint8(1) as MessageHeader,
+    kind: MessageHeader[table.uint8(1)] ?? "an unknown message",
     header,
     bodyBytes: count(table.int64(3), "length of a body"),
   };
@@ -134,10 +135,10 @@ export function readRecordBatch(
     });
   }
   const message = readMessage(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size));
-  if (message.kind !== MessageHeader.RecordBatch || message.bodyBytes !== block.bodyBytes) {
+  if (message.kind !== "RecordBatch" || message.bodyBytes !== block.bodyBytes) {
     throw file.corrupt(`${label}: the message is not the one that the footer names`, {
-      found: `a message of kind ${message.kind} with a body of ${message.bodyBytes} bytes`,
-      expected: `a record batch (kind ${MessageHeader.RecordBatch}) with ${block.bodyBytes} bytes`,
+      found: `${message.kind} with a body of ${message.bodyBytes} bytes`,
+      expected: `RecordBatch with a body of ${block.bodyBytes} bytes`,
     });
   }
   return checkBatch(file, schema, block, label, message.header);
@@ -237,7 +238,7 @@ function compressed(file: DumpFile, codec: number): NpuDiffError {
     "dump-compressed",
     `${file.name} is compressed`,
     {
-      found: `buffers compressed with ${(CompressionType[codec] as string | undefined) ?? `codec ${codec}`}`,
+      found: `buffers compressed with ${CompressionType[codec] ?? `codec ${codec}`}`,
       expected: "uncompressed buffers, which go from the disk to the comparison untouched",
     },
     `python -c "${script}" ${shellWord(file.path)} uncompressed.arrow`,

@@ -1,7 +1,5 @@
 /** Makes a whole dump out of one whose end is missing. */
 
-import { MessageHeader } from "apache-arrow/fb/message-header";
-import type { MetadataVersion } from "apache-arrow/fb/metadata-version";
 import { isNpuDiffError } from "../core/errors.ts";
 import { decoding, openArrowDump } from "./arrow-dump.ts";
 import { checkMagic, HEAD_BYTES, knownVersion, littleEndian } from "./arrow-file.ts";
@@ -53,7 +51,8 @@ interface Salvage {
   /** The flatbuffer that holds the schema, and where in it the schema lies. */
   readonly schemaMessage: Uint8Array;
   readonly schemaPosition: number;
-  readonly version: MetadataVersion;
+  /** Arrow's metadata version, as the schema's message has it. */
+  readonly version: number;
   readonly dictionaries: readonly Block[];
   readonly batches: readonly Block[];
   readonly index: TensorIndex;
@@ -149,7 +148,7 @@ function writeRepaired(file: DumpFile, path: string): RepairReport {
 function salvageBatches(file: DumpFile): Salvage {
   const messages = walkMessages(file);
   const head = messages.next().value;
-  if (head?.message.kind !== MessageHeader.Schema) {
+  if (head?.message.kind !== "Schema") {
     throw file.fail(
       "dump-incomplete",
       `${file.name} does not start with a whole schema, so its batches cannot be read`,
@@ -161,8 +160,8 @@ function salvageBatches(file: DumpFile): Salvage {
     );
   }
   const { message, bytes } = head;
-  const version = knownVersion(file, message.version);
-  const schema = littleEndian(file, readSchema(message.header, version));
+  const { version } = message;
+  const schema = littleEndian(file, readSchema(message.header, knownVersion(file, version)));
   const run = readRun(file, schema.metadata);
   const rows = new RowReader(file, findColumns(file, schema));
   refuseUnsupported(file, schema);
@@ -171,7 +170,7 @@ function salvageBatches(file: DumpFile): Salvage {
   let index = new TensorIndex(file, sketchSize(run));
   let lastRows = 0;
   for (const { message, block } of messages) {
-    if (message.kind === MessageHeader.DictionaryBatch) {
+    if (message.kind === "DictionaryBatch") {
       dictionaries.push(block);
       continue;
     }

@@ -97,7 +97,7 @@ class ArrowDumpWriter implements DumpWriter {
     this.#schemaMessage = Message.encode(Message.from(schemaOf(run)));
     const { header } = readMessage(this.#schemaMessage);
     this.#schemaPosition = header.position;
-    this.#schema = readSchema(header, MetadataVersion.V5);
+    this.#schema = readSchema(header, "V5");
     this.#output = new OutputFile(path, ".partial");
     writeHead(this.#output, this.#schemaMessage);
   }

@@ -34,8 +34,9 @@ describe("tensorName", () => {
 /** The same globs by definition: `*` is any run of characters. Slow, and obviously right. */
 function matchesByDefinition(glob: string, name: string): boolean {
   if (glob === "") return name === "";
-  if (glob[0] !== "*") {
-    return glob[0] === name[0] && name !== "" && matchesByDefinition(glob.slice(1), name.slice(1));
+  if (!glob.startsWith("*")) {
+    const same = name !== "" && glob.startsWith(name.charAt(0));
+    return same && matchesByDefinition(glob.slice(1), name.slice(1));
   }
   return (
     matchesByDefinition(glob.slice(1), name) ||

@@ -37,7 +37,9 @@ function readAll(bytes: Uint8Array): void {
 
 /** The code of the error for `bytes`; null where the dump could be read. Any other error fails the test. */
 function codeOf(bytes: Uint8Array): string | null {
-  const error = errorOf(() => readAll(bytes));
+  const error = errorOf(() => {
+    readAll(bytes);
+  });
   if (error === undefined) return null;
   if (!isNpuDiffError(error)) throw new Error("no NpuDiffError", { cause: error });
   return error.code;

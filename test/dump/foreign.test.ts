@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { tableFromIPC } from "@uwdata/flechette";
-import { RecordBatchFileReader } from "apache-arrow";
 import { describe, expect, it } from "vitest";
 import { openDump } from "../../src/dump/open-dump.ts";
 import { repairDump } from "../../src/dump/repair.ts";
@@ -65,9 +64,13 @@ describe("dumps that other tools write", () => {
     ["stream", "not-arrow", /ffffffff/, /new_file/],
   ])("are refused by name: %s", (name, code, found, help) => {
     const error = errorOf(() => openDump(join(folder.folder, "refused", `${name}.arrow`)));
-    expect(error).toMatchObject({ code, help: expect.stringMatching(help) });
+    expect(error).toMatchObject({ code, help: expect.stringMatching(help) as unknown });
     expect(error).toMatchObject({
-      facts: [{ label: "file" }, { label: "found", text: expect.stringMatching(found) }, {}],
+      facts: [
+        { label: "file" },
+        { label: "found", text: expect.stringMatching(found) as unknown },
+        {},
+      ],
     });
   });
 
@@ -84,10 +87,8 @@ describe("dumps that other tools write", () => {
 
   it("are repaired in their own schema where the last batch is lost, which pyarrow finds valid", () => {
     const outputs: string[] = [];
-    for (const name of repairable) {
+    for (const name of repairable.filter((name) => /one-row|views|empty|nested/.test(name))) {
       const bytes = readFileSync(join(folder.folder, name));
-      const batches = [...RecordBatchFileReader.from(bytes)].filter(({ numRows }) => numRows > 0);
-      if (batches.length === 1) continue;
       // Inside the run.end row's data, which is in the last batch that has rows.
       const cut = bytes.lastIndexOf('{"complete": true}') + 4;
       const output = folder.path();
@@ -97,7 +98,7 @@ describe("dumps that other tools write", () => {
       expect(expected).toMatchObject(kept);
       outputs.push(output);
     }
-    expect(outputs.length).toBeGreaterThanOrEqual(4);
+    expect(outputs).toHaveLength(4);
     const schemas = JSON.parse(python("validate_arrow.py", ...outputs)) as string[][];
     for (const columns of schemas)
       expect(columns).toEqual(expect.arrayContaining(["name", "data"]));

@@ -22,7 +22,8 @@ import {
   Utf8,
 } from "apache-arrow";
 import { afterAll, describe, expect, it } from "vitest";
-import { isNpuDiffError, NpuDiffError } from "../../src/core/errors.ts";
+import type { NpuDiffError } from "../../src/core/errors.ts";
+import { isNpuDiffError } from "../../src/core/errors.ts";
 import type { Dump, TensorEntry } from "../../src/dump/dump.ts";
 import { openDump } from "../../src/dump/open-dump.ts";
 import {
@@ -125,12 +126,20 @@ describe("openDump", () => {
         expect(target).toEqual(data.slice(from, to));
       }
     }
-    expect(() => dump.read(entry, 0, new Uint8Array(61))).toThrow(RangeError);
-    expect(() => dump.read(entry, -1, new Uint8Array(1))).toThrow(RangeError);
-    expect(() => dump.read(entry, 0.5, new Uint8Array(1))).toThrow(RangeError);
+    expect(() => {
+      dump.read(entry, 0, new Uint8Array(61));
+    }).toThrow(RangeError);
+    expect(() => {
+      dump.read(entry, -1, new Uint8Array(1));
+    }).toThrow(RangeError);
+    expect(() => {
+      dump.read(entry, 0.5, new Uint8Array(1));
+    }).toThrow(RangeError);
     dump.close();
     dump.close();
-    expect(() => dump.read(entry, 0, new Uint8Array(1))).toThrow(RangeError);
+    expect(() => {
+      dump.read(entry, 0, new Uint8Array(1));
+    }).toThrow(RangeError);
   });
 
   it("takes missing optional columns for their defaults", () => {
@@ -174,7 +183,7 @@ describe("openDump", () => {
       new Field("a", new List(new Field("i", new Utf8(), true)), true),
       new Field("b", new FixedSizeList(3, new Field("i", new Float32(), true)), true),
     ]);
-    const entries = new Struct([
+    const entries = new Struct<{ key: Utf8; value: Int32 }>([
       new Field("key", new Utf8(), false),
       new Field("value", new Int32(), true),
     ]);
@@ -213,7 +222,7 @@ describe("openDump", () => {
       /stats as Struct/,
     ],
   ] as const)("refuses %s", (_, options, pattern) => {
-    const error = refusalOfRows([zeros("a", [2])], options as ArrowFileOptions);
+    const error = refusalOfRows([zeros("a", [2])], options);
     expect(error.code).toBe("dump-schema");
     expect(found(error)).toMatch(pattern);
   });
@@ -328,9 +337,9 @@ describe("openDump", () => {
       ...{ min: NaN, max: NaN, mean: NaN, rms: NaN, nan: 8, posInf: 0, negInf: 0 },
     });
     for (const entry of dump.tensors.slice(0, 2)) expect(bytesOf(dump, entry)).toEqual(empty);
-    expect(() => dump.read(dump.tensors[2] as TensorEntry, 0, new Uint8Array(1))).toThrow(
-      RangeError,
-    );
+    expect(() => {
+      dump.read(dump.tensors[2] as TensorEntry, 0, new Uint8Array(1));
+    }).toThrow(RangeError);
   });
 
   it.each([
@@ -359,7 +368,7 @@ describe("the end of the run", () => {
   it("must be there and say that it is complete", () => {
     expect(endOf()).toMatchObject({
       code: "dump-incomplete",
-      help: expect.stringContaining("npu-diff repair"),
+      help: expect.stringContaining("npu-diff repair") as unknown,
     });
     expect(endOf(runEnd({})).code).toBe("dump-incomplete");
     expect(endOf(runEnd({ complete: "true" })).code).toBe("dump-incomplete");
