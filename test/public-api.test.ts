@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import * as api from "../src/index.ts";
+
+test("the names that the package exports", () => {
+  expect(Object.keys(api).toSorted()).toEqual([
+    "NpuDiffError",
+    "compareDumps",
+    "isNpuDiffError",
+    "openDump",
+    "repairDump",
+  ]);
+});
