@@ -81,7 +81,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "See floor.floorTokenRatioAt in the JSON result for sample and token.",
   },
   "layer/floor-sample": {
-    message: "sample {sample} stands at {value} times the floor with its length allowed for, limit {limit}",
+    message:
+      "sample {sample} stands at {value} times the floor with its length allowed for, limit {limit}",
     why: "One wrong sample among many is averaged away; therefore the largest sample counts too, with a limit that allows for its number of rows.",
     causes: [
       "a fault of batching: padding, positions, or sequence lengths mixed up",
@@ -203,7 +204,10 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   "quality/undefined": {
     message: "{metric} is not a finite number",
     why: "A figure that is NaN or infinite is never a pass.",
-    causes: ["NaN or infinite logits", "a true token that the candidate gives no probability at all"],
+    causes: [
+      "NaN or infinite logits",
+      "a true token that the candidate gives no probability at all",
+    ],
     tune: "No limit loosens this rule. Look at nonFinite of the logits in the JSON result.",
   },
   "quality/nll": {
@@ -239,7 +243,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Check the two paths.",
   },
   "input/dtype": {
-    message: "is {reference} in the reference and {candidate} in the candidate",
+    message: "the reference ran in {reference}, the candidate in {candidate}",
     why: "Another dtype is no fault: the limits take it into account.",
     causes: ["the two sides ran in different precisions"],
     tune: "Nothing needs to be done.",

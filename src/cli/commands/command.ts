@@ -1,0 +1,23 @@
+import type { Arguments } from "../arguments.ts";
+import type { ExitCode } from "../exit-code.ts";
+import type { Host } from "../host.ts";
+import type { OptionName } from "../options.ts";
+
+/** One command of `npu-diff`. */
+export interface Command {
+  readonly name: string;
+  /** One line for the help. */
+  readonly describe: string;
+  /** Names of the positionals; all are required. */
+  readonly positionals: readonly string[];
+  /** Command lines that work, the first thing that the help shows. */
+  readonly examples: readonly string[];
+  readonly options: readonly OptionName[];
+  /** What this command says differently about an option. */
+  readonly describeOption?: (option: OptionName) => { readonly describe?: string };
+  /**
+   * @param completionScript makes the shell completion of the whole command line.
+   * @throws NpuDiffError where no verdict is possible: exit status 2.
+   */
+  run(args: Arguments, host: Host, completionScript: () => string): Promise<ExitCode>;
+}

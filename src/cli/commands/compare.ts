@@ -1,0 +1,122 @@
+import type { CompareObserver, CompareOptions, LimitName } from "../../core/options.ts";
+import type { ComparisonResult } from "../../core/result.ts";
+import { renderFailure, renderNotices } from "../../report/notices.ts";
+import { FORMATS, render } from "../../report/render.ts";
+import type { Arguments } from "../arguments.ts";
+import { colorEnabled } from "../color.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { readFormat } from "../format.ts";
+import { LIMITS } from "../options.ts";
+import { parseOutputs, writeOutputs } from "../outputs.ts";
+import { makeProgress } from "../progress.ts";
+import type { Command } from "./command.ts";
+
+/** Text on paper, in a file or a pipe. */
+const DEFAULT_COLUMNS = 80;
+
+export const compare: Command = {
+  name: "compare",
+  describe: "Compare a candidate dump with a reference dump and give a verdict",
+  positionals: ["reference", "candidate"],
+  examples: [
+    "npu-diff compare cpu.arrow npu.arrow --floor cpu-bf16.arrow",
+    "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
+  ],
+  options: [
+    "floor",
+    "preset",
+    "max-rel-l2",
+    "min-cosine",
+    "max-abs",
+    "max-mse",
+    "max-floor-ratio",
+    "max-ppl-increase",
+    "max-kl",
+    "min-top1",
+    "min-first-token",
+    "decide",
+    "only",
+    "skip",
+    "fail-fast",
+    "format",
+    "json",
+    "output",
+    "exit-zero",
+    "lang",
+    "color",
+    "ascii",
+    "no-progress",
+    "debug",
+  ],
+
+  async run(args, host) {
+    const options = readOptions(args);
+    const format = readFormat(args, FORMATS);
+    const inputs = [options.reference, options.candidate, ...options.floors];
+    const requests = parseOutputs(args.list("output"), inputs, host.cwd);
+    const lang = args.choice("lang", ["en", "zh"], "en");
+    const when = args.choice("color", ["auto", "always", "never"], "auto");
+    const exitZero = args.flag("exit-zero");
+    const ascii = args.flag("ascii");
+    const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
+    args.flag("debug");
+    const stderrStyle = { lang, color: colorEnabled(when, host.env, host.stderr.isTTY) } as const;
+
+    const { compareDumps } = await import("../../compare.ts");
+    const failures: string[] = [];
+    const observer: CompareObserver = showsProgress
+      ? {
+          progress: makeProgress(host),
+          failure: (tensor, rule) => {
+            // The reader waits for the first one; the report has the rest.
+            if (failures.length > 0) return;
+            failures.push(tensor);
+            void host.stderr.write(renderFailure(tensor, rule, stderrStyle));
+          },
+        }
+      : {};
+    const result = await compareDumps(options, observer);
+    host.status(null);
+
+    const file = { lang, ascii, color: false, columns: DEFAULT_COLUMNS };
+    const reports = requests.map((request) => ({
+      request,
+      text: render(result, request.format, file),
+    }));
+    await host.stderr.write(renderNotices(result, stderrStyle));
+    await host.stdout.write(
+      render(result, format, {
+        lang,
+        ascii,
+        color: colorEnabled(when, host.env, host.stdout.isTTY),
+        columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
+      }),
+    );
+    writeOutputs(reports, host);
+    return exitCode(result, exitZero);
+  },
+};
+
+function readOptions(args: Arguments): CompareOptions {
+  const [reference = "", candidate = ""] = args.positionals;
+  const limits: Partial<Record<LimitName, number>> = {};
+  for (const { option, limit, min, max } of LIMITS) {
+    const value = args.number(option, min, max);
+    if (value !== null) limits[limit] = value;
+  }
+  return {
+    reference,
+    candidate,
+    floors: args.list("floor"),
+    preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
+    decide: args.choice("decide", ["interval", "point"], "interval"),
+    limits,
+    only: args.list("only"),
+    skip: args.list("skip"),
+    failFast: args.flag("fail-fast"),
+  };
+}
+
+function exitCode(result: ComparisonResult, exitZero: boolean): ExitCode {
+  return exitZero ? EXIT.pass : EXIT[result.verdict];
+}

@@ -1,0 +1,32 @@
+import { isRuleId, RULE_IDS, RULES } from "../../judge/rules.ts";
+import { renderRule } from "../../report/rule.ts";
+import { usageError } from "../arguments.ts";
+import { colorEnabled } from "../color.ts";
+import { EXIT } from "../exit-code.ts";
+import { nearest } from "../suggest.ts";
+import type { Command } from "./command.ts";
+
+export const explain: Command = {
+  name: "explain",
+  describe: "Say what a rule looks at, why it exists, and what usually breaks it",
+  positionals: ["rule"],
+  examples: ["npu-diff explain layer/floor-ratio"],
+  options: ["lang", "color", "debug"],
+  async run(args, host) {
+    const lang = args.choice("lang", ["en", "zh"], "en");
+    const when = args.choice("color", ["auto", "always", "never"], "auto");
+    const [id = ""] = args.positionals;
+    if (!isRuleId(id)) {
+      const meant = nearest(id, RULE_IDS);
+      throw usageError(
+        `there is no rule ${JSON.stringify(id)}`,
+        { rules: RULE_IDS.join(", ") },
+        meant === null ? "give one of the rules" : `did you mean ${meant}?`,
+      );
+    }
+    const color = colorEnabled(when, host.env, host.stdout.isTTY);
+    const columns = Math.min(80, host.stdout.columns ?? 80);
+    await host.stdout.write(renderRule(RULES[id], { lang, color, columns }));
+    return EXIT.pass;
+  },
+};

@@ -1,0 +1,11 @@
+import type { Command } from "./command.ts";
+import { compare } from "./compare.ts";
+import { completion } from "./completion.ts";
+import { explain } from "./explain.ts";
+import { inspect } from "./inspect.ts";
+import { repair } from "./repair.ts";
+
+export type { Command } from "./command.ts";
+
+/** All commands, in the order in which the help lists them. */
+export const COMMANDS: readonly Command[] = [compare, inspect, repair, explain, completion];

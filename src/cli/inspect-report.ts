@@ -1,0 +1,115 @@
+/** How `npu-diff inspect` shows what is in a dump. */
+
+import { escapeText } from "../core/escape.ts";
+import { formatBytes, formatCount, formatError } from "../report/format-number.ts";
+import { machineJson } from "../report/json.ts";
+import { layOutTable, padEnd, width } from "../report/table.ts";
+import { fitNames } from "../report/tensor-label.ts";
+import type { FoldStats, Inspection, TensorFold } from "./inspect-dump.ts";
+
+/** Metadata lines and table rows that are shown; `--json` has all. */
+const MAX_METADATA = 40;
+const MAX_ROWS = 60;
+
+export function renderInspectionJson(inspection: Inspection): string {
+  return machineJson({ schemaVersion: 1, ...inspection });
+}
+
+/** Metadata, then a table of tensors, at most `columns` wide where names allow it. */
+export function renderInspectionText(inspection: Inspection, columns: number): string {
+  const { file, bytes, samples, tensors, repaired } = inspection;
+  const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
+  const rows: (readonly [string, string])[] = [
+    ["file", `${escapeText(file)} · ${formatBytes(bytes)}${repaired ? " · repaired" : ""}`],
+    ["tensors", `${formatCount(count)} in ${formatCount(samples)} samples`],
+    ...metadata(inspection),
+  ];
+  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
+  const lines = rows.map(([label, text]) => `  ${padEnd(label, labelWidth)}  ${text}`);
+  return `npu-diff inspect\n${lines.join("\n")}\n\n${table(tensors, columns).join("\n")}\n`;
+}
+
+function metadata({ run, end }: Inspection): readonly (readonly [string, string])[] {
+  const leaves = [...flatten("", run), ...flatten("end", end)];
+  const shown = leaves
+    .slice(0, MAX_METADATA)
+    .map(([key, text]) => [escapeText(key, 40), escapeText(text, 60)] as const);
+  const more = leaves.length - shown.length;
+  return more > 0 ? [...shown, ["…", `${more} more in --json`]] : shown;
+}
+
+/** The leaves of the metadata by dotted path; lists stay in one piece. */
+function flatten(prefix: string, value: unknown): readonly (readonly [string, string])[] {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return Object.entries(value).flatMap(([key, inner]) =>
+      flatten(prefix === "" ? key : `${prefix}.${key}`, inner),
+    );
+  }
+  return [[prefix, typeof value === "string" ? value : JSON.stringify(value)]];
+}
+
+function table(tensors: readonly TensorFold[], columns: number): readonly string[] {
+  const shown = tensors.slice(0, MAX_ROWS);
+  const cells = shown.map((fold) => [
+    fold.layers === null ? "-" : fold.layers.map(String).filter(isFirst).join("-"),
+    fold.step === "decode" ? "decode" : "",
+    formatCount(fold.tensors),
+    fold.encoding === "dense" ? fold.dtype : `${fold.dtype} ${escapeText(fold.encoding)}`,
+    shapeText(fold.shape),
+    formatBytes(fold.bytes),
+    ...statsCells(fold.stats),
+  ]);
+  const titles = [
+    "LAYER",
+    "STEP",
+    "COUNT",
+    "DTYPE",
+    "SHAPE",
+    "BYTES",
+    "MIN",
+    "MAX",
+    "RMS",
+    "NAN/INF",
+  ];
+  const used = titles.map((title, i) =>
+    Math.max(width(title), ...cells.map((row) => width(row[i] ?? ""))),
+  );
+  // A column that is empty throughout says nothing.
+  const kept = titles.flatMap((_, i) =>
+    i === 1 && cells.every((row) => row[1] === "") ? [] : [i],
+  );
+  const room = columns - 2 - kept.reduce((sum, i) => sum + 2 + (used[i] ?? 0), 0);
+  const names = fitNames(
+    shown.map(({ name }) => escapeText(name, 400)),
+    Math.max(16, room),
+    "…",
+  );
+  const lines = layOutTable(
+    [
+      { title: "TENSOR", align: "left" },
+      ...kept.map((i) => ({
+        title: titles[i] ?? "",
+        align: i === 1 || i === 3 || i === 4 ? ("left" as const) : ("right" as const),
+      })),
+    ],
+    cells.map((row, r) => [names[r] ?? "", ...kept.map((i) => row[i] ?? "")]),
+  );
+  const more = tensors.length - shown.length;
+  return [...lines, ...(more > 0 ? [`… ${more} more rows in --json`] : [])].map((l) => `  ${l}`);
+}
+
+function isFirst(value: string, index: number, all: readonly string[]): boolean {
+  return all.indexOf(value) === index;
+}
+
+function shapeText(shape: TensorFold["shape"]): string {
+  if (shape === null) return "mixed";
+  const axes = shape.map(([low, high]) => (low === high ? String(low) : `${low}..${high}`));
+  return `[${axes.join(", ")}]`;
+}
+
+function statsCells(stats: FoldStats | null): readonly string[] {
+  if (stats === null) return ["-", "-", "-", "-"];
+  const { min, max, rms, nan, infinite } = stats;
+  return [formatError(min), formatError(max), formatError(rms), `${nan}/${infinite}`];
+}

@@ -1,0 +1,163 @@
+/**
+ * The options of the command line: one table for parsing, the environment and
+ * the help.
+ */
+
+import type { LimitName } from "../core/options.ts";
+
+export type OptionKind =
+  /** No value. */
+  | "flag"
+  /** One value, given at most once. */
+  | "value"
+  /** One value, repeatable. */
+  | "list";
+
+export interface OptionSpec {
+  readonly kind: OptionKind;
+  /** Heading under which the help lists it. */
+  readonly group: "Input" | "Limits" | "Selection" | "Output";
+  readonly describe: string;
+  readonly alias?: string;
+}
+
+export const OPTIONS = {
+  floor: {
+    kind: "list",
+    group: "Input",
+    describe: "Noise floor: the reference engine in the candidate's precision (repeatable)",
+  },
+
+  preset: {
+    kind: "value",
+    group: "Limits",
+    describe: "auto (the candidate's dtype), f64, f32, f16, bf16, fp8; exact: bit equality",
+  },
+  "max-rel-l2": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest relative L2 error of any tensor",
+  },
+  "min-cosine": {
+    kind: "value",
+    group: "Limits",
+    describe: "Smallest cosine of any tensor",
+  },
+  "max-abs": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest absolute error of any element",
+  },
+  "max-mse": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest mean squared error of any tensor",
+  },
+  "max-floor-ratio": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest ratio of any tensor's error to the noise floor",
+  },
+  "max-ppl-increase": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest relative increase of the perplexity, such as 0.5%",
+  },
+  "max-kl": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest mean KL divergence in nats",
+  },
+  "min-top1": {
+    kind: "value",
+    group: "Limits",
+    describe: "Smallest share of positions with the same first token",
+  },
+  "min-first-token": {
+    kind: "value",
+    group: "Limits",
+    describe: "Smallest share of prompts whose next token agrees",
+  },
+  decide: {
+    kind: "value",
+    group: "Limits",
+    describe: "interval (the 95 % bound must hold) or point (the point value)",
+  },
+
+  only: {
+    kind: "list",
+    group: "Selection",
+    describe: "Judge only tensors that match this glob (repeatable)",
+  },
+  skip: {
+    kind: "list",
+    group: "Selection",
+    describe: "Do not judge tensors that match this glob (repeatable)",
+  },
+  "fail-fast": {
+    kind: "flag",
+    group: "Selection",
+    describe: "Stop measuring at the first tensor that fails",
+  },
+
+  format: {
+    kind: "value",
+    group: "Output",
+    describe: "Report on standard output: text, json, md",
+  },
+  json: { kind: "flag", group: "Output", describe: "The same as --format json" },
+  output: {
+    kind: "list",
+    alias: "o",
+    group: "Output",
+    describe: "Also write a report here: PATH.json, .md, .txt, or FORMAT=PATH (repeatable)",
+  },
+  "exit-zero": {
+    kind: "flag",
+    group: "Output",
+    describe: "Exit with 0 instead of 1 and 3, never instead of 2",
+  },
+  lang: {
+    kind: "value",
+    group: "Output",
+    describe: "Language of the text and md reports: en, zh",
+  },
+  color: { kind: "value", group: "Output", describe: "auto, always, never" },
+  ascii: { kind: "flag", group: "Output", describe: "Plain ASCII glyphs in the text report" },
+  "no-progress": {
+    kind: "flag",
+    group: "Output",
+    describe: "No progress line on standard error",
+  },
+  debug: { kind: "flag", group: "Output", describe: "A stack trace with every error" },
+} as const satisfies Record<string, OptionSpec>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+/** A limit: its option, and the values that make sense. */
+export interface LimitSpec {
+  readonly option: OptionName;
+  readonly limit: LimitName;
+  readonly min: number;
+  readonly max: number;
+}
+
+const INFINITE = Number.POSITIVE_INFINITY;
+
+/** The limits that a user may set, by option. */
+export const LIMITS: readonly LimitSpec[] = [
+  { option: "max-rel-l2", limit: "maxRelL2", min: 0, max: INFINITE },
+  { option: "min-cosine", limit: "minCosine", min: -1, max: 1 },
+  { option: "max-abs", limit: "maxAbs", min: 0, max: INFINITE },
+  { option: "max-mse", limit: "maxMse", min: 0, max: INFINITE },
+  { option: "max-floor-ratio", limit: "maxFloorRatio", min: 0, max: INFINITE },
+  { option: "max-ppl-increase", limit: "maxPplIncrease", min: 0, max: INFINITE },
+  { option: "max-kl", limit: "maxKl", min: 0, max: INFINITE },
+  { option: "min-top1", limit: "minTop1", min: 0, max: 1 },
+  { option: "min-first-token", limit: "minFirstToken", min: 0, max: 1 },
+];
+
+/** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */
+export function environmentName(option: OptionName): string {
+  return `NPU_DIFF_${option.toUpperCase().replaceAll("-", "_")}`;
+}

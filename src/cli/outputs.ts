@@ -1,0 +1,179 @@
+/**
+ * Report files (`-o`): what is asked for, checked before the work begins, and
+ * written so that a file is either whole or not there.
+ */
+
+import { randomBytes } from "node:crypto";
+import {
+  accessSync,
+  constants,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { NpuDiffError } from "../core/errors.ts";
+import { FORMATS, type Format } from "../report/render.ts";
+import { usageError } from "./arguments.ts";
+import type { Host } from "./host.ts";
+
+/** A report file that was asked for. */
+export interface OutputRequest {
+  /** As it was given, for messages. */
+  readonly given: string;
+  readonly format: Format;
+  /** Absolute, with symbolic links resolved, so that a rename keeps them. */
+  readonly path: string;
+}
+
+const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
+  ".json": "json",
+  ".md": "md",
+  ".txt": "text",
+};
+
+/**
+ * Reads the values of `-o` and refuses what could not be written later.
+ *
+ * @param inputs paths of the dumps, which no report may replace
+ * @throws NpuDiffError `usage` or `output-unwritable`
+ */
+export function parseOutputs(
+  values: readonly string[],
+  inputs: readonly string[],
+  cwd: string,
+): readonly OutputRequest[] {
+  const requests = values.map((given) => parseOutput(given, cwd));
+  const taken = new Map<string, string>();
+  for (const input of inputs) taken.set(identity(resolve(cwd, input)), `the dump ${input}`);
+  for (const { given, path } of requests) {
+    const owner = taken.get(identity(path));
+    if (owner !== undefined) {
+      throw usageError(
+        "a report would replace another file of this call",
+        { output: given, taken: owner },
+        "give every report a path of its own",
+      );
+    }
+    taken.set(identity(path), `the report ${given}`);
+    refuseUnwritable(given, path);
+  }
+  return requests;
+}
+
+/**
+ * Writes all reports, or none: each to a temporary name in its own folder, and
+ * only when all are written they get their names.
+ *
+ * @throws NpuDiffError `output-unwritable`
+ */
+export function writeOutputs(
+  reports: readonly { readonly request: OutputRequest; readonly text: string }[],
+  host: Host,
+): void {
+  const written: { readonly temporary: string; readonly request: OutputRequest }[] = [];
+  for (const { request, text } of reports) {
+    const temporary = join(
+      dirname(request.path),
+      `.${basename(request.path)}.${randomBytes(6).toString("hex")}.tmp`,
+    );
+    written.push({ temporary, request });
+    host.temporary(temporary);
+    attempt(request.given, written, () => {
+      writeFileSync(temporary, text, { flag: "wx" });
+    });
+  }
+  for (const { temporary, request } of written) {
+    attempt(request.given, written, () => {
+      renameSync(temporary, request.path);
+    });
+  }
+}
+
+function parseOutput(given: string, cwd: string): OutputRequest {
+  const equals = given.indexOf("=");
+  const prefix = equals === -1 ? "" : given.slice(0, equals);
+  const named = FORMATS.find((format) => format === prefix);
+  const path = named === undefined ? given : given.slice(equals + 1);
+  const format = named ?? FORMAT_OF_EXTENSION[extname(path).toLowerCase()];
+  if (path === "-") {
+    throw usageError(
+      "-o writes files",
+      { given: JSON.stringify(given), expected: "a path" },
+      "choose the report on standard output with --format",
+    );
+  }
+  if (path === "" || format === undefined) {
+    throw usageError(
+      "-o does not say which report to write",
+      {
+        given: JSON.stringify(given),
+        expected: `a path that ends in ${Object.keys(FORMAT_OF_EXTENSION).join(", ")}, or FORMAT=PATH with ${FORMATS.join(", ")}`,
+      },
+      "name the format, such as -o md=report",
+    );
+  }
+  return { given, format, path: followLinks(resolve(cwd, path)) };
+}
+
+function followLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    try {
+      return join(realpathSync(dirname(path)), basename(path));
+    } catch {
+      return path;
+    }
+  }
+}
+
+/** The same for two paths of one file, hard links included. */
+function identity(path: string): string {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return followLinks(path);
+  }
+}
+
+function refuseUnwritable(given: string, path: string): void {
+  try {
+    accessSync(dirname(path), constants.W_OK);
+  } catch (error) {
+    throw unwritable(given, error);
+  }
+  const found = statSync(path, { throwIfNoEntry: false });
+  // A rename would replace a device such as /dev/null by a file.
+  if (found !== undefined && !found.isFile()) {
+    throw unwritable(given, new Error(found.isDirectory() ? "is a folder" : "is no regular file"));
+  }
+}
+
+function attempt(
+  given: string,
+  written: readonly { readonly temporary: string }[],
+  step: () => void,
+): void {
+  try {
+    step();
+  } catch (error) {
+    for (const { temporary } of written) rmSync(temporary, { force: true });
+    throw unwritable(given, error);
+  }
+}
+
+function unwritable(given: string, error: unknown): NpuDiffError {
+  return new NpuDiffError("output-unwritable", {
+    what: "a report cannot be written",
+    facts: [
+      { label: "output", text: given },
+      { label: "cause", text: error instanceof Error ? error.message : String(error) },
+    ],
+    help: "give a path in a folder that exists and may be written to",
+    cause: error,
+  });
+}

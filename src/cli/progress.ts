@@ -1,0 +1,44 @@
+/** The one line on a terminal that says how far a comparison is. */
+
+import { escapeText } from "../core/escape.ts";
+import type { Progress } from "../core/options.ts";
+import { formatBytes } from "../report/format-number.ts";
+import { width } from "../report/table.ts";
+import type { Host } from "./host.ts";
+
+/** A run that is shorter shows nothing. */
+const FIRST_AFTER_MS = 1000;
+const INTERVAL_MS = 100;
+
+/** Makes a function that shows progress, at most ten times a second. */
+export function makeProgress(host: Host): (progress: Progress) => void {
+  const start = host.now();
+  let next = start + FIRST_AFTER_MS;
+  return (progress) => {
+    const now = host.now();
+    if (now < next) return;
+    next = now + INTERVAL_MS;
+    host.status(progressLine(progress, (now - start) / 1000, host.stderr.columns ?? 80));
+  };
+}
+
+/** One line of less than `columns` columns: the name of the tensor is cut first. */
+function progressLine(progress: Progress, seconds: number, columns: number): string {
+  const { done, total, bytes, totalBytes, tensor } = progress;
+  const rate = bytes / seconds;
+  const left = Math.ceil((totalBytes - bytes) / rate);
+  const parts = [
+    `measuring  ${done}/${total} tensors`,
+    `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`,
+    `${formatBytes(rate)}/s`,
+    ...(Number.isFinite(left) ? [`${left} s left`] : []),
+  ];
+  let line = "";
+  for (const part of parts) {
+    const longer = line === "" ? part : `${line}  ${part}`;
+    if (width(longer) >= columns) return line;
+    line = longer;
+  }
+  const room = columns - width(line) - 3;
+  return room < 8 ? line : `${line}  ${escapeText(tensor, Math.floor(room / 2))}`;
+}

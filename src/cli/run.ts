@@ -1,0 +1,291 @@
+/** One call of `npu-diff`: parses, runs the command, turns errors into text and a status. */
+
+import yargs, { type Argv } from "yargs";
+import { NpuDiffError } from "../core/errors.ts";
+import { renderError } from "../report/error.ts";
+import { Arguments, usageError } from "./arguments.ts";
+import { colorEnabled } from "./color.ts";
+import { COMMANDS, type Command } from "./commands/index.ts";
+import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
+import type { Host } from "./host.ts";
+import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
+import { nearest } from "./suggest.ts";
+
+const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
+
+/** What yargs itself may find besides the options of the table. */
+const OTHER_KEYS = new Set(["_", "$0", "help", "h"]);
+
+/**
+ * Runs one call and returns its exit status. Every failure becomes an error
+ * text on `host.stderr` and the status 2; nothing is thrown.
+ */
+export async function run(argv: readonly string[], host: Host): Promise<ExitCode> {
+  try {
+    return await dispatch(argv, host);
+  } catch (error) {
+    const shown = error instanceof NpuDiffError ? error : unexpected(error);
+    const color = colorEnabled(colorFlag(argv), host.env, host.stderr.isTTY);
+    host.status(null);
+    const debug = argv.includes("--debug") || host.env[environmentName("debug")] === "1";
+    await host.stderr.write(renderError(shown, { debug, color }));
+    return EXIT.error;
+  }
+}
+
+async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> {
+  const selected: Selection[] = [];
+  const parser = makeParser(host, (selection) => {
+    selected.push(selection);
+  });
+  let printed = "";
+  const parsed = parser.parse([...argv], {}, (_error, _argv, output) => {
+    printed = output;
+  }) as Record<string, unknown>;
+  if (printed !== "") {
+    await host.stdout.write(`${printed}\n`);
+    return EXIT.pass;
+  }
+  const [selection] = selected;
+  if (selection === undefined) throw unknownCommand(parsed);
+  return runCommand(selection, argv, parser, host);
+}
+
+/** A command, and what yargs found after it. */
+interface Selection {
+  readonly command: Command;
+  readonly argv: Readonly<Record<string, unknown>>;
+}
+
+async function runCommand(
+  selected: Selection,
+  argv: readonly string[],
+  parser: Argv,
+  host: Host,
+): Promise<ExitCode> {
+  const { command } = selected;
+  refuseUnknownOptions(command, selected.argv);
+  refuseRepeatedFlags(command, argv);
+  const [, ...positionals] = (selected.argv["_"] as readonly unknown[]).map(String);
+  refuseWrongPositionals(command, positionals);
+  return command.run(new Arguments(positionals, selected.argv, host.env), host, () =>
+    completionScript(parser),
+  );
+}
+
+function makeParser(host: Host, select: (selection: Selection) => void): Argv {
+  const parser = yargs()
+    .scriptName("npu-diff")
+    .locale("en")
+    // Numbers and choices are words to yargs; the checks are ours.
+    .updateStrings({ string: "value", boolean: "switch" })
+    .parserConfiguration({
+      "boolean-negation": false,
+      "camel-case-expansion": false,
+      "dot-notation": false,
+      "duplicate-arguments-array": true,
+      "parse-numbers": false,
+      "parse-positional-numbers": false,
+      "strip-aliased": true,
+    })
+    .exitProcess(false)
+    .version(false)
+    .help("help", "Show this help")
+    .alias("help", "h")
+    .wrap(Math.min(80, host.stdout.columns ?? 80))
+    .fail((message, error) => {
+      throw parseError(message, error);
+    })
+    .usage(
+      [
+        "npu-diff compare cpu.arrow npu.arrow --floor floor.arrow",
+        "",
+        "Does a model on an accelerator still compute what it computes on the CPU?",
+        "npu-diff <command> --help has the options of a command.",
+      ].join("\n"),
+    )
+    .epilogue(EXIT_CODES_HELP);
+  // Known at the top too, so that a flag before the command does not take the
+  // command for its value; hidden there, because each command lists its own.
+  for (const name of OPTION_NAMES) addOption(parser, name, { hidden: true, global: false });
+  for (const command of COMMANDS) {
+    parser.command(
+      command.name,
+      command.describe,
+      (sub) => {
+        sub.usage(commandUsage(command)).epilogue(EXIT_CODES_HELP);
+        for (const name of command.options) {
+          addOption(sub, name, command.describeOption?.(name));
+        }
+        return sub;
+      },
+      (parsed) => {
+        select({ command, argv: parsed });
+      },
+    );
+  }
+  return parser;
+}
+
+function addOption(
+  parser: Argv,
+  name: OptionName,
+  more: { readonly hidden?: boolean; readonly global?: boolean; readonly describe?: string } = {},
+): void {
+  const spec: OptionSpec = OPTIONS[name];
+  parser.option(name, {
+    describe: spec.describe,
+    group: `${spec.group}:`,
+    ...(spec.alias === undefined ? {} : { alias: spec.alias }),
+    // A value is always one word of the command line: no option swallows positionals.
+    ...(spec.kind === "flag" ? { type: "boolean" } : { type: "string", nargs: 1 }),
+    ...more,
+  });
+}
+
+function commandUsage(command: Command): string {
+  const positionals = command.positionals.map((name) => ` <${name}>`).join("");
+  const options = command.options.length > 0 ? " [options]" : "";
+  return [
+    ...command.examples,
+    "",
+    command.describe,
+    "",
+    `Usage: npu-diff ${command.name}${positionals}${options}`,
+    ...(command.options.length > 0
+      ? ["Every option is also read from NPU_DIFF_<NAME>, such as NPU_DIFF_LANG=zh."]
+      : []),
+  ].join("\n");
+}
+
+function completionScript(parser: Argv): string {
+  let script = "";
+  // yargs offers the script through its logger only.
+  parser.parse([], {}, () => undefined);
+  const log = console.log;
+  console.log = (text: string) => {
+    script = text;
+  };
+  try {
+    parser.showCompletionScript();
+  } finally {
+    console.log = log;
+  }
+  return `${script}\n`;
+}
+
+function refuseUnknownOptions(command: Command, argv: Readonly<Record<string, unknown>>): void {
+  for (const key of Object.keys(argv)) {
+    if (OTHER_KEYS.has(key) || command.options.some((name) => name === key)) continue;
+    const shown = key.length === 1 ? `-${key}` : `--${key}`;
+    const known = command.options.map((name) => `--${name}`);
+    const meant = nearest(shown, known);
+    throw usageError(
+      `unknown option ${shown}`,
+      { command: `npu-diff ${command.name}` },
+      meant === null
+        ? `npu-diff ${command.name} --help lists the options`
+        : `did you mean ${meant}?`,
+    );
+  }
+}
+
+/** yargs keeps the last of a repeated flag; two flags are as likely a mistake as two values. */
+function refuseRepeatedFlags(command: Command, argv: readonly string[]): void {
+  const end = argv.indexOf("--");
+  const words = end === -1 ? argv : argv.slice(0, end);
+  for (const name of command.options) {
+    if (OPTIONS[name].kind !== "flag") continue;
+    const count = words.filter((word) => word === `--${name}` || word.startsWith(`--${name}=`));
+    if (count.length > 1) {
+      throw usageError(
+        `--${name} was given ${count.length} times`,
+        { given: count.join(" ") },
+        `give --${name} once`,
+      );
+    }
+  }
+}
+
+function refuseWrongPositionals(command: Command, positionals: readonly string[]): void {
+  if (positionals.length === command.positionals.length && !positionals.includes("")) return;
+  throw usageError(
+    `npu-diff ${command.name} takes ${count(command.positionals.length, "argument")}`,
+    {
+      expected: command.positionals.map((name) => `<${name}>`).join(" ") || "none",
+      given: positionals.map((text) => JSON.stringify(text)).join(" ") || "none",
+    },
+    `npu-diff ${command.name} --help shows an example; an option takes one value, repeat the option for more`,
+  );
+}
+
+function unknownCommand(argv: Readonly<Record<string, unknown>>): NpuDiffError {
+  const names = COMMANDS.map(({ name }) => name);
+  const [first] = (argv["_"] as readonly unknown[]).map(String);
+  if (first === undefined) {
+    return usageError(
+      "no command was given",
+      { expected: names.join(", ") },
+      "npu-diff --help shows an example",
+    );
+  }
+  const meant = nearest(first, names);
+  return usageError(
+    `unknown command ${JSON.stringify(first)}`,
+    { expected: names.join(", ") },
+    meant === null ? "npu-diff --help shows an example" : `did you mean npu-diff ${meant}?`,
+  );
+}
+
+function parseError(message: string | undefined, error: Error | undefined): Error {
+  const missing = /^Not enough arguments following: (.+)$/.exec(message ?? "")?.[1];
+  if (missing !== undefined) {
+    const shown = missing.length === 1 ? `-${missing}` : `--${missing}`;
+    return usageError(
+      `${shown} needs a value`,
+      { given: "none", expected: "one value" },
+      `give one value to ${shown}; a value that begins with - is written ${shown}=VALUE`,
+    );
+  }
+  if (error !== undefined) return error;
+  return usageError(
+    "the command line was not understood",
+    { cause: message ?? "" },
+    "npu-diff --help shows an example",
+  );
+}
+
+/** `--color` as it stands, for errors that come before the options are read. */
+function colorFlag(argv: readonly string[]): string | null {
+  const i = argv.indexOf("--color");
+  const next = i === -1 ? undefined : argv[i + 1];
+  return next ?? argv.find((word) => word.startsWith("--color="))?.slice(8) ?? null;
+}
+
+function unexpected(error: unknown): NpuDiffError {
+  const text = error instanceof Error ? error.message : String(error);
+  // What the engine says where a buffer, a string or WebAssembly memory cannot grow.
+  if (
+    error instanceof RangeError &&
+    /allocation failed|could not allocate|Invalid (?:string|typed array|array buffer) length/i.test(
+      text,
+    )
+  ) {
+    return new NpuDiffError("out-of-memory", {
+      what: "the comparison needs more memory than there is",
+      facts: [{ label: "cause", text }],
+      help: "free some memory, or compare fewer tensors with --only",
+      cause: error,
+    });
+  }
+  return new NpuDiffError("internal", {
+    what: "npu-diff failed by a fault of its own",
+    facts: [{ label: "cause", text }],
+    help: "run it again with --debug and report what it prints",
+    cause: error,
+  });
+}
+
+function count(n: number, noun: string): string {
+  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
+}

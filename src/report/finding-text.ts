@@ -1,0 +1,56 @@
+/** Findings in words, by the templates of the rule table. */
+
+import { escapeText } from "../core/escape.ts";
+import type { Finding } from "../core/result.ts";
+import { isRuleId, RULES, type RuleUnit } from "../judge/rules.ts";
+import { formatAgainst, formatPlain, formatUnit } from "./format-number.ts";
+import { type Language, MESSAGES } from "./messages/index.ts";
+
+/** What stands where a finding lacks a fact that its template names. */
+const ABSENT = "-";
+
+const SIDES: ReadonlySet<string> = new Set(["reference", "candidate"]);
+
+/** What was found, as a phrase without the name of the tensor. */
+export function findingMessage(finding: Finding, lang: Language): string {
+  if (!isRuleId(finding.rule)) return escapeText(finding.rule);
+  const rule = RULES[finding.rule];
+  const numbers = valueAndLimit(finding, rule.unit);
+  const fill = (_match: string, name: string): string => {
+    if (name === "value") return numbers.value;
+    if (name === "limit") return numbers.limit;
+    if (name === "sample") return finding.sample === null ? ABSENT : String(finding.sample);
+    return detailText(name, finding.detail[name], lang);
+  };
+  return rule[lang].message.replaceAll(/\{(\w+)\}/g, fill);
+}
+
+/** Value and limit in the unit of the finding's rule, with the digits that tell them apart. */
+export function valueAndLimit(
+  finding: Finding,
+  unit: RuleUnit | null,
+): { readonly value: string; readonly limit: string } {
+  const { value, limit } = finding;
+  if (unit === null) return { value: ABSENT, limit: ABSENT };
+  if (value !== null && limit !== null) {
+    const [shownValue, shownLimit] = formatAgainst(unit, value, limit);
+    return { value: shownValue, limit: shownLimit };
+  }
+  return {
+    value: value === null ? ABSENT : formatUnit(unit, value),
+    limit: limit === null ? ABSENT : formatUnit(unit, limit),
+  };
+}
+
+function detailText(name: string, value: string | number | undefined, lang: Language): string {
+  if (value === undefined) return ABSENT;
+  if (typeof value === "number") return formatPlain(value);
+  const messages = MESSAGES[lang];
+  if (name === "side" && isSide(value)) return messages.side[value];
+  if (name === "reason") return messages.reasons[value] ?? escapeText(value);
+  return escapeText(value, 120);
+}
+
+function isSide(value: string): value is "reference" | "candidate" {
+  return SIDES.has(value);
+}

@@ -1,0 +1,56 @@
+/** The result of a comparison as JSON, for machines. */
+
+import type { ComparisonResult } from "../core/result.ts";
+import { RESULT_SCHEMA, RESULT_SCHEMA_ID, type Schema } from "./result-schema.ts";
+
+/**
+ * The result as JSON, ending with a newline. The same result gives the same
+ * bytes: keys are in the order of the schema, whatever order they were made in,
+ * and nothing depends on the time. NaN and infinities are the strings `"NaN"`,
+ * `"Infinity"` and `"-Infinity"`, because JSON has no numbers for them.
+ */
+export function renderJson(result: ComparisonResult): string {
+  const document = { $schema: RESULT_SCHEMA_ID, ...result };
+  return machineJson(ordered(document, RESULT_SCHEMA));
+}
+
+/** `value` as indented JSON with a final newline; what is no finite number becomes a string. */
+export function machineJson(value: unknown): string {
+  const text = JSON.stringify(
+    value,
+    (_key, part: unknown) =>
+      typeof part === "number" && !Number.isFinite(part) ? String(part) : part,
+    2,
+  );
+  return `${text}\n`;
+}
+
+/** The published JSON Schema of {@link renderJson}, ending with a newline. */
+export function renderResultSchema(): string {
+  const schema = {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: RESULT_SCHEMA_ID,
+    title: "Result of npu-diff compare",
+    ...RESULT_SCHEMA,
+  };
+  return machineJson(schema);
+}
+
+function ordered(value: unknown, schema: Schema | undefined): unknown {
+  if (Array.isArray(value)) {
+    const items = concrete(schema, "array")?.items;
+    return value.map((item) => ordered(item, items));
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const properties = concrete(schema, "object")?.properties;
+  const source = value as Readonly<Record<string, unknown>>;
+  // What the schema does not describe (run metadata) stays in its own order.
+  const keys = properties === undefined ? Object.keys(source) : Object.keys(properties);
+  return Object.fromEntries(keys.map((key) => [key, ordered(source[key], properties?.[key])]));
+}
+
+/** The branch of a nullable schema that describes a value. */
+function concrete(schema: Schema | undefined, type: string): Schema | undefined {
+  if (schema?.type === type) return schema;
+  return schema?.anyOf?.find((branch) => branch.type === type);
+}

@@ -1,0 +1,203 @@
+/** The precision section of a model card, in Markdown. */
+
+import { escapeText } from "../core/escape.ts";
+import type { AppliedRule, ComparisonResult, InputSummary, TensorResult } from "../core/result.ts";
+import { isRuleId, RULES } from "../judge/rules.ts";
+import {
+  formatChange,
+  formatCosine,
+  formatCount,
+  formatPerplexity,
+  formatPlain,
+  formatShare,
+  formatUnit,
+} from "./format-number.ts";
+import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
+import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
+import { noticeLines } from "./notices.ts";
+import { isUndecided } from "./quality-rows.ts";
+import { verdictLines } from "./verdict-lines.ts";
+
+export interface MarkdownOptions {
+  readonly lang: Language;
+}
+
+/** A figure without a side of its own. */
+const NO_SIDE = "—";
+
+/** As the published tables have it. */
+const PERPLEXITY_DECIMALS = 4;
+
+/**
+ * The table that model cards of ported models print, the conclusion, and every
+ * limit with its origin. A cell without a measurement says why.
+ */
+export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptions): string {
+  const m = MESSAGES[lang];
+  const word = m.verdict[result.verdict];
+  const notices = noticeLines(result, lang);
+  const sections = [
+    [`### ${m.card.title}: ${word}`],
+    figureTable(result, m),
+    conclusion(result, lang),
+    [`**${m.card.limits}**`],
+    limitTable(result, m),
+    ...(notices.length === 0
+      ? []
+      : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeCell(text)}`)]]),
+  ];
+  return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
+  const { inputs, quality } = result;
+  const logits = result.tensors.find(({ name, step }) => name === "logits" && step === "prefill");
+  const missing = m.card.notMeasured(m.card.noLogits);
+  const ofLogits = (
+    figure: (tensor: TensorResult) => number | null | undefined,
+    format: (value: number) => string,
+  ): string => {
+    const value = logits === undefined ? null : (figure(logits) ?? null);
+    return value === null ? missing : format(value);
+  };
+  const { perplexity, kl, top1Agreement: top1, firstToken } = quality;
+  const rows: readonly (readonly string[])[] = [
+    [
+      m.card.item,
+      m.card.referenceColumn(sideTitle(inputs.reference, m.side.reference)),
+      m.card.candidateColumn(sideTitle(inputs.candidate, m.side.candidate)),
+      m.card.difference,
+    ],
+    perplexity === null
+      ? [m.card.perplexity, NO_SIDE, NO_SIDE, m.card.notMeasured(m.card.noIds)]
+      : [
+          m.card.perplexity,
+          formatPerplexity(perplexity.reference, PERPLEXITY_DECIMALS),
+          formatPerplexity(perplexity.candidate, PERPLEXITY_DECIMALS),
+          perplexityDifference(perplexity),
+        ],
+    alone(
+      m.card.cosineMean,
+      ofLogits(({ tokenCosine }) => tokenCosine?.mean, formatCosine),
+    ),
+    alone(
+      m.card.cosineMin,
+      ofLogits(({ tokenCosine }) => tokenCosine?.min, formatCosine),
+    ),
+    alone(
+      m.card.mse,
+      ofLogits(({ mse }) => mse, formatPlain),
+    ),
+    alone(
+      m.card.maxAbs,
+      ofLogits(({ maxAbs }) => maxAbs, formatPlain),
+    ),
+    alone(m.card.kl, kl === null ? missing : `${formatPlain(kl.mean)} nats`),
+    alone(
+      m.card.top1,
+      top1 === null
+        ? missing
+        : m.card.agreement(
+            formatShare(top1.share),
+            formatCount(top1.agreed),
+            formatCount(top1.positions),
+          ),
+    ),
+    alone(
+      m.card.firstToken,
+      firstToken === null
+        ? missing
+        : m.card.agreement(
+            formatShare(firstToken.share),
+            formatCount(firstToken.agreed),
+            formatCount(firstToken.samples),
+          ),
+    ),
+  ];
+  return markdownTable(rows);
+}
+
+function alone(item: string, difference: string): readonly string[] {
+  return [item, NO_SIDE, NO_SIDE, difference];
+}
+
+function perplexityDifference(
+  perplexity: NonNullable<ComparisonResult["quality"]["perplexity"]>,
+): string {
+  const difference = perplexity.candidate - perplexity.reference;
+  const sign = difference > 0 ? "+" : "";
+  return `Δ = ${sign}${formatPerplexity(difference, PERPLEXITY_DECIMALS)} (${formatChange(perplexity.relativeIncrease)})`;
+}
+
+/** `NPU (Ascend910B2), BF16`; the side's own word where the dump names no device. */
+function sideTitle(input: InputSummary, side: string): string {
+  const device = deviceOf(input);
+  const dtype = dtypeOf(input);
+  const shown =
+    device === null
+      ? side
+      : device.replace(/^(?:cpu|npu|gpu|cuda)\b/, (type) => type.toUpperCase());
+  return dtype === null ? shown : `${shown}, ${dtype}`;
+}
+
+function conclusion(result: ComparisonResult, lang: Language): readonly string[] {
+  const m = MESSAGES[lang];
+  const { headline, evidence } = verdictLines(result, lang);
+  const model = modelOf(result);
+  const data = [
+    ...(model.id === null ? [] : [model.id]),
+    ...m.size(model.layers, result.tokens.samples, result.tokens.tokens),
+  ];
+  return [
+    `**${m.card.conclusion}**: ${m.verdict[result.verdict]}. ${escapeCell(headline)}`,
+    "",
+    ...evidence.map((line) => `- ${escapeCell(line)}`),
+    `- ${m.card.data}: ${escapeCell(data.join(m.quality.separator))}`,
+  ];
+}
+
+function limitTable(result: ComparisonResult, m: Messages): readonly string[] {
+  const rows = result.rules.map((rule) => [
+    rule.rule,
+    limitText(rule, m),
+    rule.limitFrom === null ? NO_SIDE : m.source[rule.limitFrom],
+    outcome(rule, result, m),
+  ]);
+  return markdownTable([[m.card.rule, m.card.limit, m.card.from, m.card.outcome], ...rows]);
+}
+
+function limitText({ rule, limit, applied }: AppliedRule, m: Messages): string {
+  if (!applied) return NO_SIDE;
+  if (limit === null) return m.card.perTensor;
+  const unit = isRuleId(rule) ? RULES[rule].unit : null;
+  return unit === null ? NO_SIDE : formatUnit(unit, limit);
+}
+
+function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): string {
+  if (!rule.applied) {
+    const reason = rule.reason ?? "";
+    return m.card.notApplied(m.reasons[reason] ?? reason);
+  }
+  const findings = result.findings.filter((finding) => finding.rule === rule.rule);
+  if (findings.some(({ level }) => level === "error")) return `**${m.card.broken}**`;
+  return findings.some(isUndecided) ? m.card.undecided : m.card.holds;
+}
+
+/** The first row is the head. */
+function markdownTable(rows: readonly (readonly string[])[]): readonly string[] {
+  const [head = [], ...body] = rows;
+  const line = (cells: readonly string[]): string => `| ${cells.map(escapeCell).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...body.map(line)];
+}
+
+/** Text that Markdown and HTML show as it is; our own `**` around a whole cell stays. */
+function escapeCell(text: string): string {
+  const own = /^\*\*([^*]+)\*\*$/.exec(text);
+  if (own?.[1] !== undefined) return `**${escapeCell(own[1])}**`;
+  return escapeText(text, 1000)
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll("@", "&#64;")
+    .replace(/[\\`*_[\]|~]/g, "\\$&");
+}

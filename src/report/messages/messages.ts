@@ -1,0 +1,142 @@
+import type { LimitSource, Role, StepGroup, Verdict } from "../../core/result.ts";
+
+export type Language = "en" | "zh";
+
+export type Side = "reference" | "candidate";
+
+/** Words of a row of quality figures. */
+export type QualityWord = "pass" | "fail" | "warn" | "undecided" | "notJudged";
+
+/**
+ * Everything that the human reports say, beside the words of the rules.
+ * Arguments are texts that are already formatted and escaped.
+ */
+export interface Messages {
+  readonly verdict: Readonly<Record<Verdict, string>>;
+  readonly tensorVerdict: Readonly<Record<Verdict, string>>;
+  readonly role: Readonly<Record<Role, string>>;
+  readonly step: Readonly<Record<StepGroup, string>>;
+  readonly side: Readonly<Record<Side, string>>;
+  readonly source: Readonly<Record<LimitSource, string>>;
+  readonly qualityWord: Readonly<Record<QualityWord, string>>;
+  /** Why a rule was not applied, or a tensor not judged, by the stable word. */
+  readonly reasons: Readonly<Record<string, string>>;
+
+  readonly labels: {
+    readonly reference: string;
+    readonly candidate: string;
+    readonly floor: string;
+    readonly model: string;
+    readonly tensors: string;
+    readonly missing: string;
+    readonly notCaptured: string;
+    readonly quality: string;
+    readonly errorByLayer: string;
+    readonly noiseFloor: string;
+    readonly warning: string;
+    readonly note: string;
+    readonly cause: string;
+    readonly next: string;
+    readonly also: string;
+  };
+  readonly columns: {
+    readonly layer: string;
+    readonly tensor: string;
+    readonly cosine: string;
+    readonly relL2: string;
+    readonly maxAbs: string;
+    readonly overFloor: string;
+    readonly overPrior: string;
+    readonly bits: string;
+    readonly verdict: string;
+  };
+
+  /** The stream after a layer, as against its blocks. */
+  readonly layerOutput: string;
+  layer(layer: number): string;
+  tensorCount(count: number): string;
+  moreRows(count: number): string;
+  andMore(count: number): string;
+  readonly noFloor: string;
+  size(layers: number | null, samples: number, tokens: number): readonly string[];
+  tensorSummary(compared: number, missing: number, notCaptured: number): readonly string[];
+  readonly stopped: string;
+
+  readonly headline: {
+    /** The first tensor that fails, and how. */
+    origin(tensor: string, how: string): string;
+    missing(tensors: string): string;
+    quality(how: string): string;
+    tensor(tensor: string, how: string): string;
+    inconclusive(what: string): string;
+    passFloor(tensors: string, worst: string, ratio: string): string;
+    passPrior(tensors: string): string;
+    passExact(tensors: string): string;
+  };
+  readonly evidence: {
+    cleanInputRatio(ratio: string): string;
+    readonly cleanInput: string;
+    readonly firstTensor: string;
+    readonly prior: string;
+    interval(low: string, high: string): string;
+    tokensNeeded(count: string): string;
+    readonly storeDensely: string;
+    readonly notMeasuredQuality: string;
+  };
+  readonly quality: {
+    perplexity(reference: string, candidate: string, change: string): string;
+    limit(limit: string): string;
+    kl(mean: string, max: string): string;
+    klFloor(ratio: string): string;
+    top1(share: string, positions: string, nearTies: string): string;
+    top1Short(agreed: string, positions: string): string;
+    firstToken(agreed: string, samples: string): string;
+    firstTokenShort(agreed: string, samples: string): string;
+    generation(exact: string, samples: string): string;
+    notApplied(reason: string, rules: string): string;
+    readonly separator: string;
+  };
+
+  readonly rule: {
+    readonly level: Readonly<Record<"error" | "warning" | "info", string>>;
+    readonly found: string;
+    readonly why: string;
+    readonly formula: string;
+    readonly metric: string;
+    readonly causes: string;
+    readonly tune: string;
+  };
+
+  readonly card: {
+    readonly title: string;
+    readonly item: string;
+    referenceColumn(device: string): string;
+    candidateColumn(device: string): string;
+    readonly difference: string;
+    readonly perplexity: string;
+    readonly cosineMean: string;
+    readonly cosineMin: string;
+    readonly mse: string;
+    readonly maxAbs: string;
+    readonly kl: string;
+    readonly top1: string;
+    readonly firstToken: string;
+    agreement(share: string, agreed: string, of: string): string;
+    notMeasured(why: string): string;
+    readonly noLogits: string;
+    readonly noIds: string;
+    readonly conclusion: string;
+    readonly data: string;
+    readonly limits: string;
+    readonly rule: string;
+    readonly limit: string;
+    readonly from: string;
+    readonly outcome: string;
+    readonly perTensor: string;
+    readonly holds: string;
+    readonly broken: string;
+    readonly undecided: string;
+    notApplied(reason: string): string;
+    readonly notes: string;
+  };
+}

@@ -1,0 +1,64 @@
+/** What standard error says beside a report: warnings about the inputs, and the first failure. */
+
+import { escapeText } from "../core/escape.ts";
+import type { ComparisonResult, Finding } from "../core/result.ts";
+import { findingMessage } from "./finding-text.ts";
+import { type Language, MESSAGES } from "./messages/index.ts";
+import { makeStyle } from "./style.ts";
+
+export interface NoticeOptions {
+  readonly lang: Language;
+  readonly color: boolean;
+}
+
+/** Findings about the inputs: they explain a verdict and never are one. */
+export function isNotice({ rule }: Finding): boolean {
+  return rule.startsWith("input/");
+}
+
+/** Notices of one kind that are listed: a rule may find the same in every tensor. */
+const SHOWN = 3;
+
+/** Every warning and note about the inputs, a line each; empty where there is none. */
+export function renderNotices(result: ComparisonResult, { lang, color }: NoticeOptions): string {
+  const m = MESSAGES[lang];
+  const style = makeStyle(color);
+  const lines = noticeLines(result, lang).map(({ finding, text }) => {
+    const label = finding.level === "info" ? m.labels.note : m.labels.warning;
+    const mark = `${label}[${finding.rule}]`;
+    return `${finding.level === "info" ? style.bold(mark) : style.yellow(mark)}: ${text}\n`;
+  });
+  return lines.join("");
+}
+
+/** The notices in words, with the repetitions of one rule counted instead of listed. */
+export function noticeLines(
+  result: ComparisonResult,
+  lang: Language,
+): readonly { readonly finding: Finding; readonly text: string }[] {
+  const m = MESSAGES[lang];
+  const byRule = new Map<string, Finding[]>();
+  for (const finding of result.findings.filter(isNotice)) {
+    byRule.set(finding.rule, [...(byRule.get(finding.rule) ?? []), finding]);
+  }
+  return [...byRule.values()].flatMap((findings) =>
+    findings.slice(0, SHOWN).map((finding, i) => {
+      const subject = finding.tensor === null ? "" : `${escapeText(finding.tensor)} `;
+      const rest =
+        i === SHOWN - 1 && findings.length > SHOWN
+          ? ` (${m.andMore(findings.length - SHOWN)})`
+          : "";
+      return { finding, text: `${subject}${findingMessage(finding, lang)}${rest}` };
+    }),
+  );
+}
+
+/** One line about the first tensor that fails, for a reader who waits for it. */
+export function renderFailure(
+  tensor: string,
+  rule: string,
+  { lang, color }: NoticeOptions,
+): string {
+  const word = makeStyle(color).red(MESSAGES[lang].verdict.fail);
+  return `${word}  ${escapeText(tensor)}  ${escapeText(rule)}\n`;
+}

@@ -1,0 +1,178 @@
+/** The rows of quality figures: what was measured, and what the rules say of it. */
+
+import type { ComparisonResult, Finding } from "../core/result.ts";
+import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
+import { findingMessage, valueAndLimit } from "./finding-text.ts";
+import {
+  formatChange,
+  formatCount,
+  formatPerplexity,
+  formatPlain,
+  formatRatio,
+  formatShare,
+} from "./format-number.ts";
+import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
+
+export interface QualityRow {
+  readonly text: string;
+  /** Null where no rule can look at the row. */
+  readonly word: QualityWord | null;
+  /** What broke the row, or would decide it. */
+  readonly reasons: readonly string[];
+}
+
+const PERPLEXITY: readonly RuleId[] = ["limit/ppl-increase", "quality/nll"];
+const KL: readonly RuleId[] = ["limit/kl", "quality/kl-ratio"];
+const TOP1: readonly RuleId[] = ["limit/top1", "quality/flips", "quality/real-flips"];
+const FIRST_TOKEN: readonly RuleId[] = ["limit/first-token"];
+
+/** The rows that have a figure, in the order of importance. */
+export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
+  const m = MESSAGES[lang];
+  const { perplexity, kl, top1Agreement, firstToken, generation } = result.quality;
+  const rows: QualityRow[] = [];
+  const add = (text: string, rules: readonly RuleId[]): void => {
+    rows.push(makeRow(text, rules, result, lang));
+  };
+  if (perplexity !== null) {
+    const change = [
+      formatChange(perplexity.relativeIncrease),
+      ...limitParts("limit/ppl-increase", result, m),
+    ].join(m.quality.separator);
+    const [reference, candidate] = perplexityPair(perplexity.reference, perplexity.candidate);
+    add(m.quality.perplexity(reference, candidate, change), PERPLEXITY);
+  }
+  if (kl !== null) {
+    const parts = [
+      m.quality.kl(formatPlain(kl.mean), formatPlain(kl.max)),
+      ...(kl.floorRatio === null ? [] : [m.quality.klFloor(formatRatio(kl.floorRatio))]),
+      ...limitParts("limit/kl", result, m),
+    ];
+    add(parts.join(m.quality.separator), KL);
+  }
+  if (top1Agreement !== null) {
+    const { share, positions, nearTies } = top1Agreement;
+    const text = m.quality.top1(formatShare(share), formatCount(positions), formatCount(nearTies));
+    add([text, ...limitParts("limit/top1", result, m)].join(m.quality.separator), TOP1);
+  }
+  if (firstToken !== null) {
+    const text = m.quality.firstToken(
+      formatCount(firstToken.agreed),
+      formatCount(firstToken.samples),
+    );
+    add(
+      [text, ...limitParts("limit/first-token", result, m)].join(m.quality.separator),
+      FIRST_TOKEN,
+    );
+  }
+  if (generation !== null) {
+    const { exact, samples } = generation;
+    add(m.quality.generation(formatCount(exact), formatCount(samples)), []);
+  }
+  return rows;
+}
+
+/** The quality rules that were not applied, by reason. */
+export function notAppliedLines(result: ComparisonResult, messages: Messages): readonly string[] {
+  const byReason = new Map<string, string[]>();
+  for (const { rule, applied, reason } of result.rules) {
+    if (applied) continue;
+    const shown = reason === null ? "-" : (messages.reasons[reason] ?? reason);
+    byReason.set(shown, [...(byReason.get(shown) ?? []), rule]);
+  }
+  return [...byReason].map(([reason, rules]) =>
+    messages.quality.notApplied(reason, rules.join(", ")),
+  );
+}
+
+/** Both perplexities, with the decimals that tell them apart. */
+export function perplexityPair(
+  reference: number,
+  candidate: number,
+): readonly [reference: string, candidate: string] {
+  for (const decimals of [2, 4]) {
+    const a = formatPerplexity(reference, decimals);
+    const b = formatPerplexity(candidate, decimals);
+    if (a !== b || decimals === 4) return [a, b];
+  }
+  return [formatPerplexity(reference, 4), formatPerplexity(candidate, 4)];
+}
+
+/** What would decide a limit that the data leave open. */
+export function undecidedReasons(finding: Finding, lang: Language): readonly string[] {
+  const m = MESSAGES[lang];
+  const { low, high, tokensNeeded } = finding.detail;
+  const unit = isRuleId(finding.rule) ? RULES[finding.rule].unit : null;
+  if (typeof low !== "number" || typeof high !== "number" || unit === null) return [];
+  const show = (value: number): string =>
+    valueAndLimit({ ...finding, value, limit: null }, unit).value;
+  return [
+    m.evidence.interval(show(low), show(high)),
+    ...(typeof tokensNeeded === "number" && Number.isFinite(tokensNeeded)
+      ? [m.evidence.tokensNeeded(formatCount(tokensNeeded))]
+      : []),
+  ];
+}
+
+/** Whether a finding says that a user's limit is neither kept nor broken. */
+export function isUndecided(finding: Finding): boolean {
+  return (
+    finding.level === "warning" &&
+    (finding.rule === "layer/undecided" || finding.rule.startsWith("limit/"))
+  );
+}
+
+function makeRow(
+  text: string,
+  rules: readonly RuleId[],
+  result: ComparisonResult,
+  lang: Language,
+): QualityRow {
+  if (rules.length === 0) return { text, word: null, reasons: [] };
+  const ids: ReadonlySet<string> = new Set(rules);
+  const findings = result.findings.filter(({ rule }) => ids.has(rule));
+  return {
+    text,
+    word: wordOf(
+      findings,
+      result.rules.some(({ rule, applied }) => applied && ids.has(rule)),
+    ),
+    reasons: findings.flatMap((finding) => {
+      if (isUndecided(finding)) return undecidedReasons(finding, lang);
+      // The row itself shows value and limit of a limit that the user set.
+      return finding.rule.startsWith("limit/") ? [] : [findingMessage(finding, lang)];
+    }),
+  };
+}
+
+function wordOf(findings: readonly Finding[], judged: boolean): QualityWord {
+  if (findings.some(({ level }) => level === "error")) return "fail";
+  if (findings.some(isUndecided)) return "undecided";
+  if (findings.some(({ level }) => level === "warning")) return "warn";
+  return judged ? "pass" : "notJudged";
+}
+
+function limitParts(rule: RuleId, result: ComparisonResult, m: Messages): readonly string[] {
+  const applied = result.rules.find((one) => one.rule === rule && one.applied);
+  const { unit } = RULES[rule];
+  if (applied?.limit == null || unit === null) return [];
+  const finding = result.findings.find((one) => one.rule === rule);
+  const shown =
+    finding === undefined
+      ? valueAndLimit({ ...EMPTY, limit: applied.limit }, unit)
+      : valueAndLimit(finding, unit);
+  return [m.quality.limit(shown.limit)];
+}
+
+const EMPTY: Finding = {
+  rule: "",
+  level: "info",
+  tensor: null,
+  step: null,
+  sample: null,
+  role: null,
+  value: null,
+  limit: null,
+  limitFrom: null,
+  detail: {},
+};

@@ -1,0 +1,322 @@
+/**
+ * The JSON form of a comparison: one definition, from which the published JSON
+ * Schema is generated and by whose order of keys the JSON renderer writes. A
+ * field of the result that is missing here does not compile.
+ */
+
+import type * as R from "../core/result.ts";
+
+/** A JSON Schema, as far as it is used here. */
+export interface Schema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly enum?: readonly (string | number)[];
+  readonly const?: string | number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | Schema;
+  readonly items?: Schema;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly minimum?: number;
+  readonly anyOf?: readonly Schema[];
+}
+
+const text: Schema = { type: "string" };
+const flag: Schema = { type: "boolean" };
+const nothing: Schema = { type: "null" };
+const anything: Schema = {};
+const count: Schema = { type: "integer", minimum: 0 };
+/** JSON has no NaN and no infinities: they are strings. */
+const number: Schema = { anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }] };
+
+function oneOf<T extends string>(...values: readonly T[]): Schema {
+  return { enum: values };
+}
+
+function list(items: Schema): Schema {
+  return { type: "array", items };
+}
+
+function pair(items: Schema): Schema {
+  return { type: "array", items, minItems: 2, maxItems: 2 };
+}
+
+function nullable(schema: Schema): Schema {
+  return { anyOf: [schema, nothing] };
+}
+
+/** Exactly the fields of `T`, all of them required. */
+function fields<T>(properties: { readonly [K in keyof T]-?: Schema }): Schema {
+  return {
+    type: "object",
+    properties: properties as Readonly<Record<string, Schema>>,
+    required: Object.keys(properties),
+    additionalProperties: false,
+  };
+}
+
+const record: Schema = { type: "object" };
+const step = oneOf<R.StepGroup>("prefill", "decode");
+const role = oneOf<R.Role>("origin", "inherited");
+const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
+const source = oneOf<R.LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
+const interval = nullable(pair(number));
+const layer = nullable(count);
+const dtype = text;
+
+const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));
+const elementAt = nullable(
+  fields<R.ElementAt>({
+    sample: count,
+    step: count,
+    index: list(count),
+    reference: number,
+    candidate: number,
+  }),
+);
+const clusteredMean = fields<R.ClusteredMean>({
+  mean: number,
+  se: nullable(number),
+  ci95: interval,
+});
+const kinds = fields<R.NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });
+
+const finding = fields<R.Finding>({
+  rule: text,
+  level: oneOf<R.RuleLevel>("error", "warning", "info"),
+  tensor: nullable(text),
+  step: nullable(step),
+  sample: nullable({ type: "integer" }),
+  role: nullable(role),
+  value: nullable(number),
+  limit: nullable(number),
+  limitFrom: nullable(source),
+  detail: { type: "object", additionalProperties: { type: ["string", "number"] } },
+});
+
+const appliedRule = fields<R.AppliedRule>({
+  rule: text,
+  applied: flag,
+  limit: nullable(number),
+  limitFrom: nullable(source),
+  reason: nullable(text),
+});
+
+const floorFigures = fields<R.FloorFigures>({
+  floorRatio: number,
+  floorRatioP99: number,
+  floorTokenRatio: number,
+  floorTokenRatioAt: tokenAt,
+  worstSampleFloorRatio: number,
+  worstSample: nullable(count),
+  floorGm: number,
+});
+
+const tensor = fields<R.TensorResult>({
+  name: text,
+  layer,
+  step,
+  verdict,
+  role: nullable(role),
+  dtype: fields<R.TensorResult["dtype"]>({ reference: dtype, candidate: dtype }),
+  samples: count,
+  rows: count,
+  elements: count,
+  relL2: nullable(number),
+  snrDb: nullable(number),
+  tokenRelL2: nullable(
+    fields<R.TokenRelL2>({
+      gm: number,
+      p50: number,
+      p99: number,
+      max: number,
+      maxAt: tokenAt,
+      worstSampleGm: number,
+    }),
+  ),
+  cosine: nullable(number),
+  cosineDistance: nullable(number),
+  tokenCosine: nullable(
+    fields<R.TokenCosine>({
+      mean: number,
+      min: number,
+      minAt: tokenAt,
+      p1: number,
+      p5: number,
+      p50: number,
+    }),
+  ),
+  mse: nullable(number),
+  rmse: nullable(number),
+  meanAbs: nullable(number),
+  bias: nullable(number),
+  maxAbs: nullable(number),
+  maxAbsAt: elementAt,
+  normRatio: nullable(number),
+  slope: nullable(number),
+  floorRatio: nullable(number),
+  floorRatioP99: nullable(number),
+  floor: nullable(floorFigures),
+  priorLimit: nullable(number),
+  own: nothing,
+  nonFinite: nullable(
+    fields<R.NonFinite>({
+      reference: kinds,
+      candidate: kinds,
+      mismatched: count,
+      firstAt: elementAt,
+      saturated: count,
+    }),
+  ),
+  bitsDiffering: nullable(count),
+});
+
+const quality = fields<R.Quality>({
+  perplexity: nullable(
+    fields<R.PerplexityResult>({
+      reference: number,
+      candidate: number,
+      relativeIncrease: number,
+      ci95: interval,
+      tokens: count,
+      samples: count,
+      deltaNll: clusteredMean,
+    }),
+  ),
+  perplexitySeed: nullable(
+    fields<NonNullable<R.Quality["perplexitySeed"]>>({
+      reference: number,
+      candidate: number,
+      relativeIncrease: number,
+    }),
+  ),
+  kl: nullable(
+    fields<R.KlResult>({
+      mean: number,
+      se: nullable(number),
+      ci95: interval,
+      gm: number,
+      median: number,
+      p95: number,
+      p99: number,
+      p999: number,
+      max: number,
+      maxAt: tokenAt,
+      positions: count,
+      floorRatio: nullable(number),
+    }),
+  ),
+  top1Agreement: nullable(
+    fields<R.Top1Result>({
+      share: number,
+      agreed: count,
+      positions: count,
+      strict: number,
+      ci95: pair(number),
+      nearTies: count,
+    }),
+  ),
+  topKOverlap: nullable(
+    fields<NonNullable<R.Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
+  ),
+  flips: nullable(
+    fields<R.FlipsResult>({
+      count,
+      expected: number,
+      real: count,
+      sigmaFrom: oneOf<R.FlipsResult["sigmaFrom"]>("floor", "candidate"),
+    }),
+  ),
+  deltaP: nullable(
+    fields<R.DeltaPResult>({
+      rms: number,
+      p1: number,
+      p5: number,
+      p50: number,
+      p95: number,
+      p99: number,
+      min: number,
+      max: number,
+    }),
+  ),
+  firstToken: nullable(
+    fields<R.FirstTokenResult>({
+      agreed: count,
+      samples: count,
+      share: number,
+      ci95: pair(number),
+      from: oneOf<R.FirstTokenResult["from"]>("generated", "logits"),
+    }),
+  ),
+  generation: nullable(
+    fields<R.GenerationResult>({
+      samples: count,
+      exact: count,
+      firstDivergence: nullable(
+        fields<NonNullable<R.GenerationResult["firstDivergence"]>>({
+          mean: number,
+          p50: number,
+          min: number,
+        }),
+      ),
+    }),
+  ),
+  determinism: nothing,
+});
+
+const input = fields<R.InputSummary>({
+  file: text,
+  bytes: count,
+  tokensSha256: nullable(text),
+  run: record,
+  repaired: flag,
+});
+
+const names = fields<R.ComparisonResult["missing"]>({
+  reference: list(text),
+  candidate: list(text),
+});
+
+/** What the JSON report holds beside the result itself. */
+interface Envelope {
+  readonly $schema: string;
+}
+
+/** Where a consumer finds the schema: a path inside the npm package. */
+export const RESULT_SCHEMA_ID = "npu-diff/schema/result.schema.json";
+
+export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
+  $schema: { const: RESULT_SCHEMA_ID },
+  schemaVersion: { const: 1 },
+  verdict,
+  origin: nullable(
+    fields<R.Origin>({
+      tensor: text,
+      layer,
+      step,
+      causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
+    }),
+  ),
+  findings: list(finding),
+  quality,
+  tensors: list(tensor),
+  notCaptured: names,
+  missing: names,
+  inputs: fields<R.ComparisonResult["inputs"]>({
+    reference: input,
+    candidate: input,
+    floors: list(input),
+  }),
+  tokens: fields<R.ComparisonResult["tokens"]>({ samples: count, tokens: count }),
+  environment: fields<R.ComparisonResult["environment"]>({
+    differences: list(
+      fields<R.EnvironmentDifference>({ key: text, reference: anything, candidate: anything }),
+    ),
+  }),
+  performance: nothing,
+  evidence: oneOf<R.ComparisonResult["evidence"]>("floor", "prior", "exact"),
+  preset: oneOf<R.ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
+  rules: list(appliedRule),
+  stopped: flag,
+});

@@ -1,0 +1,64 @@
+/** Columns of text on a terminal, where a CJK character is two columns wide. */
+
+import stringWidth from "string-width";
+
+/** Columns that `text` takes on a terminal; ANSI sequences take none. */
+export function width(text: string): number {
+  return stringWidth(text);
+}
+
+export function padEnd(text: string, columns: number): string {
+  return text + " ".repeat(Math.max(0, columns - width(text)));
+}
+
+export function padStart(text: string, columns: number): string {
+  return " ".repeat(Math.max(0, columns - width(text))) + text;
+}
+
+export interface Column {
+  readonly title: string;
+  readonly align: "left" | "right";
+}
+
+/**
+ * Lines of a table, two spaces between the columns, each as wide as its widest
+ * cell; the first line holds the titles. Trailing spaces are cut.
+ */
+export function layOutTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): readonly string[] {
+  const widths = columns.map(({ title }, i) =>
+    Math.max(width(title), ...rows.map((row) => width(row[i] ?? ""))),
+  );
+  const line = (cells: readonly string[]): string =>
+    columns
+      .map(({ align }, i) => (align === "left" ? padEnd : padStart)(cells[i] ?? "", widths[i] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [line(columns.map(({ title }) => title)), ...rows.map(line)];
+}
+
+/** Breaks `text` at spaces into lines of at most `columns` columns; a longer word stays whole. */
+export function wrapText(text: string, columns: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of breakable(text)) {
+    if (line !== "" && width(line + word.trimEnd()) > columns) {
+      lines.push(line.trimEnd());
+      line = "";
+    }
+    line += word;
+  }
+  if (line.trimEnd() !== "" || lines.length === 0) lines.push(line.trimEnd());
+  return lines;
+}
+
+/** Chinese has no spaces: a line may break after any wide character that no closing punctuation follows. */
+function breakable(text: string): readonly string[] {
+  return (
+    text.match(
+      /[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef][\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|[^\s\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+[\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|\s+/gu,
+    ) ?? []
+  );
+}

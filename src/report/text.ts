@@ -1,0 +1,173 @@
+/** The report of a comparison for a terminal. */
+
+import { escapeText } from "../core/escape.ts";
+import type { ComparisonResult, InputSummary } from "../core/result.ts";
+import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
+import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
+import { notAppliedLines, qualityRows } from "./quality-rows.ts";
+import { makeStyle, type Style } from "./style.ts";
+import { padEnd, width, wrapText } from "./table.ts";
+import { layerTable } from "./text-layers.ts";
+import { verdictLines } from "./verdict-lines.ts";
+
+export interface TextOptions {
+  readonly lang: Language;
+  readonly color: boolean;
+  /** Plain ASCII glyphs; names keep their own characters. */
+  readonly ascii: boolean;
+  /** Width of the terminal, 40 or more. */
+  readonly columns: number;
+}
+
+/** What the parts of a text report share. */
+export interface TextContext {
+  readonly m: Messages;
+  readonly lang: Language;
+  readonly style: Style;
+  readonly ascii: boolean;
+  readonly columns: number;
+  /** Between parts of one line. */
+  readonly dot: string;
+  readonly ellipsis: string;
+}
+
+/** Names of missing tensors that are listed for each side. */
+const NAMES_SHOWN = 4;
+
+/**
+ * The report as lines of text, ending with a newline. A pass is two lines;
+ * everything else shows where the error begins and what it does.
+ */
+export function renderText(result: ComparisonResult, options: TextOptions): string {
+  const context: TextContext = {
+    m: MESSAGES[options.lang],
+    lang: options.lang,
+    style: makeStyle(options.color),
+    ascii: options.ascii,
+    columns: Math.max(40, options.columns),
+    dot: options.ascii ? "|" : "·",
+    ellipsis: options.ascii ? ".." : "…",
+  };
+  const blocks =
+    result.verdict === "pass"
+      ? [verdictBlock(result, context)]
+      : [
+          headerBlock(result, context),
+          ...layerTable(result, context),
+          qualityBlock(result, context),
+          verdictBlock(result, context),
+        ];
+  return `${blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+function headerBlock(result: ComparisonResult, context: TextContext): readonly string[] {
+  const { m, dot, columns, style } = context;
+  const { inputs, tokens } = result;
+  const model = modelOf(result);
+  const files = [inputs.reference, inputs.candidate, ...inputs.floors].map(({ file }) =>
+    escapeText(file, 30),
+  );
+  const fileWidth = Math.max(...files.map(width));
+  const inputText = (input: InputSummary): string => {
+    const facts = [deviceOf(input), dtypeOf(input)].filter((fact) => fact !== null);
+    return `${padEnd(escapeText(input.file, 30), fileWidth)}  ${facts.join(` ${dot} `)}`.trimEnd();
+  };
+  const { missing, notCaptured } = result;
+  const rows: (readonly [string, string])[] = [
+    [m.labels.reference, inputText(inputs.reference)],
+    [m.labels.candidate, inputText(inputs.candidate)],
+    ...(inputs.floors.length === 0 && result.evidence === "prior"
+      ? [[m.labels.floor, m.noFloor] as const]
+      : inputs.floors.map((floor) => [m.labels.floor, inputText(floor)] as const)),
+    [
+      m.labels.model,
+      [
+        ...(model.id === null ? [] : [model.id]),
+        ...m.size(model.layers, tokens.samples, tokens.tokens),
+      ].join(` ${dot} `),
+    ],
+    [
+      m.labels.tensors,
+      [
+        ...m.tensorSummary(result.tensors.length, count(missing), count(notCaptured)),
+        ...(result.stopped ? [m.stopped] : []),
+      ].join(` ${dot} `),
+    ],
+    ...absentRows(m.labels.missing, missing, m),
+    ...absentRows(m.labels.notCaptured, notCaptured, m),
+  ];
+  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
+  return [
+    style.bold("npu-diff compare"),
+    ...rows.flatMap(([label, text]) =>
+      wrapText(text, columns - labelWidth - 4).map(
+        (line, i) => `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${line}`,
+      ),
+    ),
+  ];
+}
+
+function count(sides: ComparisonResult["missing"]): number {
+  return sides.reference.length + sides.candidate.length;
+}
+
+function absentRows(
+  label: string,
+  sides: ComparisonResult["missing"],
+  m: Messages,
+): readonly (readonly [string, string])[] {
+  return (["reference", "candidate"] as const).flatMap((side) => {
+    const names = sides[side];
+    if (names.length === 0) return [];
+    const shown = names.slice(0, NAMES_SHOWN).map((name) => escapeText(name, 60));
+    const more = names.length > NAMES_SHOWN ? ` ${m.andMore(names.length - NAMES_SHOWN)}` : "";
+    return [[label, `${m.side[side]}: ${shown.join(", ")}${more}`] as const];
+  });
+}
+
+function qualityBlock(result: ComparisonResult, context: TextContext): readonly string[] {
+  const { m, lang, columns, style } = context;
+  const rows = qualityRows(result, lang);
+  const labelWidth = Math.max(9, width(m.labels.quality));
+  const indent = " ".repeat(labelWidth + 4);
+  const wordWidth = Math.max(...Object.values(m.qualityWord).map(width));
+  const room = columns - indent.length - wordWidth - 2;
+  const lines = rows.flatMap(({ text, word, reasons }) => {
+    const [first = "", ...rest] = wrapText(text, room);
+    const shown = word === null ? "" : `  ${paintWord(word, m, style)}`;
+    return [
+      `${padEnd(first, room)}${shown}`.trimEnd(),
+      ...rest,
+      ...reasons.flatMap((reason) => wrapText(reason, room - 2)).map((line) => `  ${line}`),
+    ];
+  });
+  if (rows.length === 0) lines.push(m.evidence.notMeasuredQuality);
+  const notApplied = notAppliedLines(result, m).flatMap((line) =>
+    wrapText(line, columns - indent.length).map((one) => style.dim(one)),
+  );
+  return [...lines, ...notApplied].map((line, i) =>
+    i === 0 ? `  ${padEnd(m.labels.quality, labelWidth)}  ${line}` : indent + line,
+  );
+}
+
+function paintWord(word: QualityWord, m: Messages, style: Style): string {
+  const text = m.qualityWord[word];
+  if (word === "fail") return style.bold(style.red(text));
+  return word === "pass" ? style.green(text) : style.yellow(text);
+}
+
+function verdictBlock(result: ComparisonResult, context: TextContext): readonly string[] {
+  const { m, lang, columns, style } = context;
+  const { headline, evidence, next } = verdictLines(result, lang);
+  const word = m.verdict[result.verdict];
+  const paint = { pass: style.green, fail: style.red, inconclusive: style.yellow }[result.verdict];
+  const indent = " ".repeat(width(word) + 2);
+  const room = columns - indent.length;
+  const lines = [headline, ...evidence].flatMap((line) => wrapText(line, room));
+  // A command is copied: it is never broken.
+  if (next !== null) lines.push(`${m.labels.next}: ${next}`);
+  return lines.map((line, i) => (i === 0 ? `${style.bold(paint(word))}  ${line}` : indent + line));
+}

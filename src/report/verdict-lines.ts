@@ -1,0 +1,188 @@
+/** The verdict in a sentence, what it rests on, and what to do next. */
+
+import { escapeText } from "../core/escape.ts";
+import type { ComparisonResult, Finding, TensorResult } from "../core/result.ts";
+import { findingMessage } from "./finding-text.ts";
+import { formatChange, formatCount, formatRatio } from "./format-number.ts";
+import { decisive } from "./layer-rows.ts";
+import { type Language, MESSAGES } from "./messages/index.ts";
+import { isUndecided, perplexityPair, undecidedReasons } from "./quality-rows.ts";
+import { sentenceName } from "./tensor-label.ts";
+
+export interface VerdictLines {
+  /** One sentence. */
+  readonly headline: string;
+  readonly evidence: readonly string[];
+  /** A command that says more, null where nothing is left to say. */
+  readonly next: string | null;
+}
+
+/** Causes and other rules that are named. */
+const SHOWN = 3;
+
+export function verdictLines(result: ComparisonResult, lang: Language): VerdictLines {
+  switch (result.verdict) {
+    case "pass":
+      return passLines(result, lang);
+    case "fail":
+      return failLines(result, lang);
+    case "inconclusive":
+      return inconclusiveLines(result, lang);
+  }
+}
+
+function passLines(result: ComparisonResult, lang: Language): VerdictLines {
+  const m = MESSAGES[lang];
+  const count = m.tensorCount(result.tensors.length);
+  const q = result.quality;
+  const quality = [
+    ...(q.perplexity === null
+      ? []
+      : [
+          m.quality.perplexity(
+            ...perplexityPair(q.perplexity.reference, q.perplexity.candidate),
+            formatChange(q.perplexity.relativeIncrease),
+          ),
+        ]),
+    ...(q.top1Agreement === null
+      ? []
+      : [
+          m.quality.top1Short(
+            formatCount(q.top1Agreement.agreed),
+            formatCount(q.top1Agreement.positions),
+          ),
+        ]),
+    ...(q.firstToken === null
+      ? []
+      : [
+          m.quality.firstTokenShort(
+            formatCount(q.firstToken.agreed),
+            formatCount(q.firstToken.samples),
+          ),
+        ]),
+  ];
+  const line =
+    quality.length === 0 ? m.evidence.notMeasuredQuality : quality.join(m.quality.separator);
+  return { headline: passHeadline(result, count, lang), evidence: [line], next: null };
+}
+
+function passHeadline(result: ComparisonResult, count: string, lang: Language): string {
+  const m = MESSAGES[lang];
+  if (result.evidence === "exact") return m.headline.passExact(count);
+  if (result.evidence === "prior") return m.headline.passPrior(count);
+  const worst = result.tensors.reduce<TensorResult | null>(
+    (a, b) => ((b.floorRatio ?? -1) > (a?.floorRatio ?? -1) ? b : a),
+    null,
+  );
+  return worst?.floorRatio == null
+    ? m.headline.passPrior(count)
+    : m.headline.passFloor(count, sentenceName(worst, m), formatRatio(worst.floorRatio));
+}
+
+function failLines(result: ComparisonResult, lang: Language): VerdictLines {
+  const m = MESSAGES[lang];
+  const errors = result.findings.filter(({ level }) => level === "error");
+  const { origin } = result;
+  const ofOrigin =
+    origin === null
+      ? undefined
+      : errors.find(
+          ({ tensor, step }) => tensor === origin.tensor && (step ?? origin.step) === origin.step,
+        );
+  const main = ofOrigin ?? errors[0];
+  const also = alsoLine(errors, main, result, lang);
+  const next = main === undefined ? null : `npu-diff explain ${main.rule}`;
+  const evidence = [
+    ...(origin === null ? [] : originEvidence(result, lang)),
+    ...(result.evidence === "prior" && main?.rule.startsWith("layer/") ? [m.evidence.prior] : []),
+    ...(also === null ? [] : [also]),
+  ];
+  return { headline: failHeadline(main, errors, result, lang), evidence, next };
+}
+
+function failHeadline(
+  main: Finding | undefined,
+  errors: readonly Finding[],
+  result: ComparisonResult,
+  lang: Language,
+): string {
+  const m = MESSAGES[lang];
+  const { origin } = result;
+  if (main === undefined) return m.tensorVerdict.fail;
+  const how = findingMessage(main, lang);
+  if (origin !== null && main.tensor === origin.tensor) {
+    return m.headline.origin(sentenceName({ name: origin.tensor, layer: origin.layer }, m), how);
+  }
+  if (main.rule === "structure/missing") {
+    const names = new Set(
+      errors.filter(({ rule }) => rule === main.rule).map(({ tensor }) => tensor),
+    );
+    return m.headline.missing(m.tensorCount(names.size));
+  }
+  if (main.tensor === null) return m.headline.quality(how);
+  return m.headline.tensor(escapeText(main.tensor), how);
+}
+
+function originEvidence(result: ComparisonResult, lang: Language): readonly string[] {
+  const m = MESSAGES[lang];
+  const { origin, tensors } = result;
+  if (origin === null) return [];
+  const ofStep = tensors.filter(({ step }) => step === origin.step);
+  const index = ofStep.findIndex(({ name }) => name === origin.tensor);
+  const before = ofStep[index - 1];
+  const causes = origin.causes
+    .slice(0, SHOWN)
+    .map(({ evidence }) => `${m.labels.cause}: ${escapeText(evidence)}`);
+  if (index === 0) return [m.evidence.firstTensor, ...causes];
+  if (before?.verdict !== "pass") return causes;
+  const ratio = result.evidence === "floor" ? decisive(before, "floor") : null;
+  const clean =
+    ratio === null ? m.evidence.cleanInput : m.evidence.cleanInputRatio(formatRatio(ratio));
+  return [clean, ...causes];
+}
+
+/** Rules that are broken beside the one of the headline; what tensors inherit is not told again. */
+function alsoLine(
+  errors: readonly Finding[],
+  main: Finding | undefined,
+  result: ComparisonResult,
+  lang: Language,
+): string | null {
+  const m = MESSAGES[lang];
+  const inherited = new Set(
+    result.tensors
+      .filter(({ role }) => role === "inherited")
+      .map(({ name, step }) => `${step} ${name}`),
+  );
+  const counts = new Map<string, number>();
+  for (const finding of errors) {
+    if (finding.rule === main?.rule || inherited.has(`${finding.step} ${finding.tensor}`)) continue;
+    counts.set(finding.rule, (counts.get(finding.rule) ?? 0) + 1);
+  }
+  if (counts.size === 0) return null;
+  const shown = [...counts]
+    .slice(0, SHOWN)
+    .map(([rule, count]) => (count === 1 ? rule : `${rule} (${count})`));
+  const more = counts.size > SHOWN ? ` ${m.andMore(counts.size - SHOWN)}` : "";
+  return `${m.labels.also}: ${shown.map((rule) => escapeText(rule)).join(", ")}${more}`;
+}
+
+function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLines {
+  const m = MESSAGES[lang];
+  const open = result.findings.filter(isUndecided);
+  const [main] = open;
+  if (main === undefined) return { headline: m.verdict.inconclusive, evidence: [], next: null };
+  const what = findingMessage(main, lang);
+  const tensors = open.filter(({ rule }) => rule === "layer/undecided");
+  const evidence =
+    main.rule === "layer/undecided" ? [m.evidence.storeDensely] : undecidedReasons(main, lang);
+  const subject =
+    main.tensor === null || main.rule !== "layer/undecided"
+      ? what
+      : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? ` (${m.andMore(tensors.length - 1)})` : ""}`;
+  return {
+    headline: m.headline.inconclusive(subject),
+    evidence,
+    next: `npu-diff explain ${main.rule}`,
+  };
+}
