@@ -11,17 +11,19 @@ import type { Row } from "./rows.ts";
 
 /** A tensor of which some chunks have been seen. */
 interface PartialTensor {
-  readonly entry: TensorEntry;
-  readonly chunks: TensorChunk[];
+  readonly entry: TensorEntry & { chunks: TensorChunk[] };
   /** Length of axis 0; a scalar has one row. */
   readonly rows: number;
   /** Bytes of one row in the file; 0 where rows have no data. */
   readonly rowBytes: number;
-  /** Where the chunks so far start. */
-  readonly starts: number[];
+  /** Where the chunks so far start; null before the first. */
+  starts: number[] | null;
   /** Rows that they cover. */
   covered: number;
 }
+
+/** What tensors without data share; never written to. */
+const NO_CHUNKS: TensorChunk[] = [];
 
 export class TensorIndex {
   readonly #file: DumpFile;
@@ -113,12 +115,24 @@ export class TensorIndex {
     }
     const { rows, elements } = this.#sizeOf(row, dtype);
     const rowBytes = this.#rowBytes(row, encoding, dtype, rows, elements);
-    const chunks: TensorChunk[] = [];
-    const entry: TensorEntry = {
-      ...{ name, kind, layer, module, sample, step, repeat, rank },
-      ...{ dtype, shape, encoding, stats, elements, chunks },
+    // Written out: objects that are put together from others take twice the memory.
+    const entry: PartialTensor["entry"] = {
+      name,
+      kind,
+      layer,
+      module,
+      sample,
+      step,
+      repeat,
+      rank,
+      dtype,
+      shape,
+      encoding,
+      stats,
+      elements,
+      chunks: NO_CHUNKS,
     };
-    return { entry, chunks, rows, rowBytes, starts: [], covered: 0 };
+    return { entry, rows, rowBytes, starts: null, covered: 0 };
   }
 
   #sizeOf(row: Row, dtype: DType): { readonly rows: number; readonly elements: number } {
@@ -173,10 +187,10 @@ export class TensorIndex {
 
   /** Places the row's data behind what has come of its tensor. */
   #cover(tensor: PartialTensor, row: Row): void {
-    const { entry, chunks, rows, rowBytes, starts, covered } = tensor;
+    const { entry, rows, rowBytes, starts, covered } = tensor;
     const { start, data } = row;
     // A tensor without rows has one empty chunk.
-    if (start !== covered || (rows === 0 && starts.length > 0)) throw this.#misplaced(tensor, row);
+    if (start !== covered || (rows === 0 && starts !== null)) throw this.#misplaced(tensor, row);
     // Rows without data come all at once.
     const length = rowBytes === 0 ? rows : data.length / rowBytes;
     const fits =
@@ -189,16 +203,20 @@ export class TensorIndex {
       const what = "has data that does not fit its shape";
       throw this.#corrupt(row, what, found, rowBytes === 0 ? "no bytes" : expected);
     }
+    // An array that begins with its element has room for one; nearly every tensor has one chunk.
     if (entry.encoding === "dense" && data.length > 0) {
-      chunks.push({ offset: start * rowBytes, position: data.position, bytes: data.length });
+      const chunk = { offset: start * rowBytes, position: data.position, bytes: data.length };
+      if (entry.chunks === NO_CHUNKS) entry.chunks = [chunk];
+      else entry.chunks.push(chunk);
     }
-    starts.push(start);
+    if (starts === null) tensor.starts = [start];
+    else starts.push(start);
     tensor.covered = covered + length;
   }
 
   #misplaced({ starts, covered }: PartialTensor, row: Row): NpuDiffError {
     const { start } = row;
-    if (!starts.includes(start)) {
+    if (starts?.includes(start) !== true) {
       const what = start < covered ? "overlaps the chunk before it" : "leaves a gap";
       return this.#corrupt(row, what, `a chunk from row ${start} on`, `one from row ${covered} on`);
     }

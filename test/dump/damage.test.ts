@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { RecordBatchFileReader } from "apache-arrow";
+import { type DataType, Field, Int8, List, RecordBatchFileReader, Struct } from "apache-arrow";
 import { describe, expect, it } from "vitest";
 import { isNpuDiffError } from "../../src/core/errors.ts";
 import type { Dump } from "../../src/dump/dump.ts";
@@ -143,6 +143,30 @@ describe("a damaged dump", () => {
     expect(refused).toBeGreaterThan(1000);
     // A believed count would take minutes, or all memory.
     expect(performance.now() - started).toBeLessThan(40_000);
+  });
+});
+
+describe("a schema without end", () => {
+  function lists(depth: number): DataType {
+    let type: DataType = new Int8();
+    for (let n = 0; n < depth; n++) type = new List(new Field("item", type, true));
+    return type;
+  }
+
+  function struct(columns: number): DataType {
+    return new Struct(
+      Array.from({ length: columns }, (_, i) => new Field(`c${i}`, new Int8(), true)),
+    );
+  }
+
+  it.each([
+    ["80 lists in each other", lists(80), "dump-corrupt"],
+    ["60 lists in each other", lists(60), null],
+    ["5,000 columns", struct(5000), "dump-corrupt"],
+    ["3,000 columns", struct(3000), null],
+  ])("is refused beyond the bounds: %s", (_, type, code) => {
+    const bytes = arrowFile([runEnd()], { columns: { extra: [type, () => null] } });
+    expect(codeOf(bytes)).toBe(code);
   });
 });
 
