@@ -1,10 +1,22 @@
+import picocolors from "picocolors";
+import type { Style } from "../report/style.ts";
+
+/** Styles of a terminal, or none where {@link colorEnabled} says so. */
+export function makeStyle(
+  flag: string | null,
+  env: Readonly<Record<string, string | undefined>>,
+  isTTY: boolean,
+): Style {
+  return picocolors.createColors(colorEnabled(flag, env, isTTY));
+}
+
 /**
  * Whether a stream gets colour: `--color`, then NO_COLOR, then FORCE_COLOR,
  * then whether it is a terminal that knows any.
  *
  * @param flag value of `--color`; null, `auto` or anything unknown leaves it to the rest.
  */
-export function colorEnabled(
+function colorEnabled(
   flag: string | null,
   env: Readonly<Record<string, string | undefined>>,
   isTTY: boolean,

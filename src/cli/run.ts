@@ -4,7 +4,7 @@ import yargs, { type Argv } from "yargs";
 import { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
 import { Arguments, usageError } from "./arguments.ts";
-import { colorEnabled } from "./color.ts";
+import { makeStyle } from "./color.ts";
 import { COMMANDS, type Command } from "./commands/index.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
 import type { Host } from "./host.ts";
@@ -25,10 +25,10 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
     return await dispatch(argv, host);
   } catch (error) {
     const shown = error instanceof NpuDiffError ? error : unexpected(error);
-    const color = colorEnabled(colorFlag(argv), host.env, host.stderr.isTTY);
+    const style = makeStyle(colorFlag(argv), host.env, host.stderr.isTTY);
     host.status(null);
     const debug = argv.includes("--debug") || host.env[environmentName("debug")] === "1";
-    await host.stderr.write(renderError(shown, { debug, color }));
+    await host.stderr.write(renderError(shown, { debug, style }));
     return EXIT.error;
   }
 }
@@ -48,7 +48,7 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
   }
   const [selection] = selected;
   if (selection === undefined) throw unknownCommand(parsed);
-  return runCommand(selection, argv, parser, host);
+  return runCommand(selection, argv, host);
 }
 
 /** A command, and what yargs found after it. */
@@ -60,7 +60,6 @@ interface Selection {
 async function runCommand(
   selected: Selection,
   argv: readonly string[],
-  parser: Argv,
   host: Host,
 ): Promise<ExitCode> {
   const { command } = selected;
@@ -68,9 +67,7 @@ async function runCommand(
   refuseRepeatedFlags(command, argv);
   const [, ...positionals] = (selected.argv["_"] as readonly unknown[]).map(String);
   refuseWrongPositionals(command, positionals);
-  return command.run(new Arguments(positionals, selected.argv, host.env), host, () =>
-    completionScript(parser),
-  );
+  return command.run(new Arguments(positionals, selected.argv, host.env), host);
 }
 
 function makeParser(host: Host, select: (selection: Selection) => void): Argv {
@@ -156,22 +153,6 @@ function commandUsage(command: Command): string {
       ? ["Every option is also read from NPU_DIFF_<NAME>, such as NPU_DIFF_LANG=zh."]
       : []),
   ].join("\n");
-}
-
-function completionScript(parser: Argv): string {
-  let script = "";
-  // yargs offers the script through its logger only.
-  parser.parse([], {}, () => undefined);
-  const log = console.log;
-  console.log = (text: string) => {
-    script = text;
-  };
-  try {
-    parser.showCompletionScript();
-  } finally {
-    console.log = log;
-  }
-  return `${script}\n`;
 }
 
 function refuseUnknownOptions(command: Command, argv: Readonly<Record<string, unknown>>): void {

@@ -5,6 +5,7 @@
  */
 
 import { rmSync } from "node:fs";
+import { isatty } from "node:tty";
 import { Worker } from "node:worker_threads";
 import { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
@@ -103,9 +104,9 @@ export function supervise(argv: readonly string[]): void {
   }
 }
 
-function streamFacts(stream: NodeJS.WriteStream): StreamFacts {
-  // Both fields are absent, against their types, where the stream is no terminal.
-  return { isTTY: Boolean(stream.isTTY), columns: stream.isTTY ? stream.columns : undefined };
+function streamFacts(stream: { readonly fd: number; readonly columns: number }): StreamFacts {
+  const terminal = isatty(stream.fd);
+  return { isTTY: terminal, columns: terminal ? stream.columns : undefined };
 }
 
 function describeWriteError(error: Error | null | undefined): string | null {

@@ -1,12 +1,12 @@
 import type { NpuDiffError } from "../core/errors.ts";
 import { escapeText } from "../core/escape.ts";
-import { makeStyle } from "./style.ts";
+import { PLAIN, type Style } from "./style.ts";
 import { padEnd, width } from "./table.ts";
 
 export interface ErrorOptions {
   /** Whether the stack follows. */
   readonly debug: boolean;
-  readonly color?: boolean;
+  readonly style?: Style;
 }
 
 /** A fact may quote a name of 64 KiB; nobody reads more than this of it. */
@@ -16,8 +16,7 @@ const FACT_LENGTH = 400;
  * An error in its three parts: what, the facts with their labels aligned, what
  * to do. Every text is escaped; ends with a newline.
  */
-export function renderError(error: NpuDiffError, options: ErrorOptions): string {
-  const style = makeStyle(options.color ?? false);
+export function renderError(error: NpuDiffError, { debug, style = PLAIN }: ErrorOptions): string {
   const labels = error.facts.map((fact) => escapeText(fact.label, FACT_LENGTH));
   const labelWidth = Math.max(0, ...labels.map(width));
   const lines = [
@@ -28,7 +27,7 @@ export function renderError(error: NpuDiffError, options: ErrorOptions): string 
     ),
     `  ${style.bold("help:")} ${escapeText(error.help, FACT_LENGTH)}`,
   ];
-  if (options.debug) {
+  if (debug) {
     const cause = error.cause instanceof Error ? error.cause : error;
     for (const line of (cause.stack ?? "").split("\n")) lines.push(`  ${escapeText(line)}`);
   }

@@ -30,6 +30,8 @@ export function renderResultSchema(): string {
   const schema = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     $id: RESULT_SCHEMA_ID,
+    $comment:
+      "Generated from src/report/result-schema.ts by the tests: npx vitest run -u test/report/json.test.ts",
     title: "Result of npu-diff compare",
     ...RESULT_SCHEMA,
   };

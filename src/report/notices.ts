@@ -4,11 +4,11 @@ import { escapeText } from "../core/escape.ts";
 import type { ComparisonResult, Finding } from "../core/result.ts";
 import { findingMessage } from "./finding-text.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
-import { makeStyle } from "./style.ts";
+import type { Style } from "./style.ts";
 
 export interface NoticeOptions {
   readonly lang: Language;
-  readonly color: boolean;
+  readonly style: Style;
 }
 
 /** Findings about the inputs: they explain a verdict and never are one. */
@@ -20,9 +20,8 @@ export function isNotice({ rule }: Finding): boolean {
 const SHOWN = 3;
 
 /** Every warning and note about the inputs, a line each; empty where there is none. */
-export function renderNotices(result: ComparisonResult, { lang, color }: NoticeOptions): string {
+export function renderNotices(result: ComparisonResult, { lang, style }: NoticeOptions): string {
   const m = MESSAGES[lang];
-  const style = makeStyle(color);
   const lines = noticeLines(result, lang).map(({ finding, text }) => {
     const label = finding.level === "info" ? m.labels.note : m.labels.warning;
     const mark = `${label}[${finding.rule}]`;
@@ -57,8 +56,8 @@ export function noticeLines(
 export function renderFailure(
   tensor: string,
   rule: string,
-  { lang, color }: NoticeOptions,
+  { lang, style }: NoticeOptions,
 ): string {
-  const word = makeStyle(color).red(MESSAGES[lang].verdict.fail);
+  const word = style.red(MESSAGES[lang].verdict.fail);
   return `${word}  ${escapeText(tensor)}  ${escapeText(rule)}\n`;
 }

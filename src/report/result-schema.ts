@@ -4,6 +4,7 @@
  * field of the result that is missing here does not compile.
  */
 
+import type { DType } from "../core/dtype.ts";
 import type * as R from "../core/result.ts";
 
 /** A JSON Schema, as far as it is used here. */
@@ -22,48 +23,74 @@ export interface Schema {
   readonly anyOf?: readonly Schema[];
 }
 
-const text: Schema = { type: "string" };
-const flag: Schema = { type: "boolean" };
-const nothing: Schema = { type: "null" };
-const anything: Schema = {};
-const count: Schema = { type: "integer", minimum: 0 };
-/** JSON has no NaN and no infinities: they are strings. */
-const number: Schema = { anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }] };
+/** The schema of the JSON form of a `T`; the type parameter exists for the compiler only. */
+interface SchemaOf<T> extends Schema {
+  readonly "~type"?: T;
+}
 
-function oneOf<T extends string>(...values: readonly T[]): Schema {
+const text: SchemaOf<string> = { type: "string" };
+const flag: SchemaOf<boolean> = { type: "boolean" };
+const nothing: SchemaOf<null> = { type: "null" };
+const anything: SchemaOf<unknown> = {};
+const count: SchemaOf<number> = { type: "integer", minimum: 0 };
+/** JSON has no NaN and no infinities: they are strings. */
+const number: SchemaOf<number> = {
+  anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }],
+};
+
+function oneOf<T extends string>(...values: readonly T[]): SchemaOf<T> {
   return { enum: values };
 }
 
-function list(items: Schema): Schema {
+function list<T>(items: SchemaOf<T>): SchemaOf<readonly T[]> {
   return { type: "array", items };
 }
 
-function pair(items: Schema): Schema {
+function pair<T>(items: SchemaOf<T>): SchemaOf<readonly [T, T]> {
   return { type: "array", items, minItems: 2, maxItems: 2 };
 }
 
-function nullable(schema: Schema): Schema {
+function nullable<T>(schema: SchemaOf<T>): SchemaOf<T | null> {
   return { anyOf: [schema, nothing] };
 }
 
 /** Exactly the fields of `T`, all of them required. */
-function fields<T>(properties: { readonly [K in keyof T]-?: Schema }): Schema {
+function fields<T>(properties: { readonly [K in keyof T]-?: SchemaOf<T[K]> }): SchemaOf<T> {
   return {
     type: "object",
-    properties: properties as Readonly<Record<string, Schema>>,
+    properties,
     required: Object.keys(properties),
     additionalProperties: false,
   };
 }
 
-const record: Schema = { type: "object" };
+const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
 const step = oneOf<R.StepGroup>("prefill", "decode");
 const role = oneOf<R.Role>("origin", "inherited");
 const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
 const source = oneOf<R.LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
 const interval = nullable(pair(number));
 const layer = nullable(count);
-const dtype = text;
+const dtype = oneOf<DType>(
+  "F64",
+  "F32",
+  "F16",
+  "BF16",
+  "F8_E4M3",
+  "F8_E5M2",
+  "I64",
+  "I32",
+  "I16",
+  "I8",
+  "U8",
+  "BOOL",
+);
+/** Metadata of the whole run have sample -1. */
+const anySample: SchemaOf<number> = { type: "integer", minimum: -1 };
+const detail: SchemaOf<R.Finding["detail"]> = {
+  type: "object",
+  additionalProperties: { type: ["string", "number"] },
+};
 
 const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));
 const elementAt = nullable(
@@ -87,12 +114,12 @@ const finding = fields<R.Finding>({
   level: oneOf<R.RuleLevel>("error", "warning", "info"),
   tensor: nullable(text),
   step: nullable(step),
-  sample: nullable({ type: "integer" }),
+  sample: nullable(anySample),
   role: nullable(role),
   value: nullable(number),
   limit: nullable(number),
   limitFrom: nullable(source),
-  detail: { type: "object", additionalProperties: { type: ["string", "number"] } },
+  detail,
 });
 
 const appliedRule = fields<R.AppliedRule>({
@@ -280,7 +307,7 @@ const names = fields<R.ComparisonResult["missing"]>({
 
 /** What the JSON report holds beside the result itself. */
 interface Envelope {
-  readonly $schema: string;
+  readonly $schema: typeof RESULT_SCHEMA_ID;
 }
 
 /** Where a consumer finds the schema: a path inside the npm package. */

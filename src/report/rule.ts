@@ -1,18 +1,17 @@
 import type { Rule } from "../judge/rules.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
-import { makeStyle } from "./style.ts";
+import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 
 export interface RuleOptions {
   readonly lang: Language;
-  readonly color: boolean;
+  readonly style: Style;
   readonly columns: number;
 }
 
 /** All that there is to say about one rule; ends with a newline. */
-export function renderRule(rule: Rule, { lang, color, columns }: RuleOptions): string {
+export function renderRule(rule: Rule, { lang, style, columns }: RuleOptions): string {
   const m = MESSAGES[lang].rule;
-  const style = makeStyle(color);
   const text = rule[lang];
   const parts: readonly (readonly [string, readonly string[]])[] = [
     [m.found, [text.message]],

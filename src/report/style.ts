@@ -1,15 +1,15 @@
-import picocolors from "picocolors";
-
 /** Ways to set text apart; the meaning is always a word as well. */
 export interface Style {
-  bold(text: string): string;
-  dim(text: string): string;
-  red(text: string): string;
-  green(text: string): string;
-  yellow(text: string): string;
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+  readonly red: (text: string) => string;
+  readonly green: (text: string) => string;
+  readonly yellow: (text: string) => string;
 }
 
-/** Styles that write ANSI sequences, or nothing where `color` is false. */
-export function makeStyle(color: boolean): Style {
-  return picocolors.createColors(color);
+function same(text: string): string {
+  return text;
 }
+
+/** No style at all: files, pipes. */
+export const PLAIN: Style = { bold: same, dim: same, red: same, green: same, yellow: same };

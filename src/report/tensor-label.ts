@@ -72,10 +72,10 @@ function cutAround(name: string, keep: number, columns: number, ellipsis: string
   const room = columns - width(ellipsis);
   if (width(name.slice(0, keep + 1)) <= room) return takeColumns(name, room) + ellipsis;
   // A few characters before the difference say where it is.
-  const tail = [...name.slice(Math.max(0, keep - 4))].join("");
+  const tail = name.slice(Math.max(0, keep - 4));
   const whole = ellipsis + tail;
   if (width(whole) <= columns) {
-    const characters = [...name];
+    const characters = Array.from(name);
     let text = "";
     for (let i = characters.length - 1; i >= 0; i -= 1) {
       const longer = (characters[i] ?? "") + text;

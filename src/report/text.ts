@@ -5,14 +5,14 @@ import type { ComparisonResult, InputSummary } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
 import { notAppliedLines, qualityRows } from "./quality-rows.ts";
-import { makeStyle, type Style } from "./style.ts";
+import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 import { layerTable } from "./text-layers.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface TextOptions {
   readonly lang: Language;
-  readonly color: boolean;
+  readonly style: Style;
   /** Plain ASCII glyphs; names keep their own characters. */
   readonly ascii: boolean;
   /** Width of the terminal, 40 or more. */
@@ -42,7 +42,7 @@ export function renderText(result: ComparisonResult, options: TextOptions): stri
   const context: TextContext = {
     m: MESSAGES[options.lang],
     lang: options.lang,
-    style: makeStyle(options.color),
+    style: options.style,
     ascii: options.ascii,
     columns: Math.max(40, options.columns),
     dot: options.ascii ? "|" : "·",

@@ -16,8 +16,7 @@ export interface Command {
   /** What this command says differently about an option. */
   readonly describeOption?: (option: OptionName) => { readonly describe?: string };
   /**
-   * @param completionScript makes the shell completion of the whole command line.
    * @throws NpuDiffError where no verdict is possible: exit status 2.
    */
-  run(args: Arguments, host: Host, completionScript: () => string): Promise<ExitCode>;
+  run(args: Arguments, host: Host): Promise<ExitCode>;
 }

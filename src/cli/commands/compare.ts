@@ -2,8 +2,9 @@ import type { CompareObserver, CompareOptions, LimitName } from "../../core/opti
 import type { ComparisonResult } from "../../core/result.ts";
 import { renderFailure, renderNotices } from "../../report/notices.ts";
 import { FORMATS, render } from "../../report/render.ts";
+import { PLAIN } from "../../report/style.ts";
 import type { Arguments } from "../arguments.ts";
-import { colorEnabled } from "../color.ts";
+import { makeStyle } from "../color.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { readFormat } from "../format.ts";
 import { LIMITS } from "../options.ts";
@@ -60,7 +61,7 @@ export const compare: Command = {
     const ascii = args.flag("ascii");
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
     args.flag("debug");
-    const stderrStyle = { lang, color: colorEnabled(when, host.env, host.stderr.isTTY) } as const;
+    const toStderr = { lang, style: makeStyle(when, host.env, host.stderr.isTTY) };
 
     const { compareDumps } = await import("../../compare.ts");
     const failures: string[] = [];
@@ -71,24 +72,24 @@ export const compare: Command = {
             // The reader waits for the first one; the report has the rest.
             if (failures.length > 0) return;
             failures.push(tensor);
-            void host.stderr.write(renderFailure(tensor, rule, stderrStyle));
+            void host.stderr.write(renderFailure(tensor, rule, toStderr));
           },
         }
       : {};
     const result = await compareDumps(options, observer);
     host.status(null);
 
-    const file = { lang, ascii, color: false, columns: DEFAULT_COLUMNS };
+    const file = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
     const reports = requests.map((request) => ({
       request,
       text: render(result, request.format, file),
     }));
-    await host.stderr.write(renderNotices(result, stderrStyle));
+    await host.stderr.write(renderNotices(result, toStderr));
     await host.stdout.write(
       render(result, format, {
         lang,
         ascii,
-        color: colorEnabled(when, host.env, host.stdout.isTTY),
+        style: makeStyle(when, host.env, host.stdout.isTTY),
         columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
       }),
     );

@@ -1,7 +1,7 @@
 import { isRuleId, RULE_IDS, RULES } from "../../judge/rules.ts";
 import { renderRule } from "../../report/rule.ts";
 import { usageError } from "../arguments.ts";
-import { colorEnabled } from "../color.ts";
+import { makeStyle } from "../color.ts";
 import { EXIT } from "../exit-code.ts";
 import { nearest } from "../suggest.ts";
 import type { Command } from "./command.ts";
@@ -24,9 +24,9 @@ export const explain: Command = {
         meant === null ? "give one of the rules" : `did you mean ${meant}?`,
       );
     }
-    const color = colorEnabled(when, host.env, host.stdout.isTTY);
+    const style = makeStyle(when, host.env, host.stdout.isTTY);
     const columns = Math.min(80, host.stdout.columns ?? 80);
-    await host.stdout.write(renderRule(RULES[id], { lang, color, columns }));
+    await host.stdout.write(renderRule(RULES[id], { lang, style, columns }));
     return EXIT.pass;
   },
 };
