@@ -79,11 +79,8 @@ function table(tensors: readonly TensorFold[], columns: number): readonly string
     i === 1 && cells.every((row) => row[1] === "") ? [] : [i],
   );
   const room = columns - 2 - kept.reduce((sum, i) => sum + 2 + (used[i] ?? 0), 0);
-  const names = fitNames(
-    shown.map(({ name }) => escapeText(name, 400)),
-    Math.max(16, room),
-    "…",
-  );
+  const escaped = shown.map(({ name }) => escapeText(name, 400));
+  const names = fitNames(escaped, escaped, Math.max(16, room), "…");
   const lines = layOutTable(
     [
       { title: "TENSOR", align: "left" },

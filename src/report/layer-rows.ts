@@ -21,23 +21,24 @@ export const MAX_ROWS = 24;
 export function foldRows(tensors: readonly TensorResult[]): readonly LayerRow[] {
   const origin = tensors.findIndex(({ role }) => role === "origin");
   const originLayer = tensors[origin]?.layer ?? null;
-  const rows: LayerRow[] = [];
+  const rows: (LayerRow & { readonly tensors: TensorResult[] })[] = [];
   tensors.forEach((tensor, index) => {
+    const { verdict, role } = tensor;
     const single =
       index === origin ||
       tensor.name === "logits" ||
       (index < origin && originLayer !== null && tensor.layer === originLayer);
     const last = rows.at(-1);
     if (
-      last !== undefined &&
-      !single &&
-      !last.single &&
-      last.verdict === tensor.verdict &&
-      last.role === tensor.role
+      last === undefined ||
+      single ||
+      last.single ||
+      last.verdict !== verdict ||
+      last.role !== role
     ) {
-      rows[rows.length - 1] = { ...last, tensors: [...last.tensors, tensor] };
+      rows.push({ tensors: [tensor], verdict, role, single });
     } else {
-      rows.push({ tensors: [tensor], verdict: tensor.verdict, role: tensor.role, single });
+      last.tensors.push(tensor);
     }
   });
   return rows;

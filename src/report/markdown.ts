@@ -37,14 +37,14 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
   const word = m.verdict[result.verdict];
   const notices = noticeLines(result, lang);
   const sections = [
-    [`### ${m.card.title}: ${word}`],
+    [`### ${m.card.title}${m.colon}${word}`],
     figureTable(result, m),
     conclusion(result, lang),
     [`**${m.card.limits}**`],
     limitTable(result, m),
     ...(notices.length === 0
       ? []
-      : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeCell(text)}`)]]),
+      : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeLine(text)}`)]]),
   ];
   return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
@@ -149,10 +149,10 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
     ...m.size(model.layers, result.tokens.samples, result.tokens.tokens),
   ];
   return [
-    `**${m.card.conclusion}**: ${m.verdict[result.verdict]}. ${escapeCell(headline)}`,
+    `**${m.card.conclusion}**${m.colon}${m.verdict[result.verdict]}${m.stop}${escapeMarkdown(headline)}`,
     "",
-    ...evidence.map((line) => `- ${escapeCell(line)}`),
-    `- ${m.card.data}: ${escapeCell(data.join(m.quality.separator))}`,
+    ...evidence.map((line) => `- ${escapeLine(line)}`),
+    `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,
   ];
 }
 
@@ -190,14 +190,22 @@ function markdownTable(rows: readonly (readonly string[])[]): readonly string[] 
   return [line(head), `|${head.map(() => "---").join("|")}|`, ...body.map(line)];
 }
 
-/** Text that Markdown and HTML show as it is; our own `**` around a whole cell stays. */
+/** A cell; our own `**` around a whole one stays. */
 function escapeCell(text: string): string {
   const own = /^\*\*([^*]+)\*\*$/.exec(text);
-  if (own?.[1] !== undefined) return `**${escapeCell(own[1])}**`;
+  return own?.[1] === undefined ? escapeMarkdown(text) : `**${escapeMarkdown(own[1])}**`;
+}
+
+/** A line of a list, which no heading, quote or list may open. */
+function escapeLine(text: string): string {
+  return escapeMarkdown(text).replace(/^(?:[#>+-]|\d+[.)])/, "\\$&");
+}
+
+/** Text that Markdown and HTML show as it is, and that mentions nobody. */
+function escapeMarkdown(text: string): string {
   return escapeText(text, 1000)
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
     .replaceAll("@", "&#64;")
-    .replace(/[\\`*_[\]|~]/g, "\\$&");
+    .replace(/[\\`*_[\]|~$]/g, "\\$&");
 }

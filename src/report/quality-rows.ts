@@ -21,17 +21,27 @@ export interface QualityRow {
   readonly reasons: readonly string[];
 }
 
-const PERPLEXITY: readonly RuleId[] = ["limit/ppl-increase", "quality/nll"];
-const KL: readonly RuleId[] = ["limit/kl", "quality/kl-ratio"];
-const TOP1: readonly RuleId[] = ["limit/top1", "quality/flips", "quality/real-flips"];
-const FIRST_TOKEN: readonly RuleId[] = ["limit/first-token"];
+/** The rules that look at a row, and the path of its figures in `quality`. */
+interface RowRules {
+  readonly metric: string;
+  readonly rules: readonly RuleId[];
+}
+
+const PERPLEXITY: RowRules = { metric: "perplexity", rules: ["limit/ppl-increase", "quality/nll"] };
+const KL: RowRules = { metric: "kl", rules: ["limit/kl", "quality/kl-ratio"] };
+const TOP1: RowRules = {
+  metric: "top1Agreement",
+  rules: ["limit/top1", "quality/flips", "quality/real-flips"],
+};
+const FIRST_TOKEN: RowRules = { metric: "firstToken", rules: ["limit/first-token"] };
+const GENERATION: RowRules = { metric: "generation", rules: [] };
 
 /** The rows that have a figure, in the order of importance. */
 export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
   const m = MESSAGES[lang];
   const { perplexity, kl, top1Agreement, firstToken, generation } = result.quality;
   const rows: QualityRow[] = [];
-  const add = (text: string, rules: readonly RuleId[]): void => {
+  const add = (text: string, rules: RowRules): void => {
     rows.push(makeRow(text, rules, result, lang));
   };
   if (perplexity !== null) {
@@ -67,7 +77,7 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
   }
   if (generation !== null) {
     const { exact, samples } = generation;
-    add(m.quality.generation(formatCount(exact), formatCount(samples)), []);
+    add(m.quality.generation(formatCount(exact), formatCount(samples)), GENERATION);
   }
   return rows;
 }
@@ -124,21 +134,24 @@ export function isUndecided(finding: Finding): boolean {
 
 function makeRow(
   text: string,
-  rules: readonly RuleId[],
+  { metric, rules }: RowRules,
   result: ComparisonResult,
   lang: Language,
 ): QualityRow {
-  if (rules.length === 0) return { text, word: null, reasons: [] };
   const ids: ReadonlySet<string> = new Set(rules);
-  const findings = result.findings.filter(({ rule }) => ids.has(rule));
+  const findings = result.findings.filter(
+    ({ rule, detail }) =>
+      ids.has(rule) ||
+      (rule === "quality/undefined" && String(detail["metric"]).startsWith(`${metric}.`)),
+  );
+  const applied = result.rules.some((rule) => rule.applied && ids.has(rule.rule));
+  const told = result.verdict === "inconclusive" ? result.findings.find(isUndecided) : undefined;
   return {
     text,
-    word: wordOf(
-      findings,
-      result.rules.some(({ rule, applied }) => applied && ids.has(rule)),
-    ),
+    word: rules.length === 0 && findings.length === 0 ? null : wordOf(findings, applied),
     reasons: findings.flatMap((finding) => {
-      if (isUndecided(finding)) return undecidedReasons(finding, lang);
+      // What would decide the whole comparison stands with its verdict.
+      if (isUndecided(finding)) return finding === told ? [] : undecidedReasons(finding, lang);
       // The row itself shows value and limit of a limit that the user set.
       return finding.rule.startsWith("limit/") ? [] : [findingMessage(finding, lang)];
     }),

@@ -31,18 +31,17 @@ export function sentenceName(tensor: Named, messages: Messages): string {
 
 /**
  * Fits `names` into `columns` columns. A name that is too long loses the part
- * that it shares with another one, so that what tells them apart stays; where
- * even that gives two the same text, they are numbered.
+ * that it shares with another one of `all`, so that what tells them apart
+ * stays; where even that gives two the same text, they are numbered.
  */
 export function fitNames(
   names: readonly string[],
+  all: readonly string[],
   columns: number,
   ellipsis: string,
 ): readonly string[] {
   const fitted = names.map((name) =>
-    width(name) <= columns
-      ? name
-      : cutAround(name, firstDifference(name, names), columns, ellipsis),
+    width(name) <= columns ? name : cutAround(name, firstDifference(name, all), columns, ellipsis),
   );
   const owners = new Map<string, Set<string>>();
   fitted.forEach((short, i) => {

@@ -98,7 +98,12 @@ function table(
     if (room() >= Math.min(longest, MIN_NAME)) break;
     figures = figures.filter(({ title }) => title !== dropped);
   }
-  const fitted = fitNames(names, Math.max(8, Math.min(longest, room())), ellipsis);
+  const fitted = fitNames(
+    names,
+    tensors.map((tensor) => shortName(tensor, m)),
+    Math.max(8, Math.min(longest, room())),
+    ellipsis,
+  );
   const layout: readonly Column[] = [
     { title: "", align: "left" },
     { title: padLayer(m.columns.layer), align: "right" },

@@ -124,7 +124,7 @@ function absentRows(
     if (names.length === 0) return [];
     const shown = names.slice(0, NAMES_SHOWN).map((name) => escapeText(name, 60));
     const more = names.length > NAMES_SHOWN ? ` ${m.andMore(names.length - NAMES_SHOWN)}` : "";
-    return [[label, `${m.side[side]}: ${shown.join(", ")}${more}`] as const];
+    return [[label, `${m.side[side]}${m.colon}${shown.join(", ")}${more}`] as const];
   });
 }
 
@@ -133,7 +133,10 @@ function qualityBlock(result: ComparisonResult, context: TextContext): readonly 
   const rows = qualityRows(result, lang);
   const labelWidth = Math.max(9, width(m.labels.quality));
   const indent = " ".repeat(labelWidth + 4);
-  const wordWidth = Math.max(...Object.values(m.qualityWord).map(width));
+  const wordWidth = Math.max(
+    0,
+    ...rows.map(({ word }) => (word === null ? 0 : width(m.qualityWord[word]))),
+  );
   const room = columns - indent.length - wordWidth - 2;
   const lines = rows.flatMap(({ text, word, reasons }) => {
     const [first = "", ...rest] = wrapText(text, room);
@@ -168,6 +171,6 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
   const room = columns - indent.length;
   const lines = [headline, ...evidence].flatMap((line) => wrapText(line, room));
   // A command is copied: it is never broken.
-  if (next !== null) lines.push(`${m.labels.next}: ${next}`);
+  if (next !== null) lines.push(`${m.labels.next}${m.colon}${next}`);
   return lines.map((line, i) => (i === 0 ? `${style.bold(paint(word))}  ${line}` : indent + line));
 }

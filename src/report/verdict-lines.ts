@@ -132,7 +132,7 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
   const before = ofStep[index - 1];
   const causes = origin.causes
     .slice(0, SHOWN)
-    .map(({ evidence }) => `${m.labels.cause}: ${escapeText(evidence)}`);
+    .map(({ evidence }) => `${m.labels.cause}${m.colon}${escapeText(evidence)}`);
   if (index === 0) return [m.evidence.firstTensor, ...causes];
   if (before?.verdict !== "pass") return causes;
   const ratio = result.evidence === "floor" ? decisive(before, "floor") : null;
@@ -164,7 +164,7 @@ function alsoLine(
     .slice(0, SHOWN)
     .map(([rule, count]) => (count === 1 ? rule : `${rule} (${count})`));
   const more = counts.size > SHOWN ? ` ${m.andMore(counts.size - SHOWN)}` : "";
-  return `${m.labels.also}: ${shown.map((rule) => escapeText(rule)).join(", ")}${more}`;
+  return `${m.labels.also}${m.colon}${shown.map((rule) => escapeText(rule)).join(", ")}${more}`;
 }
 
 function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLines {

@@ -5,7 +5,7 @@ import type { RuleText } from "./rule-text.ts";
 
 export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   "structure/missing": {
-    message: "is missing in the {side}, in {value} places",
+    message: "missing in the {side}, in {value} places",
     why: "A tensor that its writer meant to store and did not is a module that did not run, or a capture that broke. Neither can be called a pass.",
     causes: [
       "the engine fused or skipped the module, so that its hook never fired",
@@ -15,7 +15,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Capture both sides with the same selection, or leave the tensor out with --skip.",
   },
   "structure/shape": {
-    message: "has shape {reference} in the reference and {candidate} in the candidate",
+    message: "shape {reference} in the reference, {candidate} in the candidate",
     why: "Nothing is broadcast or transposed by guesswork: two tensors of different shapes have no error to measure.",
     causes: [
       "padding was not stripped on one side",
@@ -25,7 +25,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Store the same tensor on both sides: no padding, all ranks, one layout.",
   },
   "structure/not-captured": {
-    message: "was not captured in the {side}, in {value} places",
+    message: "not captured in the {side}, in {value} places",
     why: "The writer did not mean to store these tensors, so their absence proves nothing; the report says how much was compared.",
     causes: ["the two sides were captured with different selections"],
     tune: "Capture both sides with the same selection to compare more.",
@@ -146,7 +146,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Use --preset auto to judge precision instead of equality.",
   },
   "exact/dtype": {
-    message: "is {reference} in the reference and {candidate} in the candidate",
+    message: "{reference} in the reference, {candidate} in the candidate",
     why: "--preset exact demands bit equality, and two dtypes have no bits in common.",
     causes: ["the two sides ran, or were stored, in different precisions"],
     tune: "Use --preset auto to compare precisions.",

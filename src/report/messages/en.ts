@@ -59,6 +59,8 @@ export const EN: Messages = {
     bits: "BITS",
     verdict: "VERDICT",
   },
+  colon: ": ",
+  stop: ". ",
   layerOutput: "output",
   layer: (layer) => `layer ${layer}`,
   tensorCount: (count) => (count === 1 ? "1 tensor" : `${count} tensors`),
@@ -83,7 +85,7 @@ export const EN: Messages = {
     tensor: (tensor, how) => `${tensor}: ${how}`,
     inconclusive: (what) => `the data do not decide: ${what}`,
     passFloor: (tensors, worst, ratio) =>
-      `${tensors} within the noise floor's limits; worst ${worst}, ${ratio} times`,
+      `${tensors} hold; worst ${worst}: ${ratio} times the noise floor`,
     passPrior: (tensors) =>
       `${tensors} within prior limits: no noise floor was given, a prior decided`,
     passExact: (tensors) => `${tensors} equal bit by bit`,

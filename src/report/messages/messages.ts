@@ -51,6 +51,10 @@ export interface Messages {
     readonly verdict: string;
   };
 
+  /** Between a label and what it says. */
+  readonly colon: string;
+  /** Between two sentences. */
+  readonly stop: string;
   /** The stream after a layer, as against its blocks. */
   readonly layerOutput: string;
   layer(layer: number): string;

@@ -59,7 +59,9 @@ export const ZH: Messages = {
     bits: "差异元素",
     verdict: "结论",
   },
-  layerOutput: "层输出",
+  colon: "：",
+  stop: "。",
+  layerOutput: "输出",
   layer: (layer) => `第 ${layer} 层`,
   tensorCount: (count) => `${count} 个张量`,
   moreRows: (count) => `另有 ${count} 行，完整结果见 --format json`,
@@ -77,10 +79,10 @@ export const ZH: Messages = {
   ],
   stopped: "遇到首个不通过即停止",
   headline: {
-    origin: (tensor, how) => `${tensor}最先出现偏差：${how}`,
+    origin: (tensor, how) => `${tensor} 最先出现偏差：${how}`,
     missing: (tensors) => `缺失${tensors}，本应写入`,
     quality: (how) => `各层均在限内，但输出质量不达标：${how}`,
-    tensor: (tensor, how) => `${tensor}:${how}`,
+    tensor: (tensor, how) => `${tensor}：${how}`,
     inconclusive: (what) => `现有数据不足以判定：${what}`,
     passFloor: (tensors, worst, ratio) =>
       `${tensors}均在噪声基底限内；误差最大为${worst}，基底的 ${ratio} 倍`,

@@ -1,0 +1,621 @@
+/** Comparison results made by hand, for renderers to show. */
+
+import type {
+  ComparisonResult,
+  Finding,
+  InputSummary,
+  Quality,
+  TensorResult,
+} from "../../src/core/result.ts";
+
+export const LAYERS = 30;
+
+export function finding(rule: string, parts: Partial<Finding> = {}): Finding {
+  return {
+    rule,
+    level: "error",
+    tensor: null,
+    step: null,
+    sample: null,
+    role: null,
+    value: null,
+    limit: null,
+    limitFrom: null,
+    detail: {},
+    ...parts,
+  };
+}
+
+/** A tensor that stands at `ratio` times a floor of `floorGm`. */
+export function tensor(
+  name: string,
+  layer: number | null,
+  ratio: number,
+  parts: Partial<TensorResult> = {},
+): TensorResult {
+  const floorGm = 0.001 * ((layer ?? LAYERS) + 1) ** 0.37;
+  const gm = floorGm * ratio;
+  const at = { sample: 3, step: 0, token: 17 };
+  return {
+    name,
+    layer,
+    step: "prefill",
+    verdict: "pass",
+    role: null,
+    dtype: { reference: "F32", candidate: "F16" },
+    samples: 30,
+    rows: 2170,
+    elements: 2170 * 576,
+    relL2: gm * 0.9,
+    snrDb: -20 * Math.log10(gm * 0.9),
+    tokenRelL2: { gm, p50: gm, p99: 3 * gm, max: 5 * gm, maxAt: at, worstSampleGm: 1.2 * gm },
+    cosine: 1 - gm ** 2 / 2,
+    cosineDistance: gm ** 2 / 2,
+    tokenCosine: {
+      mean: 1 - gm ** 2 / 2,
+      min: 1 - 10 * gm ** 2,
+      minAt: at,
+      p1: 1 - 8 * gm ** 2,
+      p5: 1 - 5 * gm ** 2,
+      p50: 1 - gm ** 2 / 2,
+    },
+    mse: gm ** 2,
+    rmse: gm,
+    meanAbs: 0.7 * gm,
+    bias: 0.001 * gm,
+    maxAbs: 30 * gm,
+    maxAbsAt: { sample: 3, step: 0, index: [17, 402], reference: 1.2, candidate: 1.2 + 30 * gm },
+    normRatio: 1 + gm / 10,
+    slope: 1 - gm / 10,
+    floorRatio: ratio,
+    floorRatioP99: 1.1 * ratio,
+    floor: {
+      floorRatio: ratio,
+      floorRatioP99: 1.1 * ratio,
+      floorTokenRatio: 3 * ratio,
+      floorTokenRatioAt: at,
+      worstSampleFloorRatio: 1.2 * ratio,
+      worstSample: 3,
+      floorGm,
+    },
+    priorLimit: null,
+    own: null,
+    nonFinite: {
+      reference: { nan: 0, posInf: 0, negInf: 0 },
+      candidate: { nan: 0, posInf: 0, negInf: 0 },
+      mismatched: 0,
+      firstAt: null,
+      saturated: 0,
+    },
+    bitsDiffering: null,
+    ...parts,
+  };
+}
+
+/** The tensors of a whole model; from `fault` on, every one stands at 50 times the floor. */
+export function modelTensors(fault: string | null, layers: number = LAYERS): TensorResult[] {
+  const names: (readonly [string, number | null])[] = [
+    ["embed", null],
+    ...Array.from({ length: layers }, (_, layer) =>
+      ["attn", "mlp", ""].map(
+        (block) => [block === "" ? `layers.${layer}` : `layers.${layer}.${block}`, layer] as const,
+      ),
+    ).flat(),
+    ["norm", null],
+    ["logits", null],
+  ];
+  let broken = false;
+  return names.map(([name, layer], index) => {
+    if (name === fault) {
+      broken = true;
+      return tensor(name, layer, 67.2, { verdict: "fail", role: "origin" });
+    }
+    return broken
+      ? tensor(name, layer, 50 * 0.995 ** index, { verdict: "fail", role: "inherited" })
+      : tensor(name, layer, 0.98 + 0.02 * (index % 7));
+  });
+}
+
+export const QUALITY: Quality = {
+  perplexity: {
+    reference: 12.41,
+    candidate: 12.42,
+    relativeIncrease: 12.42 / 12.41 - 1,
+    ci95: [-0.001, 0.0026],
+    tokens: 2140,
+    samples: 30,
+    deltaNll: { mean: 0.0008, se: 0.0009, ci95: [-0.001, 0.0026] },
+  },
+  perplexitySeed: { reference: 12.4, candidate: 12.41, relativeIncrease: 0.0008 },
+  kl: {
+    mean: 0.0021,
+    se: 0.0003,
+    ci95: [0.0015, 0.0027],
+    gm: 0.0004,
+    median: 0.0005,
+    p95: 0.008,
+    p99: 0.02,
+    p999: 0.05,
+    max: 0.061,
+    maxAt: { sample: 4, step: 0, token: 12 },
+    positions: 2170,
+    floorRatio: 1.04,
+  },
+  top1Agreement: {
+    share: 2150 / 2170,
+    agreed: 2150,
+    positions: 2170,
+    strict: 2140 / 2170,
+    ci95: [0.986, 0.994],
+    nearTies: 20,
+  },
+  topKOverlap: { k5: 0.99, k10: 0.985 },
+  flips: { count: 20, expected: 25.5, real: 0, sigmaFrom: "floor" },
+  deltaP: { rms: 0.01, p1: -0.03, p5: -0.01, p50: 0, p95: 0.01, p99: 0.03, min: -0.2, max: 0.15 },
+  firstToken: { agreed: 30, samples: 30, share: 1, ci95: [0.886, 1], from: "logits" },
+  generation: null,
+  determinism: null,
+};
+
+export const NO_QUALITY: Quality = {
+  perplexity: null,
+  perplexitySeed: null,
+  kl: null,
+  top1Agreement: null,
+  topKOverlap: null,
+  flips: null,
+  deltaP: null,
+  firstToken: null,
+  generation: null,
+  determinism: null,
+};
+
+export function input(
+  file: string,
+  type: string,
+  name: string | null,
+  dtype: string,
+): InputSummary {
+  return {
+    file,
+    bytes: 123456789,
+    tokensSha256: "3f9a".repeat(16),
+    run: {
+      tool: { name: "npu-dump", version: "0.1.0" },
+      id: file,
+      dtype,
+      device: name === null ? { type } : { type, name },
+      model: { id: "SmolLM2-135M-Instruct", layers: LAYERS },
+    },
+    repaired: false,
+  };
+}
+
+const FLOOR_RULES: ComparisonResult["rules"] = [
+  rule("structure/missing", 0, "structure"),
+  rule("structure/shape", 0, "structure"),
+  rule("finite/mismatched", 0, "structure"),
+  rule("finite/saturation", 0, "structure"),
+  rule("layer/floor-ratio", 1.5, "method"),
+  rule("layer/floor-ratio-p99", 3.5, "method"),
+  rule("layer/floor-token", 25, "method"),
+  rule("layer/floor-sample", 1.5, "method"),
+  rule("quality/nll", 3, "method"),
+  rule("quality/kl-ratio", 4, "method"),
+  rule("quality/flips", 40.6, "method"),
+  rule("quality/real-flips", 2, "method"),
+];
+
+export function rule(
+  id: string,
+  limit: number | null,
+  limitFrom: ComparisonResult["rules"][number]["limitFrom"],
+): ComparisonResult["rules"][number] {
+  return { rule: id, applied: true, limit, limitFrom, reason: null };
+}
+
+export function notApplied(id: string, reason: string): ComparisonResult["rules"][number] {
+  return { rule: id, applied: false, limit: null, limitFrom: null, reason };
+}
+
+/** A pass against a floor, with whatever differs from it. */
+export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonResult {
+  return {
+    schemaVersion: 1,
+    verdict: "pass",
+    origin: null,
+    findings: [],
+    quality: QUALITY,
+    tensors: modelTensors(null),
+    notCaptured: { reference: [], candidate: [] },
+    missing: { reference: [], candidate: [] },
+    inputs: {
+      reference: input("cpu.arrow", "cpu", null, "F32"),
+      candidate: input("npu.arrow", "npu", "Ascend910B2", "F16"),
+      floors: [input("floor.arrow", "cpu", null, "F16")],
+    },
+    tokens: { samples: 30, tokens: 2170 },
+    environment: { differences: [] },
+    performance: null,
+    evidence: "floor",
+    preset: "f16",
+    rules: FLOOR_RULES,
+    stopped: false,
+    ...parts,
+  };
+}
+
+const FAILING_QUALITY: Quality = {
+  ...QUALITY,
+  perplexity: {
+    reference: 12.41,
+    candidate: 13.07,
+    relativeIncrease: 13.07 / 12.41 - 1,
+    ci95: [0.041, 0.066],
+    tokens: 2140,
+    samples: 30,
+    deltaNll: { mean: 0.0518, se: 0.006, ci95: [0.04, 0.064] },
+  },
+  kl: { ...(QUALITY.kl as NonNullable<Quality["kl"]>), mean: 0.031, max: 0.44, floorRatio: 15.3 },
+  top1Agreement: {
+    share: 2064 / 2170,
+    agreed: 2064,
+    positions: 2170,
+    strict: 0.944,
+    ci95: [0.941, 0.959],
+    nearTies: 61,
+  },
+  flips: { count: 106, expected: 25.5, real: 45, sigmaFrom: "floor" },
+  firstToken: { agreed: 29, samples: 30, share: 29 / 30, ci95: [0.83, 0.99], from: "logits" },
+};
+
+/** A module in the middle saturates, and everything after it inherits the error. */
+export const FAIL_BY_LAYER: ComparisonResult = comparison({
+  verdict: "fail",
+  origin: {
+    tensor: "layers.7.mlp",
+    layer: 7,
+    step: "prefill",
+    causes: [
+      {
+        id: "cause/saturation",
+        confidence: 0.97,
+        evidence: "11 of 576 channels reach 65504, the largest finite F16",
+      },
+    ],
+  },
+  findings: [
+    finding("layer/floor-ratio", {
+      tensor: "layers.7.mlp",
+      step: "prefill",
+      role: "origin",
+      value: 67.2,
+      limit: 1.5,
+      limitFrom: "method",
+    }),
+    finding("finite/saturation", {
+      tensor: "layers.7.mlp",
+      step: "prefill",
+      role: "origin",
+      value: 11,
+      limit: 0,
+      limitFrom: "structure",
+      detail: { maxFinite: 65504 },
+    }),
+    ...modelTensors("layers.7.mlp")
+      .filter(({ role }) => role === "inherited")
+      .map(({ name, floorRatio }) =>
+        finding("layer/floor-ratio", {
+          tensor: name,
+          step: "prefill",
+          role: "inherited",
+          value: floorRatio,
+          limit: 1.5,
+          limitFrom: "method",
+        }),
+      ),
+    finding("limit/ppl-increase", {
+      value: 13.07 / 12.41 - 1,
+      limit: 0.005,
+      limitFrom: "flag",
+      detail: { decide: "interval", low: 0.041, high: 0.066 },
+    }),
+    finding("quality/nll", {
+      value: 8.6,
+      limit: 3,
+      limitFrom: "method",
+      detail: { deltaNll: 0.0518 },
+    }),
+    finding("quality/kl-ratio", { value: 15.3, limit: 4, limitFrom: "method" }),
+    finding("quality/flips", {
+      value: 106,
+      limit: 40.6,
+      limitFrom: "method",
+      detail: { expected: 25.5 },
+    }),
+  ],
+  tensors: modelTensors("layers.7.mlp"),
+  quality: FAILING_QUALITY,
+  rules: [...FLOOR_RULES, rule("limit/ppl-increase", 0.005, "flag")],
+});
+
+/** Every layer holds; the perplexity does not. */
+export const FAIL_BY_QUALITY: ComparisonResult = comparison({
+  verdict: "fail",
+  quality: FAILING_QUALITY,
+  findings: [
+    finding("quality/nll", {
+      value: 8.6,
+      limit: 3,
+      limitFrom: "method",
+      detail: { deltaNll: 0.0518 },
+    }),
+    finding("quality/real-flips", { value: 45, limit: 5.3, limitFrom: "method" }),
+  ],
+});
+
+/** Tensors are missing on one side, one has another shape, and some were not captured. */
+export const FAIL_BY_STRUCTURE: ComparisonResult = comparison({
+  verdict: "fail",
+  origin: { tensor: "layers.2.attn", layer: 2, step: "prefill", causes: [] },
+  missing: {
+    reference: [],
+    candidate: Array.from({ length: 12 }, (_, i) => `layers.3.mlp@${i}.0`),
+  },
+  notCaptured: { reference: ["layers.0.router@0.0"], candidate: [] },
+  findings: [
+    finding("structure/missing", {
+      tensor: "layers.3.mlp",
+      step: "prefill",
+      value: 12,
+      limit: 0,
+      limitFrom: "structure",
+      detail: { side: "candidate" },
+    }),
+    finding("structure/shape", {
+      tensor: "layers.2.attn",
+      step: "prefill",
+      role: "origin",
+      sample: 0,
+      limitFrom: "structure",
+      detail: { reference: "[61, 576]", candidate: "[61, 288]" },
+    }),
+  ],
+  tensors: modelTensors(null).map((one) =>
+    one.name === "layers.2.attn" ? unmeasured(one, { verdict: "fail", role: "origin" }) : one,
+  ),
+});
+
+/** A limit of the user lies inside the interval. */
+export const INCONCLUSIVE: ComparisonResult = comparison({
+  verdict: "inconclusive",
+  findings: [
+    finding("limit/ppl-increase", {
+      level: "warning",
+      value: 12.42 / 12.41 - 1,
+      limit: 0.001,
+      limitFrom: "flag",
+      detail: { decide: "interval", low: -0.001, high: 0.0026, tokensNeeded: 184320 },
+    }),
+  ],
+  rules: [...FLOOR_RULES, rule("limit/ppl-increase", 0.001, "flag")],
+});
+
+/** One side overflows: figures are infinite or missing. */
+export const NON_FINITE: ComparisonResult = comparison({
+  verdict: "fail",
+  origin: { tensor: "layers.12.attn", layer: 12, step: "prefill", causes: [] },
+  findings: [
+    finding("finite/mismatched", {
+      tensor: "layers.12.attn",
+      step: "prefill",
+      role: "origin",
+      sample: 2,
+      value: 61,
+      limit: 0,
+      limitFrom: "structure",
+      detail: { index: "[4, 17]", reference: 1.5, candidate: "NaN" },
+    }),
+    finding("quality/undefined", { value: Number.NaN, detail: { metric: "perplexity.candidate" } }),
+  ],
+  tensors: modelTensors("layers.12.attn").map((one) => {
+    if (one.role === "origin") {
+      return {
+        ...one,
+        relL2: Number.POSITIVE_INFINITY,
+        maxAbs: Number.POSITIVE_INFINITY,
+        cosine: Number.NaN,
+      };
+    }
+    return one.role === "inherited" ? unmeasured(one, {}) : one;
+  }),
+  quality: {
+    ...NO_QUALITY,
+    perplexity: {
+      reference: 12.41,
+      candidate: Number.NaN,
+      relativeIncrease: Number.NaN,
+      ci95: null,
+      tokens: 2140,
+      samples: 30,
+      deltaNll: { mean: Number.NaN, se: null, ci95: null },
+    },
+  },
+});
+
+/** No floor was given: a prior decides. */
+export const NO_FLOOR: ComparisonResult = withoutFloor({
+  verdict: "fail",
+  origin: { tensor: "layers.7.mlp", layer: 7, step: "prefill", causes: [] },
+  findings: [
+    finding("layer/prior", {
+      tensor: "layers.7.mlp",
+      step: "prefill",
+      role: "origin",
+      value: 0.145,
+      limit: 0.0121,
+      limitFrom: "prior",
+    }),
+    finding("input/dtype", { level: "info", detail: { reference: "F32", candidate: "F16" } }),
+  ],
+  tensors: modelTensors("layers.7.mlp").map((one) => ({
+    ...one,
+    floorRatio: null,
+    floorRatioP99: null,
+    floor: null,
+    priorLimit: 0.012,
+  })),
+});
+
+/** The same without a failure. */
+export const PASS_BY_PRIOR: ComparisonResult = withoutFloor({
+  tensors: modelTensors(null).map((one) => ({
+    ...one,
+    floor: null,
+    floorRatio: null,
+    priorLimit: 0.012,
+  })),
+});
+
+/** Hidden states only. */
+export const PASS_WITHOUT_LOGITS: ComparisonResult = comparison({
+  quality: NO_QUALITY,
+  tensors: modelTensors(null).slice(0, -1),
+  rules: [...FLOOR_RULES.slice(0, 8), notApplied("quality/nll", "no-logits")],
+});
+
+/** A model of 399 layers. */
+export const LARGE: ComparisonResult = {
+  ...FAIL_BY_LAYER,
+  origin: { tensor: "layers.123.mlp", layer: 123, step: "prefill", causes: [] },
+  findings: FAIL_BY_LAYER.findings.map((one) =>
+    one.role === "origin" ? { ...one, tensor: "layers.123.mlp" } : one,
+  ),
+  tensors: modelTensors("layers.123.mlp", 399),
+};
+
+/** What a stranger may have written into a dump. */
+export const EVIL =
+  "layers.7.\u001b[31mred\u001b[0m\n\u202eevil| <script>alert(1)</script> `x` **b** @all";
+
+/** Names, devices and evidence that try to leave their place. */
+export const HOSTILE: ComparisonResult = comparison({
+  verdict: "fail",
+  origin: {
+    tensor: EVIL,
+    layer: 7,
+    step: "prefill",
+    causes: [{ id: "cause/x", confidence: 1, evidence: `\u001b]0;title\u0007${EVIL}` }],
+  },
+  findings: [
+    finding("layer/floor-ratio", {
+      tensor: EVIL,
+      step: "prefill",
+      role: "origin",
+      value: 1.5004,
+      limit: 1.5,
+      limitFrom: "method",
+    }),
+    finding("input/model", {
+      level: "warning",
+      detail: { key: `model.${EVIL}`, reference: EVIL, candidate: "2" },
+    }),
+  ],
+  tensors: [
+    tensor("embed", null, 1),
+    tensor(`${"model.decoder.blocks.".repeat(5)}attention.query`, null, 1.01),
+    tensor(EVIL, 7, 1.5004, { verdict: "fail", role: "origin" }),
+    tensor(`${"model.decoder.blocks.".repeat(5)}attention.key`, null, 9, {
+      verdict: "fail",
+      role: "inherited",
+    }),
+    tensor("中文张量名称.第七层.前馈网络输出", 7, 9),
+  ],
+  inputs: {
+    reference: input("\u001b[2Jcpu|x.arrow", "cpu", EVIL, "F32"),
+    candidate: input("npu.arrow", "npu", "a|b", "F16"),
+    floors: [input("floor.arrow", "cpu", null, "F16")],
+  },
+  missing: { reference: [EVIL], candidate: [] },
+});
+
+/** Both ways of running, judged apart. */
+export const WITH_DECODE: ComparisonResult = {
+  ...FAIL_BY_LAYER,
+  origin: { tensor: "layers.7.mlp", layer: 7, step: "decode", causes: [] },
+  findings: [
+    finding("layer/floor-ratio-p99", {
+      tensor: "layers.7.mlp",
+      step: "decode",
+      role: "origin",
+      value: 9,
+      limit: 3.5,
+      limitFrom: "method",
+    }),
+  ],
+  tensors: [
+    ...modelTensors(null),
+    ...modelTensors("layers.7.mlp").map((one): TensorResult => ({ ...one, step: "decode" })),
+  ],
+};
+
+function unmeasured(one: TensorResult, parts: Partial<TensorResult>): TensorResult {
+  return {
+    ...one,
+    relL2: null,
+    snrDb: null,
+    tokenRelL2: null,
+    cosine: null,
+    cosineDistance: null,
+    tokenCosine: null,
+    mse: null,
+    rmse: null,
+    meanAbs: null,
+    bias: null,
+    maxAbs: null,
+    maxAbsAt: null,
+    normRatio: null,
+    slope: null,
+    floorRatio: null,
+    floorRatioP99: null,
+    floor: null,
+    nonFinite: null,
+    ...parts,
+  };
+}
+
+function withoutFloor(parts: Partial<ComparisonResult>): ComparisonResult {
+  return comparison({
+    quality: {
+      ...QUALITY,
+      kl: { ...(QUALITY.kl as NonNullable<Quality["kl"]>), floorRatio: null },
+      flips: { count: 20, expected: 25.5, real: 0, sigmaFrom: "candidate" },
+    },
+    inputs: { ...comparison().inputs, floors: [] },
+    evidence: "prior",
+    rules: [
+      rule("structure/missing", 0, "structure"),
+      rule("layer/prior", null, "prior"),
+      rule("quality/nll", 3, "method"),
+      notApplied("quality/kl-ratio", "no-floor"),
+      notApplied("quality/flips", "no-floor"),
+      notApplied("quality/real-flips", "no-floor"),
+    ],
+    ...parts,
+  });
+}
+
+export const RESULTS = {
+  pass: comparison(),
+  "fail by layer": FAIL_BY_LAYER,
+  "fail by quality": FAIL_BY_QUALITY,
+  "fail by structure": FAIL_BY_STRUCTURE,
+  inconclusive: INCONCLUSIVE,
+  "not finite": NON_FINITE,
+  "no floor": NO_FLOOR,
+  "pass by prior": PASS_BY_PRIOR,
+  "pass without logits": PASS_WITHOUT_LOGITS,
+  large: LARGE,
+  hostile: HOSTILE,
+  "with decode": WITH_DECODE,
+} as const satisfies Record<string, ComparisonResult>;
