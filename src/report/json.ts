@@ -31,7 +31,7 @@ export function renderResultSchema(): string {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     $id: RESULT_SCHEMA_ID,
     $comment:
-      "Generated from src/report/result-schema.ts by the tests: npx vitest run -u test/report/json.test.ts",
+      "Generated from src/report/result-schema.ts by the tests: npx vitest run test/report --update",
     title: "Result of npu-diff compare",
     ...RESULT_SCHEMA,
   };

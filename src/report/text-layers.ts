@@ -80,10 +80,10 @@ function table(
   const verdicts = shown.map((row) => verdictCell(row, context));
   const ranges = shown.map(layerRange);
   const longest = Math.max(width(m.columns.tensor), ...names.map(width));
+  // Indent, mark, and the gaps on both sides of the name and before the verdict.
   const fixed =
-    5 +
+    9 +
     Math.max(width(m.columns.layer), 5, ...ranges.map(width)) +
-    2 +
     Math.max(width(m.columns.verdict), ...verdicts.map(width));
   let figures = figureColumns(evidence, context);
   const widthOf = (columnsShown: readonly FigureColumn[]): number =>
