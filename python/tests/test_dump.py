@@ -35,9 +35,7 @@ def hooks_of(model: nn.Module) -> int:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "mixtral"])
-def test_outputs_are_bit_identical(
-    tmp_path: Path, ids: Ids, name: str, attention: str, dtype: torch.dtype
-) -> None:
+def test_outputs_are_bit_identical(tmp_path: Path, ids: Ids, name: str, attention: str, dtype: torch.dtype) -> None:
     model, inputs = build(name, dtype, attn_implementation=attention), ids()
     with torch.no_grad():
         bare = model(inputs).logits
@@ -202,7 +200,7 @@ def test_an_empty_cache_starts_samples_and_is_not_kept_alive(tmp_path: Path, lla
     assert ("logits", 1, 1) in load(tmp_path / "a.arrow")
 
 
-def test_a_module_called_twice_is_numbered(tmp_path: Path, ids: Ids) -> None:
+def test_a_module_called_twice_is_numbered(tmp_path: Path) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -355,4 +353,6 @@ def test_metadata_describes_the_model(tmp_path: Path, ids: Ids, name: str) -> No
     assert run["device"]["type"] == "cpu"
     assert run["numerics"]["threads"] == torch.get_num_threads()
     assert run["numerics"]["deterministic_algorithms"] is False
-    assert run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
+    assert (
+        run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
+    )

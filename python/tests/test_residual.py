@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,31 +45,25 @@ def test_the_residual_sum_holds(
 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, kind) in ARCHITECTURES.items() if kind != "other"])
-def test_what_the_mlp_reads_is_told_rightly(
-    tmp_path: Path, ids: Callable[..., torch.Tensor], name: str
-) -> None:
+def test_what_the_mlp_reads_is_told_rightly(tmp_path: Path, ids: Callable[..., torch.Tensor], name: str) -> None:
     """A sequential MLP reacts to the attention's output of its own layer, a parallel one does not."""
     model = build(name)
     with torch.no_grad(), Dump(model, tmp_path / "a.arrow"):
         model(ids(1, 8))
     clean = load(tmp_path / "a.arrow")
-    module = next(
-        row["module"] for row in _rows(tmp_path / "a.arrow") if row["name"] == "layers.1.attn"
-    )
+    module = next(row["module"] for row in _rows(tmp_path / "a.arrow") if row["name"] == "layers.1.attn")
 
-    def disturb(_module: torch.nn.Module, _args: object, output: object) -> object:
+    def disturb(_module: torch.nn.Module, _args: object, output: Any) -> Any:
         if isinstance(output, tuple):
             return (output[0] * 1.5, *output[1:])
-        return output * 1.5  # type: ignore[operator]
+        return output * 1.5
 
     handle = model.get_submodule(module).register_forward_hook(disturb)
     with torch.no_grad(), Dump(model, tmp_path / "b.arrow"):
         model(ids(1, 8))
     handle.remove()
     disturbed = load(tmp_path / "b.arrow")
-    same = torch.equal(
-        torch.as_tensor(clean["layers.1.mlp", 0, 0]), torch.as_tensor(disturbed["layers.1.mlp", 0, 0])
-    )
+    same = torch.equal(torch.as_tensor(clean["layers.1.mlp", 0, 0]), torch.as_tensor(disturbed["layers.1.mlp", 0, 0]))
     assert same == (clean.run["model"]["residual"] == "parallel")
 
 
@@ -78,7 +73,9 @@ def _rows(path: Path) -> list[dict[str, object]]:
     return pa.ipc.open_file(str(path)).read_all().to_pylist()
 
 
-def test_layers_that_disagree_promise_nothing(tmp_path: Path, llama: torch.nn.Module, ids: Callable[..., torch.Tensor]) -> None:
+def test_layers_that_disagree_promise_nothing(
+    tmp_path: Path, llama: torch.nn.Module, ids: Callable[..., torch.Tensor]
+) -> None:
     def bend(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
         return output * 1.01
 

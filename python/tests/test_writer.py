@@ -323,7 +323,9 @@ def test_the_same_tensor_twice_is_refused(tmp_path: Path) -> None:
             writer.write("x", np.ones(1))
 
 
-@pytest.mark.parametrize("run", [{}, {"dtype": "float32"}, {"dtype": "F32", "x": math.nan}, {"dtype": "F32", "x": {1}}])
+@pytest.mark.parametrize(
+    "run", [{}, {"dtype": "float32"}, {"dtype": "F32", "x": math.nan}, {"dtype": "F32", "x": {1}}]
+)
 def test_bad_metadata_is_refused(tmp_path: Path, run: dict[str, Any]) -> None:
     with pytest.raises(DumpError, match="run-invalid"):
         DumpWriter(tmp_path / "a.arrow", run=run)

@@ -128,6 +128,13 @@ def _run(options: argparse.Namespace) -> int:
             facts=[("--temperature", values["temperature"]), ("--generate", 0)],
             help="say how many tokens to generate with --generate N",
         )
+    if values["chat"] and values["prompts"] is None:
+        raise DumpError(
+            "usage",
+            "--chat has no meaning without --prompts",
+            facts=[("--chat", "given"), ("--prompts", "not given")],
+            help="leave --chat out, or give prompts",
+        )
     values["select"] = tuple(values["select"])
     with _StdoutToStderr() as stdout:
         _quiet_libraries()

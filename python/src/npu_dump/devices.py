@@ -26,7 +26,7 @@ def resolve(name: str) -> torch.device:
     Raises:
         DumpError: no such name, no such device, or what it needs is not installed.
     """
-    match = re.fullmatch(r"(cpu|mps)|(cuda|npu|xpu)(?::(\d{1,4}))?", name)
+    match = re.fullmatch(r"(cpu|mps)|(cuda|npu|xpu)(?::([0-9]{1,4}))?", name)
     if match is None:
         raise DumpError(
             "device-unknown",
@@ -143,7 +143,7 @@ def numerics(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         facts["allow_tf32"] = bool(torch.backends.cuda.matmul.allow_tf32)
     if device.type == "npu":
-        npu: Any = torch.npu  # type: ignore[attr-defined] - torch_npu adds it
+        npu: Any = getattr(torch, device.type)
         facts |= {
             "allow_hf32": _try(lambda: bool(npu.matmul.allow_hf32)),
             "allow_hf32_conv": _try(lambda: bool(npu.conv.allow_hf32)),

@@ -268,10 +268,9 @@ def _observed(decoder: Decoder) -> Iterator[tuple[str, nn.Module]]:
                 yield f"{path}.{name}", module
 
 
-def _probe_inputs(model: nn.Module) -> dict[str, Any]:
+def _probe_inputs(model: Any) -> dict[str, Any]:
     vocabulary = int(getattr(text_config(model), "vocab_size", 0)) or PROBE_TOKENS
-    embedding: Any = model.get_input_embeddings()  # type: ignore[operator] - find_decoder has seen the method
-    device = embedding.weight.device
+    device = model.get_input_embeddings().weight.device
     # The middle of the vocabulary: special tokens, which may have rules of their own, are at its ends.
     ids = (torch.arange(PROBE_TOKENS) + vocabulary // 2) % vocabulary
     inputs: dict[str, Any] = {"input_ids": ids[None].to("cpu" if device.type == "meta" else device)}

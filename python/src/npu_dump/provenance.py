@@ -61,7 +61,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _model_facts(model: nn.Module) -> dict[str, Any]:
+def _model_facts(model: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -72,7 +72,7 @@ def _model_facts(model: nn.Module) -> dict[str, Any]:
     heads, hidden = getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
     head_dim = getattr(config, "head_dim", None) or (hidden // heads if heads and hidden else None)
     facts |= {
-        "id": model_id(getattr(model.config, "_name_or_path", "")),  # type: ignore[union-attr] - text_config has seen it
+        "id": model_id(getattr(model.config, "_name_or_path", "")),
         "layers": getattr(config, "num_hidden_layers", None),
         "hidden_size": hidden,
         "heads": heads,

@@ -344,12 +344,13 @@ def _forward(model: Any, batch: list[Sample], device: torch.device, side: str) -
         mask[row, columns] = 1
         positions[row, columns] = torch.tensor(sample.positions or range(length))
     inputs: dict[str, torch.Tensor] = {"input_ids": ids.to(device)}
-    # Without padding, no mask: the kernel is then the one that a single prompt gets.
-    if min(lengths) < width:
-        inputs["attention_mask"] = mask.to(device)
     accepted = models.accepted_arguments(model)
-    if "position_ids" in accepted and (min(lengths) < width or any(sample.positions for sample in batch)):
-        inputs["position_ids"] = positions.to(device)
+    # Without padding, nothing but the ids: the kernel is then the one that a single prompt gets. Positions never go
+    # without a mask: transformers takes a jump in them for the start of another, packed sequence.
+    if min(lengths) < width or any(sample.positions for sample in batch):
+        inputs["attention_mask"] = mask.to(device)
+        if "position_ids" in accepted:
+            inputs["position_ids"] = positions.to(device)
     with torch.no_grad():
         model(**inputs, **({"use_cache": False} if "use_cache" in accepted else {}))
 
