@@ -5,8 +5,9 @@ import { spawn } from "node:child_process";
 import { Failure } from "./failure.mjs";
 import { ROOT } from "./paths.mjs";
 
-/** So much of what a child prints is kept for a failure's report. */
-const TAIL_LINES = 25;
+/** So many lines from the start and from the end of what a child printed go into a failure's report. */
+const HEAD_LINES = 8;
+const TAIL_LINES = 16;
 
 /**
  * @typedef {object} RunOptions
@@ -72,7 +73,7 @@ export async function run(program, args, options = {}) {
       [
         ["command", command],
         ["ended", ended],
-        ["output", tail(outcome.output)],
+        ["output", excerpt(outcome.output)],
       ],
       options.help ?? "mend what the output names, then run the same command again",
     );
@@ -81,9 +82,11 @@ export async function run(program, args, options = {}) {
 }
 
 /** @param {string} text */
-export function tail(text) {
-  const lines = text.trimEnd().split("\n");
-  return lines.slice(-TAIL_LINES).join("\n") || "(none)";
+function excerpt(text) {
+  const lines = text.trim().split(/\r?\n/);
+  const left = lines.length - HEAD_LINES - TAIL_LINES;
+  if (left > 0) lines.splice(HEAD_LINES, left, `... ${left} lines ...`);
+  return lines.join("\n") || "(none)";
 }
 
 /** @param {string} word */
