@@ -11,6 +11,9 @@ import type { FoldStats, Inspection, TensorFold } from "./inspect-dump.ts";
 const MAX_METADATA = 40;
 const MAX_ROWS = 60;
 
+/** Columns that are left out where no row fills them: the step, and the statistics. */
+const OPTIONAL: ReadonlySet<number> = new Set([1, 6, 7, 8, 9]);
+
 export function renderInspectionJson(inspection: Inspection): string {
   return machineJson({ schemaVersion: 1, ...inspection });
 }
@@ -76,7 +79,7 @@ function table(tensors: readonly TensorFold[], columns: number): readonly string
   );
   // A column that is empty throughout says nothing.
   const kept = titles.flatMap((_, i) =>
-    i === 1 && cells.every((row) => row[1] === "") ? [] : [i],
+    OPTIONAL.has(i) && cells.every((row) => row[i] === "" || row[i] === "-") ? [] : [i],
   );
   const room = columns - 2 - kept.reduce((sum, i) => sum + 2 + (used[i] ?? 0), 0);
   const escaped = shown.map(({ name }) => escapeText(name, 400));

@@ -13,6 +13,9 @@ import { nearest } from "./suggest.ts";
 
 const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
 
+/** What the scripts of `npu-diff completion` ask with. */
+const COMPLETION_KEY = "get-yargs-completions";
+
 /** What yargs itself may find besides the options of the table. */
 const OTHER_KEYS = new Set(["_", "$0", "help", "h"]);
 
@@ -42,8 +45,9 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
   const parsed = parser.parse([...argv], {}, (_error, _argv, output) => {
     printed = output;
   }) as Record<string, unknown>;
-  if (printed !== "") {
-    await host.stdout.write(`${printed}\n`);
+  // The shell asks for completions, of which there may be none.
+  if (printed !== "" || COMPLETION_KEY in parsed) {
+    await host.stdout.write(printed === "" ? "" : `${printed}\n`);
     return EXIT.pass;
   }
   const [selection] = selected;

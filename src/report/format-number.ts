@@ -14,11 +14,9 @@ export function formatError(value: number): string {
   return notFinite(value) ?? (value === 0 ? "0" : value.toExponential(1));
 }
 
-/** Six decimals; a value that only rounding makes 1 stays below it. */
+/** Six decimals. */
 export function formatCosine(value: number): string {
-  const fallback = notFinite(value);
-  if (fallback !== null) return fallback;
-  return value < 1 && value > 0.9999995 ? "0.999999" : value.toFixed(6);
+  return notFinite(value) ?? value.toFixed(6);
 }
 
 /** Three significant digits. */

@@ -20,7 +20,7 @@ describe("numbers", () => {
     [formatError, Number.NaN, "NaN"],
     [formatCosine, 0.98134249, "0.981342"],
     [formatCosine, 1, "1.000000"],
-    [formatCosine, 1 - 1e-9, "0.999999"],
+    [formatCosine, 1 - 1e-9, "1.000000"],
     [formatRatio, 1.066, "1.07"],
     [formatRatio, 67.21, "67.2"],
     [formatRatio, 9.996, "10.0"],

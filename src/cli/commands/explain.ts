@@ -20,8 +20,8 @@ export const explain: Command = {
       const meant = nearest(id, RULE_IDS);
       throw usageError(
         `there is no rule ${JSON.stringify(id)}`,
-        { rules: RULE_IDS.join(", ") },
-        meant === null ? "give one of the rules" : `did you mean ${meant}?`,
+        rulesByGroup(),
+        meant === null ? "give one of these, such as layer/floor-ratio" : `did you mean ${meant}?`,
       );
     }
     const style = makeStyle(when, host.env, host.stdout.isTTY);
@@ -30,3 +30,13 @@ export const explain: Command = {
     return EXIT.pass;
   },
 };
+
+/** `layer` → `floor-ratio, …`: a line of facts for each group of rules. */
+function rulesByGroup(): Readonly<Record<string, string>> {
+  const groups: Record<string, string> = {};
+  for (const id of RULE_IDS) {
+    const [group = "", name = ""] = id.split("/");
+    groups[group] = groups[group] === undefined ? name : `${groups[group]}, ${name}`;
+  }
+  return groups;
+}
