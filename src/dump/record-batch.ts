@@ -181,16 +181,10 @@ function readNodes(table: Table, schema: Schema): Node[] {
       `${length} field nodes where the schema has ${schema.nodes.length}`,
     );
   }
-  return Array.from({ length }, (_, i) => {
-    const node = {
-      length: count(table.int64At(start + 16 * i), "length of a column"),
-      nulls: count(table.int64At(start + 16 * i + 8), "null count of a column"),
-    };
-    if (node.nulls > node.length) {
-      throw new MalformedFlatbuffer(`${node.nulls} nulls among ${node.length} values`);
-    }
-    return node;
-  });
+  return Array.from({ length }, (_, i) => ({
+    length: count(table.int64At(start + 16 * i), "length of a column"),
+    nulls: count(table.int64At(start + 16 * i + 8), "null count of a column"),
+  }));
 }
 
 /** For each field node, the index of its first buffer; then the number of all buffers. */

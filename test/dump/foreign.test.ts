@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tableFromIPC } from "@uwdata/flechette";
 import { describe, expect, it } from "vitest";
 import { openDump } from "../../src/dump/open-dump.ts";
 import { repairDump } from "../../src/dump/repair.ts";
 import { python } from "../support/python.ts";
+import { codeOf } from "../support/read-all.ts";
 import { sampleTensors, writeSample } from "../support/sample-dump.ts";
-import { errorOf, scratch } from "../support/scratch.ts";
+import { errorOf, random, scratch } from "../support/scratch.ts";
 
 const folder = scratch();
 python("foreign_dumps.py", folder.folder);
@@ -109,6 +110,27 @@ describe("dumps that other tools write", () => {
     const error = errorOf(() => repairDump(folder.file(bytes.subarray(0, -1)), folder.path()));
     expect(error).toMatchObject({ code: "dump-schema" });
   });
+});
+
+describe("damaged dumps of views and large offsets", () => {
+  it.each(["pyarrow-views", "pyarrow-large", "polars-views", "pyarrow-unknown-columns"])(
+    "do no harm: %s",
+    (name) => {
+      const bytes = readFileSync(join(folder.folder, `${name}.arrow`));
+      const path = folder.path();
+      const next = random(13);
+      const extremes = [0, 1, -1, 13, 0x7fffffff, -0x80000000, 0x00ffffff, 4096];
+      let refused = 0;
+      for (let trial = 0; trial < 600; trial++) {
+        const copy = Buffer.from(bytes);
+        const at = 4 * Math.floor((next() * (bytes.length - 4)) / 4);
+        copy.writeInt32LE(extremes[Math.floor(next() * extremes.length)] ?? 0, at);
+        writeFileSync(path, copy);
+        if (codeOf(path, copy.length) !== null) refused += 1;
+      }
+      expect(refused).toBeGreaterThan(20);
+    },
+  );
 });
 
 describe("dumps that we write", () => {

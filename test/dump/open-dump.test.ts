@@ -272,6 +272,15 @@ describe("openDump", () => {
       "statistics alone, without statistics",
       zeros("a", [2], { encoding: "stats", data: new Uint8Array(0) }),
     ],
+    [
+      "statistics alone of a shape without end",
+      zeros("a", [], {
+        encoding: "stats",
+        data: new Uint8Array(0),
+        shape: [...Array<number>(63).fill(2 ** 50), 0],
+        stats: { nan: 0n, posinf: 0n, neginf: 0n },
+      }),
+    ],
     ["a negative count", zeros("a", [2], { stats: { nan: -1n, posinf: 0n, neginf: 0n } })],
     ["a null count", zeros("a", [2], { stats: { nan: null, posinf: 0n, neginf: 0n } })],
     ["a sketch of unknown size", zeros("a", [2], { encoding: "sketch" })],
@@ -403,6 +412,8 @@ describe("the end of the run", () => {
     const dump = open(folder.file(arrowFile([half, zeros("b", [1]), end])));
     expect(dump.repaired).toBe(true);
     expect(dump.tensors.map(({ name }) => name)).toEqual(["b"]);
+    const more = zeros("a", [1], { data: new Uint8Array(8) });
+    expect(refusal(folder.file(arrowFile([more, end]))).code).toBe("dump-corrupt");
   });
 
   it("keeps what it says, prototypes excepted", () => {

@@ -79,9 +79,9 @@ describe("repairDump", () => {
     const first = ends[0]?.end as number;
     let checked = 0;
     for (let length = first; length < sample.length; length += 1) {
-      // Every length near a boundary, every 7th elsewhere.
+      // Every length near a boundary, every 41st elsewhere.
       const near = ends.some(({ end }) => Math.abs(end - length) < 12);
-      if (!near && length % 7 !== 0) continue;
+      if (!near && length % 41 !== 0) continue;
       const whole = ends.filter(({ end }) => end <= length);
       const names = (whole.at(-1)?.names ?? []).filter((name) => name !== "run.end");
       const { report, dump, tensors, written } = repaired(sample.subarray(0, length));
@@ -181,10 +181,10 @@ describe("repairDump", () => {
     }
   });
 
-  it("never does harm: 1,500 files with flipped bits and a lost end", () => {
+  it("never does harm: 600 files with flipped bits and a lost end", () => {
     const next = random(11);
     let done = 0;
-    for (let trial = 0; trial < 1500; trial++) {
+    for (let trial = 0; trial < 600; trial++) {
       const bytes = Buffer.from(sample.subarray(0, Math.floor(next() * sample.length)));
       for (let n = 0; n < 2 && bytes.length > 0; n++) {
         const at = Math.floor(next() * bytes.length);
@@ -201,7 +201,7 @@ describe("repairDump", () => {
       }
       rmSync(input);
     }
-    expect(done).toBeGreaterThan(300);
+    expect(done).toBeGreaterThan(120);
   });
 
   it("has nothing to do for a whole dump", () => {
