@@ -126,7 +126,9 @@ def floor_table(label: str, reference: Captured, floor: Captured, candidate: Cap
             n = len(mine)
             by_length[n] = max(by_length[n], math.exp(np.mean(np.log(mine / theirs))))
     lengths = " ".join(f"{n}:{r:.2f}" for n, r in sorted(by_length.items()))
-    print(f"{label:34s}  ratio {worst['ratio']:.2f}  p99 {worst['p99']:.2f}  token {worst['token']:.1f}  samples {lengths}")
+    print(
+        f"{label:34s}  ratio {worst['ratio']:.2f}  p99 {worst['p99']:.2f}  token {worst['token']:.1f}  samples {lengths}"
+    )
 
 
 def main() -> None:

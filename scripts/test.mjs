@@ -1,0 +1,207 @@
+// @ts-check
+/**
+ * `npm test`: sets up what is missing, then runs every check and every test of
+ * both halves. All of them run, whatever fails before; the last line is
+ * `N passed, N failed`.
+ */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describe, Failure, main } from "./lib/failure.mjs";
+import { ROOT } from "./lib/paths.mjs";
+import { run } from "./lib/process.mjs";
+import { ensureEnvironment } from "./lib/python.mjs";
+import { Steps } from "./lib/steps.mjs";
+import { ensureBuild, ensureNodePackages } from "./setup.mjs";
+
+const USAGE = `Usage: npm test [-- --only ts|py]
+
+Sets up what is missing, then runs every check and test.
+
+  --only ts   the analyzer alone (its tests need the Python environment too)
+  --only py   the capture side alone
+  --help      print this
+`;
+
+/** @typedef {{ passed: number, failed: number }} Count */
+
+/**
+ * A check or a test runner.
+ *
+ * @typedef {object} Check
+ * @property {"ts" | "py"} half
+ * @property {string} label
+ * @property {() => Promise<Count>} run throws a Failure where it could not run
+ */
+
+/** A check that passes or fails as a whole. */
+const ONE_PASSED = { passed: 1, failed: 0 };
+
+/**
+ * @param {string} name
+ * @param {readonly string[]} args
+ */
+function node(name, ...args) {
+  const entry = join(ROOT, "node_modules", name);
+  return async () => {
+    await run(process.execPath, [entry, ...args]);
+    return ONE_PASSED;
+  };
+}
+
+/**
+ * @param {string} python
+ * @param {string} reports folder for the runners' machine-readable reports
+ * @returns {readonly Check[]}
+ */
+function checks(python, reports) {
+  const tool = (/** @type {readonly string[]} */ ...args) => {
+    return async () => {
+      await run(python, ["-m", ...args]);
+      return ONE_PASSED;
+    };
+  };
+  return [
+    { half: "ts", label: "types (tsc)", run: node("typescript/bin/tsc", "--noEmit") },
+    {
+      half: "ts",
+      label: "types of scripts (tsc)",
+      run: node("typescript/bin/tsc", "-p", "scripts/tsconfig.json"),
+    },
+    { half: "ts", label: "format (Biome)", run: node("@biomejs/biome/bin/biome", "check", ".") },
+    { half: "ts", label: "lint (ESLint)", run: node("eslint/bin/eslint.js", ".") },
+    { half: "py", label: "lint (Ruff)", run: tool("ruff", "check", ".") },
+    { half: "py", label: "format (Ruff)", run: tool("ruff", "format", "--check", ".") },
+    {
+      half: "py",
+      label: "types (Pyright)",
+      run: tool("pyright", "-p", "python", "--pythonpath", python),
+    },
+    {
+      half: "py",
+      label: "fixtures are what their scripts make",
+      run: async () => {
+        await run(python, ["fixtures/generate.py", "--check"]);
+        return ONE_PASSED;
+      },
+    },
+    { half: "py", label: "tests (pytest)", run: () => pytest(python, reports) },
+    { half: "ts", label: "tests (vitest)", run: () => vitest(reports) },
+  ];
+}
+
+/**
+ * @param {string} reports
+ * @returns {Promise<Count>}
+ */
+async function vitest(reports) {
+  const file = join(reports, "vitest.json");
+  const args = ["run", "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
+  const entry = join(ROOT, "node_modules", "vitest", "vitest.mjs");
+  const { code, output } = await run(process.execPath, [entry, ...args], { accept: [0, 1] });
+  if (!existsSync(file)) throw cannotRun("vitest", output);
+  const report = JSON.parse(readFileSync(file, "utf8"));
+  // A file that fails to load has no tests to count.
+  const broken = report.testResults.filter(
+    (/** @type {any} */ suite) => suite.status === "failed" && suite.assertionResults.length === 0,
+  ).length;
+  return counted(
+    "vitest",
+    code,
+    { passed: report.numPassedTests, failed: report.numFailedTests + broken },
+    output,
+  );
+}
+
+/**
+ * @param {string} python
+ * @param {string} reports
+ * @returns {Promise<Count>}
+ */
+async function pytest(python, reports) {
+  const file = join(reports, "pytest.xml");
+  const args = ["-m", "pytest", "-q", "--color=no", `--junitxml=${file}`, "python/tests"];
+  const { code, output } = await run(python, args, { accept: [0, 1, 2, 5] });
+  if (!existsSync(file)) throw cannotRun("pytest", output);
+  const suite = /<testsuite [^>]*>/.exec(readFileSync(file, "utf8"))?.[0] ?? "";
+  const number = (/** @type {string} */ name) =>
+    Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? Number.NaN);
+  const failed = number("failures") + number("errors");
+  return counted(
+    "pytest",
+    code,
+    { passed: number("tests") - failed - number("skipped"), failed },
+    output,
+  );
+}
+
+/**
+ * A runner that fails without a failed test, or that ran none, has failed.
+ *
+ * @param {string} runner
+ * @param {number} code
+ * @param {Count} count
+ * @param {string} output
+ * @returns {Count}
+ */
+function counted(runner, code, count, output) {
+  if (!(count.passed > 0) || Number.isNaN(count.failed)) throw cannotRun(runner, output);
+  const failed = code === 0 ? count.failed : Math.max(1, count.failed);
+  if (failed > 0) process.stderr.write(`${output.trimEnd()}\n`);
+  return { passed: count.passed, failed };
+}
+
+/**
+ * @param {string} runner
+ * @param {string} output
+ */
+function cannotRun(runner, output) {
+  return new Failure(
+    `${runner} ran no test`,
+    [["output", output.trimEnd().split("\n").slice(-24).join("\n")]],
+    "mend what the output names, then run npm test again",
+  );
+}
+
+await main(async () => {
+  const { values } = parseArgs({
+    options: { only: { type: "string" }, help: { type: "boolean" } },
+  });
+  if (values.help === true) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const { only } = values;
+  if (only !== undefined && only !== "ts" && only !== "py") {
+    throw new Failure("--only has no such value", [["given", only]], "give ts or py");
+  }
+  const steps = new Steps();
+  await ensureNodePackages(steps);
+  await ensureBuild(steps);
+  const python = await ensureEnvironment("dev", steps);
+  const reports = mkdtempSync(join(tmpdir(), "npu-diff-reports-"));
+  let passed = 0;
+  let failed = 0;
+  for (const check of checks(python, reports)) {
+    if (only !== undefined && check.half !== only) continue;
+    try {
+      await steps.run(check.label, async () => {
+        const count = await check.run();
+        passed += count.passed;
+        failed += count.failed;
+        return count.passed + count.failed === 1
+          ? ""
+          : `${count.passed} passed, ${count.failed} failed`;
+      });
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failed += 1;
+      process.stderr.write(`${describe(error)}\n`);
+    }
+  }
+  rmSync(reports, { recursive: true, force: true });
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return failed === 0 ? 0 : 1;
+});
