@@ -127,7 +127,8 @@ def floor_table(label: str, reference: Captured, floor: Captured, candidate: Cap
             by_length[n] = max(by_length[n], math.exp(np.mean(np.log(mine / theirs))))
     lengths = " ".join(f"{n}:{r:.2f}" for n, r in sorted(by_length.items()))
     print(
-        f"{label:34s}  ratio {worst['ratio']:.2f}  p99 {worst['p99']:.2f}  token {worst['token']:.1f}  samples {lengths}"
+        f"{label:34s}  ratio {worst['ratio']:.2f}  p99 {worst['p99']:.2f}  token {worst['token']:.1f}"
+        f"  samples {lengths}"
     )
 
 
