@@ -27,6 +27,15 @@ export function usageError(
   });
 }
 
+/** The error of a switch that was given a value which is neither true nor false. */
+export function notASwitch(from: string, value: string): NpuDiffError {
+  return usageError(
+    `${from} is a switch`,
+    { given: JSON.stringify(value), expected: "true or false" },
+    from.startsWith("-") ? `give ${from} without a value` : `set ${from} to 1 or 0`,
+  );
+}
+
 export class Arguments {
   readonly positionals: readonly string[];
   /** What yargs found, by option name: a string, a boolean, or an array where it was repeated. */
@@ -50,11 +59,7 @@ export class Arguments {
     if (given === null) return false;
     if (/^(?:1|true)$/i.test(given.value)) return true;
     if (/^(?:0|false)$/i.test(given.value)) return false;
-    throw usageError(
-      `${given.from} is a switch`,
-      { given: JSON.stringify(given.value), expected: "1, true, 0 or false" },
-      `give ${given.from} without a value`,
-    );
+    throw notASwitch(given.from, given.value);
   }
 
   /** The value of an option that is given at most once, null where it is not. */

@@ -141,12 +141,13 @@ function identity(path: string): string {
 }
 
 function refuseUnwritable(given: string, path: string): void {
+  let found: ReturnType<typeof statSync>;
   try {
     accessSync(dirname(path), constants.W_OK);
+    found = statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     throw unwritable(given, error);
   }
-  const found = statSync(path, { throwIfNoEntry: false });
   // A rename would replace a device such as /dev/null by a file.
   if (found !== undefined && !found.isFile()) {
     throw unwritable(given, new Error(found.isDirectory() ? "is a folder" : "is no regular file"));

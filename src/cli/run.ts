@@ -3,7 +3,7 @@
 import yargs, { type Argv } from "yargs";
 import { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
-import { Arguments, usageError } from "./arguments.ts";
+import { Arguments, notASwitch, usageError } from "./arguments.ts";
 import { makeStyle } from "./color.ts";
 import { COMMANDS, type Command } from "./commands/index.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
@@ -28,9 +28,14 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
     return await dispatch(argv, host);
   } catch (error) {
     const shown = error instanceof NpuDiffError ? error : unexpected(error);
-    const style = makeStyle(colorFlag(argv), host.env, host.stderr.isTTY);
+    const style = makeStyle(
+      colorFlag(argv) ?? host.env[environmentName("color")] ?? null,
+      host.env,
+      host.stderr.isTTY,
+    );
     host.status(null);
-    const debug = argv.includes("--debug") || host.env[environmentName("debug")] === "1";
+    const debug =
+      argv.includes("--debug") || /^(?:1|true)$/i.test(host.env[environmentName("debug")] ?? "");
     await host.stderr.write(renderError(shown, { debug, style }));
     return EXIT.error;
   }
@@ -68,7 +73,7 @@ async function runCommand(
 ): Promise<ExitCode> {
   const { command } = selected;
   refuseUnknownOptions(command, selected.argv);
-  refuseRepeatedFlags(command, argv);
+  checkFlags(command, argv);
   const [, ...positionals] = (selected.argv["_"] as readonly unknown[]).map(String);
   refuseWrongPositionals(command, positionals);
   return command.run(new Arguments(positionals, selected.argv, host.env), host);
@@ -175,19 +180,26 @@ function refuseUnknownOptions(command: Command, argv: Readonly<Record<string, un
   }
 }
 
-/** yargs keeps the last of a repeated flag; two flags are as likely a mistake as two values. */
-function refuseRepeatedFlags(command: Command, argv: readonly string[]): void {
+/**
+ * yargs keeps the last of a repeated flag and takes every value of one but
+ * `true` for false; both are as likely a mistake as any other.
+ */
+function checkFlags(command: Command, argv: readonly string[]): void {
   const end = argv.indexOf("--");
   const words = end === -1 ? argv : argv.slice(0, end);
-  for (const name of command.options) {
-    if (OPTIONS[name].kind !== "flag") continue;
-    const count = words.filter((word) => word === `--${name}` || word.startsWith(`--${name}=`));
-    if (count.length > 1) {
+  for (const name of command.options.filter((option) => OPTIONS[option].kind === "flag")) {
+    const given = words.filter((word) => word === `--${name}` || word.startsWith(`--${name}=`));
+    if (given.length > 1) {
       throw usageError(
-        `--${name} was given ${count.length} times`,
-        { given: count.join(" ") },
+        `--${name} was given ${given.length} times`,
+        { given: given.join(" ") },
         `give --${name} once`,
       );
+    }
+    const [word = ""] = given;
+    const value = word.slice(name.length + 3);
+    if (word.includes("=") && value !== "true" && value !== "false") {
+      throw notASwitch(`--${name}`, value);
     }
   }
 }

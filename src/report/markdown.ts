@@ -52,7 +52,7 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
 function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
   const { inputs, quality } = result;
   const logits = result.tensors.find(({ name, step }) => name === "logits" && step === "prefill");
-  const missing = m.card.notMeasured(m.card.noLogits);
+  const missing = m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noLogits);
   const ofLogits = (
     figure: (tensor: TensorResult) => number | null | undefined,
     format: (value: number) => string,
@@ -69,7 +69,12 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
       m.card.difference,
     ],
     perplexity === null
-      ? [m.card.perplexity, NO_SIDE, NO_SIDE, m.card.notMeasured(m.card.noIds)]
+      ? [
+          m.card.perplexity,
+          NO_SIDE,
+          NO_SIDE,
+          m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noIds),
+        ]
       : [
           m.card.perplexity,
           formatPerplexity(perplexity.reference, PERPLEXITY_DECIMALS),

@@ -84,6 +84,8 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
 
 /** The quality rules that were not applied, by reason. */
 export function notAppliedLines(result: ComparisonResult, messages: Messages): readonly string[] {
+  // Whatever their own reasons: nothing was measured for them.
+  if (result.stopped) return [];
   const byReason = new Map<string, string[]>();
   for (const { rule, applied, reason } of result.rules) {
     if (applied) continue;

@@ -9,7 +9,7 @@ import type * as R from "../core/result.ts";
 
 /** A JSON Schema, as far as it is used here. */
 export interface Schema {
-  readonly type?: string | readonly string[];
+  readonly type?: string;
   readonly description?: string;
   readonly enum?: readonly (string | number)[];
   readonly const?: string | number;
@@ -89,7 +89,7 @@ const dtype = oneOf<DType>(
 const anySample: SchemaOf<number> = { type: "integer", minimum: -1 };
 const detail: SchemaOf<R.Finding["detail"]> = {
   type: "object",
-  additionalProperties: { type: ["string", "number"] },
+  additionalProperties: { anyOf: [text, { type: "number" }] },
 };
 
 const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));

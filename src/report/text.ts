@@ -147,7 +147,9 @@ function qualityBlock(result: ComparisonResult, context: TextContext): readonly 
       ...reasons.flatMap((reason) => wrapText(reason, room - 2)).map((line) => `  ${line}`),
     ];
   });
-  if (rows.length === 0) lines.push(m.evidence.notMeasuredQuality);
+  if (rows.length === 0) {
+    lines.push(result.stopped ? m.evidence.notReachedQuality : m.evidence.notMeasuredQuality);
+  }
   const notApplied = notAppliedLines(result, m).flatMap((line) =>
     wrapText(line, columns - indent.length).map((one) => style.dim(one)),
   );

@@ -99,6 +99,7 @@ export const EN: Messages = {
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
     storeDensely: "storing the tensors densely on both sides would decide",
     notMeasuredQuality: "quality was not measured: no logits on both sides",
+    notReachedQuality: "quality was not measured: it stopped at the first failure",
   },
   quality: {
     perplexity: (reference, candidate, change) =>
@@ -142,6 +143,7 @@ export const EN: Messages = {
     notMeasured: (why) => `not measured: ${why}`,
     noLogits: "no logits on both sides",
     noIds: "no logits or token ids on both sides",
+    notReached: "stopped at the first failure",
     conclusion: "Conclusion",
     data: "Data",
     limits: "Limits",

@@ -86,6 +86,7 @@ export interface Messages {
     tokensNeeded(count: string): string;
     readonly storeDensely: string;
     readonly notMeasuredQuality: string;
+    readonly notReachedQuality: string;
   };
   readonly quality: {
     perplexity(reference: string, candidate: string, change: string): string;
@@ -129,6 +130,7 @@ export interface Messages {
     notMeasured(why: string): string;
     readonly noLogits: string;
     readonly noIds: string;
+    readonly notReached: string;
     readonly conclusion: string;
     readonly data: string;
     readonly limits: string;

@@ -98,6 +98,7 @@ export const ZH: Messages = {
     tokensNeeded: (count) => `约需 ${count} 个 token 才能判定，或使用 --decide point`,
     storeDensely: "两侧都完整保存这些张量即可判定",
     notMeasuredQuality: "未测量输出质量：两侧未同时提供 logits",
+    notReachedQuality: "未测量输出质量：遇到首个不通过即停止",
   },
   quality: {
     perplexity: (reference, candidate, change) =>
@@ -141,6 +142,7 @@ export const ZH: Messages = {
     notMeasured: (why) => `未测量：${why}`,
     noLogits: "两侧未同时提供 logits",
     noIds: "两侧未同时提供 logits 或 token ID",
+    notReached: "遇到首个不通过即停止",
     conclusion: "结论",
     data: "测试数据",
     limits: "判定阈值",
