@@ -54,7 +54,9 @@ export function formatChange(value: number): string {
         ? percent.toFixed(1)
         : size >= 0.01
           ? percent.toFixed(2)
-          : percent.toExponential(1);
+          : size >= 1e-6
+            ? percent.toFixed(1 - Math.floor(Math.log10(size)))
+            : percent.toExponential(1);
   return `${percent > 0 ? "+" : ""}${text} %`;
 }
 
