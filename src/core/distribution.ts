@@ -64,7 +64,9 @@ export class Distribution {
     const below = Math.floor(position);
     const low = this.values[below] ?? Number.NaN;
     const high = this.values[Math.min(below + 1, this.kept - 1)] ?? Number.NaN;
-    return low === high ? low : low + (high - low) * (position - below);
+    const share = position - below;
+    // ∞ − ∞ and ∞ · 0 are NaN.
+    return share === 0 || low === high ? low : low + (high - low) * share;
   }
 }
 
