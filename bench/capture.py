@@ -80,7 +80,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, work in zip(times, (forward, capture, lambda: write_bytes(plain, size)), strict=True):
                 times[name].append(seconds(work))
-                # Both writers get pages that were just freed: fresh ones of a virtual machine can be ten times slower.
+                # Both writers get pages that were just freed: fresh ones of a virtual machine may be much slower.
                 path.unlink(missing_ok=True)
                 plain.unlink(missing_ok=True)
     tokens = options.prompts * options.tokens

@@ -18,7 +18,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from npu_dump import load
+from npu_dump import DumpWriter, load
 from npu_dump.cli import main
 
 from .conftest import build
@@ -382,6 +382,63 @@ def test_input_errors(
         assert text in error
     assert not list(tmp_path.glob("b.*"))
     assert run("--model", model_folder, "-o", dump, "--prompts", prompts, "--force") == 0
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({}, "tokens-missing"),
+        ({"logits": np.ones((2, 3), "<f4")}, "tokens-missing"),
+        ({"input_ids": np.array(3)}, "tokens-missing"),
+        ({"input_ids": np.ones((2, 2), "<i8")}, "tokens-invalid"),
+        ({"input_ids": np.ones(2, "<f4")}, "tokens-invalid"),
+        ({"input_ids": np.ones(2, "<i8"), "position_ids": np.ones(3, "<i8")}, "tokens-invalid"),
+        ({"input_ids": np.ones(0, "<i8")}, "prompt-empty"),
+        ({"input_ids": np.array([-1])}, "token-range"),
+    ],
+)
+def test_dumps_without_proper_tokens_are_refused(
+    tmp_path: Path, model_folder: Path, capfd: pytest.CaptureFixture[str], tensors: dict[str, Any], code: str
+) -> None:
+    with DumpWriter(tmp_path / "a.arrow", run={"dtype": "F32", "expect": {"0": "no list"}}) as writer:
+        for name, value in tensors.items():
+            writer.write(name, value)
+    arguments = ("--model", model_folder, "--tokens-from", tmp_path / "a.arrow", "-o", tmp_path / "b.arrow")
+    assert refused(capfd, *arguments).startswith(f"error[{code}]")
+
+
+def test_a_model_that_fails_is_an_error_with_three_parts(
+    tmp_path: Path,
+    model_folder: Path,
+    prompts: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("operator not implemented for 'Half'\nsecond line")
+
+    monkeypatch.setattr(torch.nn.Embedding, "forward", fails)
+    error = refused(capfd, "--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", prompts)
+    assert "not implemented for 'Half'" in error
+    assert list(tmp_path.glob("a.*")) == []
+
+
+def test_what_nobody_foresaw_is_an_error_too(
+    tmp_path: Path,
+    model_folder: Path,
+    prompts: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("npu_dump.run.read_samples", fails)
+    arguments = ("--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", prompts)
+    assert refused(capfd, *arguments).startswith("error[internal]")
+    monkeypatch.setenv("NPU_DUMP_DEBUG", "1")
+    with pytest.raises(KeyError):
+        run(*arguments)
 
 
 def test_missing_weights_are_an_error(

@@ -108,3 +108,21 @@ def test_optional_columns_may_be_absent(dump: tuple[Path, np.ndarray], tmp_path:
         writer.write_table(lean)
     assert np.array_equal(load(tmp_path / "b.arrow")["layers.0.mlp", 0, 0], values)
     assert json.loads(lean.schema.metadata[b"npu_diff.run"])["dtype"] == "F32"
+
+
+def test_damage_is_refused_or_harmless(dump: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    """Flipped bytes anywhere give an error of ours, or a dump that can be read; nothing else, and no crash."""
+    rng = np.random.default_rng(0)
+    whole = np.frombuffer(dump[0].read_bytes(), "u1")
+    refused = 0
+    for _ in range(400):
+        damaged = whole.copy()
+        damaged[rng.integers(0, whole.size, 3)] = rng.integers(0, 256, 3)
+        (tmp_path / "b.arrow").write_bytes(damaged.tobytes())
+        try:
+            opened = load(tmp_path / "b.arrow")
+            for key in opened:
+                opened[key]
+        except DumpError:
+            refused += 1
+    assert 100 < refused < 400

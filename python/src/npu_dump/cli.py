@@ -36,6 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_COULD_NOT
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get("NPU_DUMP_DEBUG"):
+            raise
+        internal = DumpError(
+            "internal",
+            "something went wrong that should not have",
+            facts=[(type(error).__name__, error)],
+            help="please report it with this command; NPU_DUMP_DEBUG=1 shows the stack trace",
+        )
+        print(internal.render(), file=sys.stderr)  # noqa: T201
+        return EXIT_COULD_NOT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -137,10 +148,11 @@ def _run(options: argparse.Namespace) -> int:
         )
     values["select"] = tuple(values["select"])
     with _StdoutToStderr() as stdout:
-        _quiet_libraries()
+        _quiet_libraries(bars=sys.stderr.isatty() if bars is None else bars)
         _require_transformers()
+        from .inputs import Request
         from .progress import Progress
-        from .run import Request, run
+        from .run import run
 
         progress = Progress(bars=bars)
         request = Request(**values)
@@ -192,8 +204,10 @@ class _StdoutToStderr:
         self._stream.close()
 
 
-def _quiet_libraries() -> None:
-    # Bars of transformers and the hub; ours say what is going on. Before the first import, which reads it.
+def _quiet_libraries(*, bars: bool) -> None:
+    # Before the first import, which reads the environment.
+    if not bars:
+        os.environ["TQDM_DISABLE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import resource
 import sys
 from typing import Any
 
@@ -153,10 +152,14 @@ def numerics(device: torch.device) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return the peak in bytes: of the device's allocator, else of this process."""
+def peak_memory(device: torch.device) -> int | None:
+    """Return the peak in bytes: of the device's allocator, else of this process; None where nobody counts."""
     if device.type in ("cuda", "npu", "xpu"):
         return int(getattr(torch, device.type).max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes, but on macOS bytes.
     return peak if sys.platform == "darwin" else peak * 1024

@@ -18,8 +18,9 @@ from .limits import Limits
 from .module_tree import find_decoder, first_tensor, stream_input
 from .probe import Point
 from .stream import BackgroundWriter
+from .target import check_target
 from .tensor import HostTensor, host_tensor
-from .writer import DumpWriter, check_target
+from .writer import DumpWriter
 
 
 class Dump:

@@ -16,7 +16,6 @@ class Sampling:
 
     temperature: float
     top_p: float | None
-    seed: int
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None) -> list[list[int]]:
@@ -51,8 +50,6 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling:
     ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     device = model.get_input_embeddings().weight.device
-    if sampling is not None:
-        torch.manual_seed(sampling.seed)
     kept = model.generation_config
     # generate() fills gaps of its configuration from the model's own; an empty one has nothing to fill in.
     model.generation_config = GenerationConfig()

@@ -86,6 +86,9 @@ def _model_facts(model: Any) -> dict[str, Any]:
     rope = facts.get("rope_parameters")
     if facts["rope_theta"] is None and isinstance(rope, dict):
         facts["rope_theta"] = rope.get("rope_theta")
+    if facts["rope_scaling"] == rope:
+        # transformers 5 shows the same object under its old name, too.
+        del facts["rope_scaling"]
     return {name: value for name, value in facts.items() if value not in (None, "") and _is_json(value)}
 
 
@@ -132,7 +135,7 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def peak_memory(model: nn.Module) -> int:
+def peak_memory(model: nn.Module) -> int | None:
     """Return the most bytes in use since the process began: of the model's accelerator, else of the process."""
     parameter = next(model.parameters(), None)
     return devices.peak_memory(parameter.device if parameter is not None else torch.device("cpu"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,44 +33,66 @@ class DumpFile(Mapping[Key, Any]):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
-        self.run = _run_of(self._file.schema, self.path)
-        _check_columns(self._file.schema, self.path)
-        self._chunks: dict[Key, list[tuple[int, int, int]]] = {}
+        with _damage(self.path):
+            self.run = _run_of(self._file.schema, self.path)
+            _check_columns(self._file.schema, self.path)
+            self._chunks: dict[Key, list[tuple[int, int, int]]] = {}
+            self.end = self._index()
+
+    def _index(self) -> dict[str, Any]:
+        """Note where the chunks of each tensor are, and return ``run.end``."""
         end: tuple[int, int] | None = None
         for number in range(self._file.num_record_batches):
             batch = self._file.get_batch(number)
-            names, samples, steps, starts = (
+            # Offsets that leave their buffers would read foreign memory; the check costs nothing beside the data.
+            batch.validate(full=True)
+            names, samples, steps, starts, repeats, ranks = (
                 batch.column(column).to_pylist() if column in batch.schema.names else [0] * batch.num_rows
-                for column in ("name", "sample", "step", "start")
+                for column in ("name", "sample", "step", "start", "repeat", "rank")
             )
-            for column in ("repeat", "rank"):
-                if column in batch.schema.names and any(batch.column(column).to_pylist()):
-                    raise DumpError(
-                        "dump-repeats",
-                        f"the dump holds several values of {column}, which this view cannot tell apart",
-                        facts=[("file", self.path.name), ("column", column)],
-                        help="read the file with pyarrow, whose rows have the column",
-                    )
+            if any(repeats) or any(ranks):
+                raise DumpError(
+                    "dump-repeats",
+                    "the dump holds several repeats or ranks, which this view cannot tell apart",
+                    facts=[("file", self.path.name), ("repeats", max(repeats)), ("ranks", max(ranks))],
+                    help="read the file with pyarrow, whose rows have the columns",
+                )
             for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None
                 if end is None:
                     self._chunks.setdefault(key, []).append((starts[row], number, row))
         if end is None:
             raise _incomplete(self.path, f"the last row is not {contract.END_NAME}")
-        self.end: dict[str, Any] = json.loads(bytes(self._data(*end)))
+        told = json.loads(bytes(self._data(*end)))
+        if not isinstance(told, dict) or told.get("complete") is not True:
+            raise _incomplete(self.path, f"{contract.END_NAME} does not say that the dump is complete")
+        return told
 
     def __getitem__(self, key: Key) -> Any:
         chunks = sorted(self._chunks[key])
+        with _damage(self.path):
+            return self._tensor(key[0], chunks)
+
+    def _tensor(self, name: str, chunks: list[tuple[int, int, int]]) -> Any:
         _, number, row = chunks[0]
         batch = self._file.get_batch(number)
-        dtype = contract.DTYPES[batch.column("dtype")[row].as_py()]
+        dtype = contract.DTYPES.get(batch.column("dtype")[row].as_py())
         shape = tuple(batch.column("shape")[row].as_py())
+        encoding = batch.column("encoding")[row].as_py() if "encoding" in batch.schema.names else "dense"
+        if dtype is None or encoding != "dense":
+            raise DumpError(
+                "tensor-encoding",
+                f"tensor {name} cannot be read as an array",
+                facts=[("dtype", batch.column("dtype")[row].as_py()), ("encoding", encoding)],
+                help="install the newest npu-dump; of a reduced tensor only statistics or sketches exist",
+            )
         parts = [np.frombuffer(self._data(number, row), dtype=np.uint8) for _, number, row in chunks]
         data = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if data.size != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+        once = len({start for start, _, _ in chunks}) == len(chunks)
+        if not once or min(shape, default=0) < 0 or data.size != math.prod(shape) * dtype.itemsize:
             raise DumpError(
                 "tensor-incomplete",
-                f"the chunks of tensor {key[0]} do not fill its shape",
+                f"the chunks of tensor {name} do not fill its shape once",
                 facts=[("bytes", data.size), ("shape", f"{list(shape)} {dtype.name}")],
                 help="the writer of this file is at fault; capture again",
             )
@@ -90,7 +114,7 @@ class DumpFile(Mapping[Key, Any]):
     def text(self, name: str, sample: int) -> str | None:
         """Return a text such as ``prompt``, or None where the dump has none."""
         value = self.get((name, sample, 0))
-        return None if value is None else bytes(value).decode("utf-8", "replace")
+        return None if value is None else value.tobytes().decode("utf-8", "replace")
 
     def _data(self, number: int, row: int) -> memoryview:
         return memoryview(self._file.get_batch(number).column("data")[row].as_buffer())
@@ -113,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> DumpFile:
 def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path)))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError) as error:
         raise _incomplete(path, str(error).splitlines()[0]) from error
     except OSError as error:
         raise DumpError(
@@ -121,6 +145,22 @@ def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
             "the dump cannot be read",
             facts=[("file", path), ("system", error.strerror or error)],
             help="check the path and the file's rights",
+        ) from error
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn whatever pyarrow, NumPy or a codec says of damaged bytes into our error; there is no list of it."""
+    try:
+        yield
+    except DumpError:
+        raise
+    except Exception as error:
+        raise DumpError(
+            "dump-damaged",
+            "the dump is damaged",
+            facts=[("file", path.name), (type(error).__name__, (str(error).splitlines() or [""])[0])],
+            help="copy it again from where it was made, or capture again",
         ) from error
 
 

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +24,7 @@ from ._version import __version__
 from .errors import DumpError
 from .limits import MIB, Limits
 from .stats import tensor_stats
+from .target import check_target, disk_errors
 from .tensor import HostTensor, host_tensor
 
 
@@ -71,7 +71,7 @@ class DumpWriter:
             {contract.VERSION_KEY: contract.VERSION, contract.RUN_KEY: _run_json(self.run)}
         )
         check_target(self.path, overwrite=overwrite)
-        with _disk_errors(self.partial_path):
+        with disk_errors(self.partial_path):
             # "x": of two writers of one name the second fails, instead of mixing its bytes with the first's.
             self.partial_path.open("wb" if overwrite else "xb").close()
             self._sink = pa.OSFile(str(self.partial_path), "wb")
@@ -134,7 +134,7 @@ class DumpWriter:
             "encoding": "dense",
         }
         self._seen.add(key)
-        with _disk_errors(self.partial_path):
+        with disk_errors(self.partial_path):
             if self._rows and self._rows[-1]["dtype"] != tensor.dtype.name:
                 self._flush()
             if tensor.data.size > self._limits.gather // 4:
@@ -227,7 +227,7 @@ class DumpWriter:
         self._limits = replace(self._limits, chunk=max(self._limits.chunk, MIB))
         data = json.dumps(end, allow_nan=False).encode()
         self.write(contract.END_NAME, data, sample=-1, dtype="U8", shape=[len(data)])
-        with _disk_errors(self.partial_path):
+        with disk_errors(self.partial_path):
             self._flush()
             self._ipc.close()
             self._sink.close()
@@ -263,33 +263,6 @@ class DumpWriter:
             raise
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raise a `DumpError` unless a dump can be made at ``path``; changes nothing."""
-    if path.suffix != contract.SUFFIX:
-        raise DumpError(
-            "output-name",
-            f"a dump's name must end in {contract.SUFFIX}",
-            facts=[("given", path)],
-            help=f"name it {path.name or 'dump'}{contract.SUFFIX}",
-        )
-    if not path.parent.is_dir():
-        raise DumpError(
-            "output-folder",
-            "the folder of the dump does not exist",
-            facts=[("folder", path.parent), ("dump", path.name)],
-            help="make the folder first, or give another path",
-        )
-    partial = path.with_name(path.name + contract.PARTIAL_SUFFIX)
-    for existing, meaning in ((path, "a dump"), (partial, "a dump that was not finished, or is being written")):
-        if existing.exists() and not overwrite:
-            raise DumpError(
-                "output-exists",
-                f"{existing.name} exists already: {meaning}",
-                facts=[("folder", path.parent), ("file", existing.name)],
-                help="give another name, remove the file, or overwrite it with --force (overwrite=True)",
-            )
-
-
 def _run_json(run: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(run, allow_nan=False)
@@ -319,19 +292,3 @@ def _cut(tensor: HostTensor, limit: int) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, limit // tensor.row_bytes)
     for start in range(0, length, rows):
         yield start, tensor.data[start * tensor.row_bytes : (start + rows) * tensor.row_bytes]
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise DumpError(
-            "disk-full" if full else "write-failed",
-            "the disk is full" if full else "the dump could not be written",
-            facts=[("file", path.name), ("system", error.strerror or error)],
-            help=f"make room and run again; npu-diff repair {path.name} keeps what was written"
-            if full
-            else "check the folder's rights and that it is still there",
-        ) from error
