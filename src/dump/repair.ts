@@ -8,6 +8,7 @@ import { readSchema, type Schema } from "./arrow-schema.ts";
 import { MAX_MESSAGE_BYTES } from "./bounds.ts";
 import { describeColumn } from "./columns.ts";
 import { RUN_END } from "./contract.ts";
+import type { RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
 import { type RowValues, unsupportedColumn } from "./encode-rows.ts";
 import { findColumns } from "./find-columns.ts";
@@ -182,8 +183,7 @@ function salvageBatches(file: DumpFile): Salvage {
     } catch (error) {
       if (!isDamage(error)) throw error;
       // The index may hold some rows of the batch that failed.
-      index = new TensorIndex(file, sketchSize(run));
-      lastRows = reindex(file, schema, batches, index);
+      index = reindex(file, schema, run, batches);
       break;
     }
   }
@@ -191,21 +191,20 @@ function salvageBatches(file: DumpFile): Salvage {
   return { schema, ...parts, dictionaries, batches, index, lastRows };
 }
 
-/** Adds the rows of `batches`, which have been read before, to `index`; the rows of the last one are counted. */
+/** The index of `batches`, which have been read before. */
 function reindex(
   file: DumpFile,
   schema: Schema,
+  run: RunMetadata,
   batches: readonly Block[],
-  index: TensorIndex,
-): number {
+): TensorIndex {
   const rows = new RowReader(file, findColumns(file, schema));
-  let lastRows = 0;
+  const index = new TensorIndex(file, sketchSize(run));
   for (const [i, block] of batches.entries()) {
     const batch = readRecordBatch(file, schema, block, `record batch ${i}`);
     for (const row of rows.read(batch)) index.add(row);
-    lastRows = batch.rows;
   }
-  return lastRows;
+  return index;
 }
 
 /** Whether an error says that a batch contradicts itself or those before it. */

@@ -103,9 +103,17 @@ def main(folder: pathlib.Path) -> None:
     write(folder / "pyarrow.arrow", table)
     write(folder / "pyarrow-one-row-batches.arrow", table, 1)
     write(folder / "pyarrow-v4.arrow", table, metadata_version=ipc.MetadataVersion.V4)
-    write(folder / "pyarrow-large.arrow", cast(table, shape=pa.large_list(pa.int64()), **dict.fromkeys(text, pa.large_utf8())))
-    write(folder / "pyarrow-small.arrow", cast(table, data=pa.binary(), sample=pa.int8(), step=pa.uint64(), layer=pa.int16(), start=pa.uint32()))
-    write(folder / "pyarrow-views.arrow", cast(table, data=pa.binary_view(), **dict.fromkeys(text, pa.string_view())), 3)
+    write(
+        folder / "pyarrow-large.arrow",
+        cast(table, shape=pa.large_list(pa.int64()), **dict.fromkeys(text, pa.large_utf8())),
+    )
+    write(
+        folder / "pyarrow-small.arrow",
+        cast(table, data=pa.binary(), sample=pa.int8(), step=pa.uint64(), layer=pa.int16(), start=pa.uint32()),
+    )
+    write(
+        folder / "pyarrow-views.arrow", cast(table, data=pa.binary_view(), **dict.fromkeys(text, pa.string_view())), 3
+    )
 
     # Slices keep their offsets into larger buffers.
     twice = pa.concat_tables([table, table]).combine_chunks()
@@ -127,26 +135,47 @@ def main(folder: pathlib.Path) -> None:
             pa.array([i // 2 for i in range(count)], pa.int32()),
             [pa.array(range(count)), pa.array(["x"] * count)],
         ),
-        "sparse_union": pa.UnionArray.from_sparse(pa.array([0] * count, pa.int8()), [pa.array(range(count)), pa.nulls(count)]),
+        "sparse_union": pa.UnionArray.from_sparse(
+            pa.array([0] * count, pa.int8()), [pa.array(range(count)), pa.nulls(count)]
+        ),
         "decimal": pa.array([None] * count, pa.decimal256(50, 3)),
         "interval": pa.array([(1, 2, 3)] * count, pa.month_day_nano_interval()),
         "fixed": pa.array([b"abc"] * count, pa.binary(3)),
         "map": pa.array([[("k", i)] for i in range(count)], pa.map_(pa.utf8(), pa.int32())),
         "dictionary": pa.array(["a", None] * (count // 2) + ["b"] * (count % 2)).dictionary_encode(),
-        "nested": pa.array([{"a": [{"b": "long enough to leave its view"}]}] * count, pa.struct([("a", pa.list_(pa.struct([("b", pa.string_view())])))])),
+        "nested": pa.array(
+            [{"a": [{"b": "long enough to leave its view"}]}] * count,
+            pa.struct([("a", pa.list_(pa.struct([("b", pa.string_view())])))]),
+        ),
         "half": pa.array([np.float16(1)] * count, pa.float16()),
         "time": pa.array([1] * count, pa.time64("ns")),
         "nothing": pa.nulls(count),
     }
     contract = {name: table.column(name) for name in table.schema.names}
-    simple = {name: column for name, column in unknown.items() if name not in ("run_ends", "dense_union", "sparse_union")}
+    simple = {
+        name: column for name, column in unknown.items() if name not in ("run_ends", "dense_union", "sparse_union")
+    }
     for name, columns in {"unknown": unknown, "nested": simple}.items():
         strange = pa.table({**columns, **contract}).replace_schema_metadata(METADATA)
         write(folder / f"pyarrow-{name}-columns.arrow", strange, 3)
 
-    frame = pl.DataFrame(rows(), schema={field.name: dtype for field, dtype in zip(SCHEMA, pl.from_arrow(table).dtypes, strict=True)})
+    # A dictionary that grows: what each batch adds to it comes before the batch.
+    tagged = pa.schema([*SCHEMA, pa.field("tag", pa.dictionary(pa.int8(), pa.utf8()))], metadata=METADATA)
+    options = ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+    with ipc.new_file(folder / "pyarrow-deltas.arrow", tagged, options=options) as writer:
+        for number, batch in enumerate(table.to_batches(max_chunksize=3)):
+            tags = pa.DictionaryArray.from_arrays(pa.array([number] * batch.num_rows, pa.int8()), list("abcdefg"[: number + 1]))
+            writer.write_batch(pa.record_batch([*batch.columns, tags], schema=tagged))
+
+    frame = pl.DataFrame(
+        rows(), schema={field.name: dtype for field, dtype in zip(SCHEMA, pl.from_arrow(table).dtypes, strict=True)}
+    )
     for name, level in {"polars-views": True, "polars-large": False}.items():
-        frame.write_ipc(folder / f"{name}.arrow", compression="uncompressed", compat_level=pl.CompatLevel.newest() if level else pl.CompatLevel.oldest())
+        frame.write_ipc(
+            folder / f"{name}.arrow",
+            compression="uncompressed",
+            compat_level=pl.CompatLevel.newest() if level else pl.CompatLevel.oldest(),
+        )
         with_metadata(folder / f"{name}.arrow")
 
     duckdb.register("dump", table)
@@ -158,7 +187,12 @@ def main(folder: pathlib.Path) -> None:
     write(refused / "lz4.arrow", table, compression="lz4")
     write(refused / "zstd.arrow", table, compression="zstd")
     write(refused / "dictionary.arrow", cast(table, name=pa.dictionary(pa.int32(), pa.utf8())))
-    write(refused / "nulls.arrow", pa.Table.from_pylist([{**row, "sample": None} for row in rows()], schema=SCHEMA.set(4, pa.field("sample", pa.int32()))))
+    write(
+        refused / "nulls.arrow",
+        pa.Table.from_pylist(
+            [{**row, "sample": None} for row in rows()], schema=SCHEMA.set(4, pa.field("sample", pa.int32()))
+        ),
+    )
     with ipc.new_stream(refused / "stream.arrow", SCHEMA) as writer:
         writer.write_table(table)
     (folder / "expected.json").write_text(json.dumps(expected()))
@@ -179,6 +213,7 @@ def with_metadata(path: pathlib.Path) -> None:
 
 def graft(source: bytes, empty: bytes) -> bytes:
     """`source` with the footer's schema of `empty`."""
+
     def footer(data: bytes) -> tuple[int, bytes]:
         size = int.from_bytes(data[-10:-6], "little")
         return len(data) - 10 - size, data[-10 - size : -10]
