@@ -1,8 +1,9 @@
 /** The one line on a terminal that says how far a comparison is. */
 
 import { escapeText } from "../core/escape.ts";
-import type { Progress } from "../core/options.ts";
+import type { CompareObserver, Progress } from "../core/options.ts";
 import { formatBytes } from "../report/format-number.ts";
+import { type NoticeOptions, renderFailure } from "../report/notices.ts";
 import { width } from "../report/table.ts";
 import type { Host } from "./host.ts";
 
@@ -10,15 +11,27 @@ import type { Host } from "./host.ts";
 const FIRST_AFTER_MS = 1000;
 const INTERVAL_MS = 100;
 
-/** Makes a function that shows progress, at most ten times a second. */
-export function makeProgress(host: Host): (progress: Progress) => void {
+/**
+ * Shows on standard error how far a comparison is, at most ten times a second,
+ * and the first tensor that fails, because that is what the reader waits for.
+ */
+export function makeObserver(host: Host, options: NoticeOptions): CompareObserver {
   const start = host.now();
   let next = start + FIRST_AFTER_MS;
-  return (progress) => {
-    const now = host.now();
-    if (now < next) return;
-    next = now + INTERVAL_MS;
-    host.status(progressLine(progress, (now - start) / 1000, host.stderr.columns ?? 80));
+  let failed = false;
+  return {
+    progress(progress) {
+      const now = host.now();
+      if (now < next) return;
+      next = now + INTERVAL_MS;
+      host.status(progressLine(progress, (now - start) / 1000, host.stderr.columns ?? 80));
+    },
+    failure(tensor, rule) {
+      if (failed || host.now() < start + FIRST_AFTER_MS) return;
+      failed = true;
+      // Nobody waits for it: the main thread keeps the order of a stream.
+      void host.stderr.write(renderFailure(tensor, rule, options));
+    },
   };
 }
 

@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
 import { EXIT } from "./exit-code.ts";
+import { neverSettled } from "./failures.ts";
 import type { Host, Output } from "./host.ts";
 import type { StreamFacts, StreamName, ToMain, WorkerInput, Written } from "./protocol.ts";
 import { run } from "./run.ts";
@@ -84,12 +85,12 @@ let ended = false;
 
 process.on("beforeExit", () => {
   if (ended) return;
-  const error = new NpuDiffError("internal", {
-    what: "npu-diff stopped without a result",
-    facts: [{ label: "cause", text: "a promise never settled" }],
-    help: "please report this, with the command that was run",
+  post({
+    kind: "write",
+    id: 0,
+    stream: "stderr",
+    text: renderError(neverSettled(), { debug: false }),
   });
-  post({ kind: "write", id: 0, stream: "stderr", text: renderError(error, { debug: false }) });
   post({ kind: "end", code: EXIT.error });
 });
 

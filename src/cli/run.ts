@@ -1,12 +1,13 @@
 /** One call of `npu-diff`: parses, runs the command, turns errors into text and a status. */
 
 import yargs, { type Argv } from "yargs";
-import { NpuDiffError } from "../core/errors.ts";
+import type { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
 import { Arguments, notASwitch, usageError } from "./arguments.ts";
 import { makeStyle } from "./color.ts";
 import { COMMANDS, type Command } from "./commands/index.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
+import { asNpuDiffError } from "./failures.ts";
 import type { Host } from "./host.ts";
 import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
 import { nearest } from "./suggest.ts";
@@ -27,7 +28,7 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
   try {
     return await dispatch(argv, host);
   } catch (error) {
-    const shown = error instanceof NpuDiffError ? error : unexpected(error);
+    const shown = asNpuDiffError(error);
     const style = makeStyle(
       colorFlag(argv) ?? host.env[environmentName("color")] ?? null,
       host.env,
@@ -76,7 +77,10 @@ async function runCommand(
   checkFlags(command, argv);
   const [, ...positionals] = (selected.argv["_"] as readonly unknown[]).map(String);
   refuseWrongPositionals(command, positionals);
-  return command.run(new Arguments(positionals, selected.argv, host.env), host);
+  const args = new Arguments(positionals, selected.argv, host.env);
+  // Read where errors are shown; here it is only checked.
+  if (command.options.includes("debug")) args.flag("debug");
+  return command.run(args, host);
 }
 
 function makeParser(host: Host, select: (selection: Selection) => void): Argv {
@@ -257,30 +261,6 @@ function colorFlag(argv: readonly string[]): string | null {
   const i = argv.indexOf("--color");
   const next = i === -1 ? undefined : argv[i + 1];
   return next ?? argv.find((word) => word.startsWith("--color="))?.slice(8) ?? null;
-}
-
-function unexpected(error: unknown): NpuDiffError {
-  const text = error instanceof Error ? error.message : String(error);
-  // What the engine says where a buffer, a string or WebAssembly memory cannot grow.
-  if (
-    error instanceof RangeError &&
-    /allocation failed|could not allocate|Invalid (?:string|typed array|array buffer) length/i.test(
-      text,
-    )
-  ) {
-    return new NpuDiffError("out-of-memory", {
-      what: "the comparison needs more memory than there is",
-      facts: [{ label: "cause", text }],
-      help: "free some memory, or compare fewer tensors with --only",
-      cause: error,
-    });
-  }
-  return new NpuDiffError("internal", {
-    what: "npu-diff failed by a fault of its own",
-    facts: [{ label: "cause", text }],
-    help: "run it again with --debug and report what it prints",
-    cause: error,
-  });
 }
 
 function count(n: number, noun: string): string {

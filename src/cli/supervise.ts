@@ -7,9 +7,10 @@
 import { rmSync } from "node:fs";
 import { isatty } from "node:tty";
 import { Worker } from "node:worker_threads";
-import { NpuDiffError } from "../core/errors.ts";
+import type { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { asNpuDiffError, interrupted, workerDied } from "./failures.ts";
 import type { StreamFacts, ToMain, WorkerInput, Written } from "./protocol.ts";
 
 /** A worker inside a blocking system call does not stop when told to; then the process ends without it. */
@@ -84,7 +85,7 @@ export function supervise(argv: readonly string[]): void {
     }
   });
   worker.on("error", (error) => {
-    failure ??= workerFailure(error);
+    if (earned === null) failure ??= asNpuDiffError(error);
   });
   worker.on("exit", () => {
     if (earned === null) failure ??= workerDied();
@@ -106,7 +107,8 @@ export function supervise(argv: readonly string[]): void {
 
 function streamFacts(stream: { readonly fd: number; readonly columns: number }): StreamFacts {
   const terminal = isatty(stream.fd);
-  return { isTTY: terminal, columns: terminal ? stream.columns : undefined };
+  // A terminal that does not know its width says 0.
+  return { isTTY: terminal, columns: terminal && stream.columns > 0 ? stream.columns : undefined };
 }
 
 function describeWriteError(error: Error | null | undefined): string | null {
@@ -114,44 +116,4 @@ function describeWriteError(error: Error | null | undefined): string | null {
   return "code" in error && (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED")
     ? null
     : error.message;
-}
-
-function workerFailure(error: unknown): NpuDiffError {
-  const code = error instanceof Error && "code" in error ? error.code : null;
-  if (code === "ERR_WORKER_OUT_OF_MEMORY") return outOfMemory(error);
-  return new NpuDiffError("internal", {
-    what: "npu-diff failed by a fault of its own",
-    facts: [{ label: "cause", text: error instanceof Error ? error.message : String(error) }],
-    help: "run it again with --debug and report what it prints",
-    cause: error,
-  });
-}
-
-/** The error of a run that needed more memory than it was given. */
-export function outOfMemory(cause: unknown): NpuDiffError {
-  return new NpuDiffError("out-of-memory", {
-    what: "the comparison needs more memory than it was given",
-    facts: [{ label: "cause", text: cause instanceof Error ? cause.message : String(cause) }],
-    help: "raise the heap with NODE_OPTIONS=--max-old-space-size=4096, or compare fewer tensors with --only",
-    cause,
-  });
-}
-
-function workerDied(): NpuDiffError {
-  return new NpuDiffError("worker-died", {
-    what: "the thread that compares ended without a result",
-    facts: [
-      { label: "expected", text: "an exit status" },
-      { label: "found", text: "none: something ended the thread" },
-    ],
-    help: "look for a --require or --import hook in NODE_OPTIONS that ends the process, and for the system's memory limit",
-  });
-}
-
-function interrupted(signal: string): NpuDiffError {
-  return new NpuDiffError("interrupted", {
-    what: "interrupted before a verdict",
-    facts: [{ label: "signal", text: signal }],
-    help: "nothing was written; run the command again",
-  });
 }

@@ -2,7 +2,7 @@
 
 import { escapeText } from "../core/escape.ts";
 import type { Messages } from "./messages/index.ts";
-import { padEnd, width } from "./table.ts";
+import { width } from "./table.ts";
 
 /** A tensor as far as its name goes. */
 export interface Named {
@@ -95,9 +95,4 @@ function takeColumns(text: string, columns: number): string {
     taken += character;
   }
   return taken;
-}
-
-/** A label and what follows it, aligned with others of the same width. */
-export function labelled(label: string, text: string, labelWidth: number): string {
-  return `${padEnd(label, labelWidth)}  ${text}`;
 }

@@ -1,6 +1,7 @@
-import type { CompareObserver, CompareOptions, LimitName } from "../../core/options.ts";
+import type { CompareOptions, LimitName } from "../../core/options.ts";
 import type { ComparisonResult } from "../../core/result.ts";
-import { renderFailure, renderNotices } from "../../report/notices.ts";
+import { LANGUAGES } from "../../report/messages/index.ts";
+import { renderNotices } from "../../report/notices.ts";
 import { FORMATS, render } from "../../report/render.ts";
 import { PLAIN } from "../../report/style.ts";
 import type { Arguments } from "../arguments.ts";
@@ -9,7 +10,7 @@ import { EXIT, type ExitCode } from "../exit-code.ts";
 import { readFormat } from "../format.ts";
 import { LIMITS } from "../options.ts";
 import { parseOutputs, writeOutputs } from "../outputs.ts";
-import { makeProgress } from "../progress.ts";
+import { makeObserver } from "../progress.ts";
 import type { Command } from "./command.ts";
 
 /** Text on paper, in a file or a pipe. */
@@ -55,27 +56,15 @@ export const compare: Command = {
     const format = readFormat(args, FORMATS);
     const inputs = [options.reference, options.candidate, ...options.floors];
     const requests = parseOutputs(args.list("output"), inputs, host.cwd);
-    const lang = args.choice("lang", ["en", "zh"], "en");
+    const lang = args.choice("lang", LANGUAGES, "en");
     const when = args.choice("color", ["auto", "always", "never"], "auto");
     const exitZero = args.flag("exit-zero");
     const ascii = args.flag("ascii");
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
-    args.flag("debug");
     const toStderr = { lang, style: makeStyle(when, host.env, host.stderr.isTTY) };
 
     const { compareDumps } = await import("../../compare.ts");
-    const failures: string[] = [];
-    const observer: CompareObserver = showsProgress
-      ? {
-          progress: makeProgress(host),
-          failure: (tensor, rule) => {
-            // The reader waits for the first one; the report has the rest.
-            if (failures.length > 0) return;
-            failures.push(tensor);
-            void host.stderr.write(renderFailure(tensor, rule, toStderr));
-          },
-        }
-      : {};
+    const observer = showsProgress ? makeObserver(host, toStderr) : {};
     const result = await compareDumps(options, observer);
     host.status(null);
 

@@ -1,4 +1,5 @@
 import { isRuleId, RULE_IDS, RULES } from "../../judge/rules.ts";
+import { LANGUAGES } from "../../report/messages/index.ts";
 import { renderRule } from "../../report/rule.ts";
 import { usageError } from "../arguments.ts";
 import { makeStyle } from "../color.ts";
@@ -13,7 +14,7 @@ export const explain: Command = {
   examples: ["npu-diff explain layer/floor-ratio"],
   options: ["lang", "color", "debug"],
   async run(args, host) {
-    const lang = args.choice("lang", ["en", "zh"], "en");
+    const lang = args.choice("lang", LANGUAGES, "en");
     const when = args.choice("color", ["auto", "always", "never"], "auto");
     const [id = ""] = args.positionals;
     if (!isRuleId(id)) {

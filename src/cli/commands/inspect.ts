@@ -13,7 +13,6 @@ export const inspect: Command = {
   describeOption: (option) => (option === "format" ? { describe: "Report: text, json" } : {}),
   async run(args, host) {
     const [path = ""] = args.positionals;
-    args.flag("debug");
     const format = readFormat(args, ["text", "json"]);
     const { openDump } = await import("../../dump/open-dump.ts");
     const dump = openDump(path);

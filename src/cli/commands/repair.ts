@@ -15,7 +15,6 @@ export const repair: Command = {
   options: ["debug"],
   async run(args, host) {
     const [input = "", output = ""] = args.positionals;
-    args.flag("debug");
     const { repairDump } = await import("../../dump/repair.ts");
     // Where repairDump writes before it knows that all is well. A file of that
     // name that is there already is somebody else's.
