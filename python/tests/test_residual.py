@@ -84,3 +84,21 @@ def test_layers_that_disagree_promise_nothing(
         llama(ids())
     handle.remove()
     assert load(tmp_path / "a.arrow").run["model"]["residual"] == "other"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_scale_by_depth_is_found(
+    tmp_path: Path, ids: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    """As MiniCPM does it: every layer holds 1.4 and divides it by the root of the number of layers."""
+    model = build("granite", dtype)
+    for layer in model.model.layers:
+        del layer.residual_multiplier
+        layer.scale_depth = 1.4
+    scale = property(lambda layer: layer.scale_depth / 3**0.5)
+    monkeypatch.setattr(type(model.model.layers[0]), "residual_multiplier", scale, raising=False)
+    with torch.no_grad(), Dump(model, tmp_path / "a.arrow"):
+        model(ids(1, 4))
+    facts = load(tmp_path / "a.arrow").run["model"]
+    assert facts["residual"] == "sequential"
+    assert facts["residual_scale"] == 1.4 / 3**0.5

@@ -8,6 +8,7 @@ attention's output takes it over, and a residual sum that is claimed is checked 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
     sums: list[tuple[Residual, float]] = []
     for index, path in enumerate(layers):
         layer = calls[path]
-        found = _anatomy_of_layer(layer, [call for call in calls.values() if _inside(call.path, path)])
+        found = _anatomy_of_layer(layer, [call for call in calls.values() if _inside(call.path, path)], len(layers))
         for role, call in found.blocks.items():
             points.append(Point(f"layers.{index}.{role}", call.path, call.module, layer=index))
         points.append(Point(f"layers.{index}", path, layer.module, layer=index))
@@ -127,7 +128,7 @@ class _Layer:
     scale: float
 
 
-def _anatomy_of_layer(layer: _Call, inside: list[_Call]) -> _Layer:
+def _anatomy_of_layer(layer: _Call, inside: list[_Call], layers: int) -> _Layer:
     """Find the two blocks among the calls inside one layer, and what they hand to the residual sum."""
     children = [call for call in inside if _child(call.path, layer.path)]
     attentions = [call for call in children if is_attention(call.name, call.module)]
@@ -150,7 +151,7 @@ def _anatomy_of_layer(layer: _Call, inside: list[_Call]) -> _Layer:
     if len(blocks) < 2:
         return _Layer(blocks, "other", 1.0)
     for attn, mlp in product(candidates["attn"], candidates["mlp"]):
-        scale = _scale_of_sum(layer, attn, mlp)
+        scale = _scale_of_sum(layer, attn, mlp, layers)
         if scale is None:
             continue
         reads = _source(entry or mlps[0], children)
@@ -190,7 +191,7 @@ def _source(block: _Call, children: list[_Call]) -> torch.Tensor:
     return tensor
 
 
-def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call) -> float | None:
+def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call, layers: int) -> float | None:
     """Return s of ``output = input + s*(attn + mlp)`` where that holds to rounding, else None."""
     change, blocks = layer.output - layer.input, attn.output + mlp.output
     power = float((blocks * blocks).sum())
@@ -201,8 +202,9 @@ def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call) -> float | None:
         return _equal_to_rounding(layer.output, layer.input + scale * blocks, magnitude, layer.epsilon)
 
     # A constant that the layer itself holds is exact; the fit, blurred by rounding, only tells which one it is.
-    known = [1.0, *(value for value in vars(layer.module).values() if type(value) is float and value)]
-    exact = [scale for scale in known if holds(scale)]
+    # MiniCPM's layers hold a depth scale, which the sum divides by the root of the number of layers.
+    held = [value for value in vars(layer.module).values() if type(value) is float and value]
+    exact = [scale for scale in (1.0, *held, *(value / math.sqrt(layers) for value in held)) if holds(scale)]
     if exact:
         return min(exact, key=lambda scale: abs(scale - fitted))
     rounded = float(f"{fitted:.6g}")
