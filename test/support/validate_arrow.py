@@ -1,6 +1,6 @@
 """Checks Arrow files with pyarrow, down to every value, and prints their columns as JSON.
 
-    python test/support/validate_arrow.py FILE…
+python test/support/validate_arrow.py FILE…
 """
 
 import json
