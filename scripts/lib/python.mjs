@@ -49,7 +49,9 @@ export async function ensureEnvironment(profile, steps) {
   const label = cuda ? "Python packages (torch with CUDA, 3 GB to download)" : "Python packages";
   await steps.run(label, async () => {
     const lock = `${REQUIREMENTS}/${profile}.txt`;
-    await uv(["pip", "sync", "--quiet", "--require-hashes", "--python", python, lock]);
+    // Compiled now, once: importing torch and transformers uncompiled takes longer than a small capture.
+    const sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes"];
+    await uv([...sync, "--python", python, lock]);
     const editable = ["--no-deps", "--no-build-isolation", "--editable", "python"];
     await uv(["pip", "install", "--quiet", "--python", python, ...editable]);
   });
