@@ -114,6 +114,7 @@ function comparePair(
     quality,
     context,
     options,
+    stopped,
   );
   if (!overall.decided) throw nothingAligned(reference, candidate, options);
   const { origin, roles } = locateOrigin(units);

@@ -454,5 +454,6 @@ test("fail-fast stops at the first failing tensor", async () => {
     { failFast: true },
   );
   expect(result.stopped).toBe(true);
+  expect(result.rules.find(({ rule }) => rule === "quality/nll")?.reason).toBe("stopped");
   expect(result.tensors.at(-1)?.name).toBe("layers.0");
 });

@@ -43,7 +43,7 @@ export interface AppliedRule {
   /** Null where the limit differs from tensor to tensor, or the rule was not applied. */
   readonly limit: number | null;
   readonly limitFrom: LimitSource | null;
-  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, … */
+  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`. */
   readonly reason: string | null;
 }
 

@@ -25,12 +25,17 @@ export interface QualityJudgement {
   readonly inconclusive: boolean;
 }
 
-/** Judges the quality figures. A figure that is NaN is never a pass. */
+/**
+ * Judges the quality figures. A figure that is NaN is never a pass.
+ *
+ * @param stopped whether measuring stopped before the logits.
+ */
 export function judgeQuality(
   quality: Quality,
   options: Pick<CompareOptions, "limits" | "decide">,
+  stopped: boolean,
 ): QualityJudgement {
-  const judge = new QualityJudge();
+  const judge = new QualityJudge(stopped ? "stopped" : "no-logits");
   judge.undefinedFigures(quality);
   judge.nll(quality);
   judge.klRatio(quality);
@@ -43,6 +48,12 @@ class QualityJudge implements QualityJudgement {
   readonly findings: Finding[] = [];
   readonly rules: AppliedRule[] = [];
   inconclusive = false;
+  /** Why a figure that comes from logits is missing. */
+  private readonly absent: "stopped" | "no-logits";
+
+  constructor(absent: "stopped" | "no-logits") {
+    this.absent = absent;
+  }
 
   undefinedFigures({ perplexity, kl }: Quality): void {
     const figures: readonly (readonly [string, number | undefined])[] = [
@@ -58,7 +69,7 @@ class QualityJudge implements QualityJudgement {
 
   nll({ perplexity }: Quality): void {
     if (perplexity === null) {
-      this.notApplied("quality/nll", "no-logits");
+      this.notApplied("quality/nll", this.absent);
       return;
     }
     if (perplexity.samples < MIN_CLUSTERS_FOR_INTERVAL) {
@@ -82,7 +93,7 @@ class QualityJudge implements QualityJudgement {
 
   klRatio({ kl }: Quality): void {
     if (kl === null) {
-      this.notApplied("quality/kl-ratio", "no-logits");
+      this.notApplied("quality/kl-ratio", this.absent);
       return;
     }
     const { floorRatio } = kl;
@@ -105,7 +116,7 @@ class QualityJudge implements QualityJudgement {
 
   flips({ flips }: Quality): void {
     if (flips?.sigmaFrom !== "floor") {
-      const reason = flips === null ? "no-logits" : "no-floor";
+      const reason = flips === null ? this.absent : "no-floor";
       this.notApplied("quality/flips", reason);
       this.notApplied("quality/real-flips", reason);
       return;

@@ -26,8 +26,9 @@ export function judge(
   quality: Quality,
   context: JudgeContext,
   options: Pick<CompareOptions, "limits" | "decide">,
+  stopped: boolean,
 ): Judgement {
-  const ofQuality = judgeQuality(quality, options);
+  const ofQuality = judgeQuality(quality, options, stopped);
   const findings = [
     ...(["reference", "candidate"] as const).flatMap((side) => [
       ...alignment.missing[side].map((absence) => missing(absence, side)),

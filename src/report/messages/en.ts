@@ -25,6 +25,7 @@ export const EN: Messages = {
     "no-floor": "no noise floor",
     "few-samples": "fewer than 6 samples",
     "no-logits": "no logits on both sides",
+    stopped: "stopped at the first failure",
     "floor-lacks-tensor": "the floor lacks this tensor",
     "floor-too-large": "the floor's own error is beyond every prior",
     "no-finite-pair": "no row holds a pair of finite values",

@@ -25,6 +25,7 @@ export const ZH: Messages = {
     "no-floor": "没有噪声基底",
     "few-samples": "样本少于 6 个",
     "no-logits": "两侧未同时提供 logits",
+    stopped: "遇到首个不通过即停止",
     "floor-lacks-tensor": "噪声基底缺少该张量",
     "floor-too-large": "噪声基底自身的误差超出任何先验上限",
     "no-finite-pair": "没有一行存在成对的有限值",
