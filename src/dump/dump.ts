@@ -64,7 +64,8 @@ export interface TensorChunk {
 
 /** The run metadata: one JSON object. Everything but `tool`, `id` and `dtype` is optional. */
 export type RunMetadata = Readonly<Record<string, unknown>> & {
-  readonly tool: { readonly name: string; readonly version: string };
+  /** The program that wrote the file, as it says: usually its name and version. */
+  readonly tool: unknown;
   readonly id: string;
   readonly dtype: DType;
 };

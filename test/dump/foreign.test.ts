@@ -47,7 +47,7 @@ describe("dumps that other tools write", () => {
     expect(hashes(path)).toEqual(expected);
     const dump = openDump(path);
     dump.close();
-    expect(dump.run.tool.name).toBe("foreign");
+    expect((dump.run.tool as { readonly name: string }).name).toBe("foreign");
     expect(dump.tensors.find((entry) => entry.name === "layers.0")).toMatchObject({
       ...{ kind: "hidden", layer: 0, module: "model.layers.0", dtype: "F32", shape: [9, 8] },
       stats: { min: 0, max: 1, mean: 0.5, rms: 1, nan: 0, posInf: 0, negInf: 0 },

@@ -448,7 +448,6 @@ describe("the metadata", () => {
     ["an array", "[1]"],
     ["a string", '"x"'],
     ["no tool", JSON.stringify({ ...RUN, tool: undefined })],
-    ["a tool by name only", JSON.stringify({ ...RUN, tool: "npu-dump" })],
     ["no id", JSON.stringify({ ...RUN, id: undefined })],
     ["an id that is no text", JSON.stringify({ ...RUN, id: 1 })],
     ["no dtype", JSON.stringify({ ...RUN, dtype: undefined })],
