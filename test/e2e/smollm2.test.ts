@@ -1,0 +1,116 @@
+/**
+ * The whole tool on a real model: SmolLM2-135M-Instruct, captured by the real
+ * `npu-dump`, compared by the real `npu-diff`, and recomputed by PyTorch.
+ */
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import { cli } from "../support/cli.ts";
+import { scratch } from "../support/scratch.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PYTHON = join(ROOT, ".venv/bin/python");
+
+/** Passages of the demo: fewer than it takes, enough for intervals. */
+const PASSAGES = 8;
+const FAULTY_LAYER = 7;
+
+const { folder } = scratch();
+
+/** Runs a program in the scratch folder and gives what it prints. */
+function run(program: string, ...args: readonly string[]): string {
+  const env = { ...process.env, HF_HUB_OFFLINE: "1", TQDM_DISABLE: "1" };
+  return execFileSync(program, args, {
+    cwd: folder,
+    encoding: "utf8",
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+beforeAll(() => {
+  const model = run(process.execPath, join(ROOT, "scripts/model.mjs")).trim();
+  const passages = readFileSync(join(ROOT, "demo/passages.jsonl"), "utf8").split("\n");
+  writeFileSync(join(folder, "prompts.jsonl"), `${passages.slice(0, PASSAGES).join("\n")}\n`);
+  const capture = (...args: readonly string[]): string =>
+    run(PYTHON, "-m", "npu_dump", "run", "--model", model, ...args).trim();
+  const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
+  // What npu-dump prints is the path that it wrote.
+  expect(capture("--prompts", "prompts.jsonl", "--dtype", "float32", "-o", "cpu.arrow")).toBe(
+    "cpu.arrow",
+  );
+  expect(capture(...bf16, "-o", "floor.arrow")).toBe("floor.arrow");
+  expect(capture(...bf16, "--attn", "eager", "-o", "device.arrow")).toBe("device.arrow");
+  run(
+    PYTHON,
+    join(ROOT, "demo/faulty.py"),
+    ...["--model", model, "--tokens-from", "cpu.arrow", "-o", "faulty.arrow"],
+    ...["--layer", String(FAULTY_LAYER)],
+  );
+}, 600_000);
+
+async function compare(candidate: string): Promise<readonly [number | null, ComparisonResult]> {
+  const args = ["compare", "cpu.arrow", candidate, "--floor", "floor.arrow", "--json"];
+  const { code, stdout } = await cli(args, { cwd: folder });
+  return [code, JSON.parse(stdout) as ComparisonResult];
+}
+
+describe("a correct engine in bf16", () => {
+  test("passes against the floor", async () => {
+    const [code, result] = await compare("device.arrow");
+    expect(result.findings.filter(({ level }) => level === "error")).toEqual([]);
+    expect(code).toBe(0);
+    expect(result.tensors).toHaveLength(93);
+    expect(result.evidence).toBe("floor");
+  });
+
+  test("passes by the prior", async () => {
+    const { code } = await cli(["compare", "cpu.arrow", "device.arrow"], { cwd: folder });
+    expect(code).toBe(0);
+  });
+
+  test("says what PyTorch float64 says of the same logits", async () => {
+    const [, { quality, tensors }] = await compare("device.arrow");
+    const figures = JSON.parse(
+      run(PYTHON, join(ROOT, "test/e2e/recompute.py"), "cpu.arrow", "device.arrow"),
+    ) as {
+      readonly perplexity: { readonly reference: number; readonly candidate: number };
+      readonly kl: { readonly mean: number; readonly max: number; readonly median: number };
+      readonly top1: number;
+      readonly tokenCosine: { readonly mean: number; readonly min: number };
+      readonly mse: number;
+      readonly maxAbs: number;
+    };
+    const relative = (actual: number | undefined, expected: number): number =>
+      Math.abs((actual ?? Number.NaN) / expected - 1);
+    expect(relative(quality.perplexity?.reference, figures.perplexity.reference)).toBeLessThan(
+      1e-9,
+    );
+    expect(relative(quality.perplexity?.candidate, figures.perplexity.candidate)).toBeLessThan(
+      1e-9,
+    );
+    for (const figure of ["mean", "max", "median"] as const) {
+      const error = Math.abs((quality.kl?.[figure] ?? Number.NaN) - figures.kl[figure]);
+      expect(error).toBeLessThan(Math.max(1e-9, 1e-5 * figures.kl[figure]));
+    }
+    expect(quality.top1Agreement?.share).toBe(figures.top1);
+    const logits = tensors.find(({ name }) => name === "logits");
+    expect(logits?.tokenCosine?.mean).toBeCloseTo(figures.tokenCosine.mean, 11);
+    expect(logits?.tokenCosine?.min).toBeCloseTo(figures.tokenCosine.min, 11);
+    expect(relative(logits?.mse ?? undefined, figures.mse)).toBeLessThan(1e-9);
+    expect(logits?.maxAbs).toBe(figures.maxAbs);
+  });
+});
+
+test("a wrong rotary base in one layer fails with that attention as the origin", async () => {
+  const [code, result] = await compare("faulty.arrow");
+  expect(code).toBe(1);
+  expect(result.origin).toMatchObject({
+    tensor: `layers.${String(FAULTY_LAYER)}.attn`,
+    layer: FAULTY_LAYER,
+  });
+});
