@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from npu_dump import Dump, load
 from transformers import AutoModelForCausalLM
+
+from npu_dump import Dump, load
 
 
 def rotary_embedding(positions: torch.Tensor, base: float, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--tokens-from", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=["bfloat16", "float16"], default="bfloat16")
     parser.add_argument("--attn", default="eager")
     parser.add_argument("--layer", type=int, default=7)
     parser.add_argument("--base", type=float, default=10_000.0)
@@ -70,7 +72,7 @@ def main() -> None:
     if options.device.startswith("npu"):
         importlib.import_module("torch_npu")
     model = AutoModelForCausalLM.from_pretrained(
-        options.model, dtype=torch.bfloat16, attn_implementation=options.attn, local_files_only=True
+        options.model, dtype=getattr(torch, options.dtype), attn_implementation=options.attn, local_files_only=True
     )
     model = model.to(options.device).eval()
     break_rotary_base(model, options.layer, options.base)

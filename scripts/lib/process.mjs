@@ -12,7 +12,7 @@ const TAIL_LINES = 16;
 /**
  * @typedef {object} RunOptions
  * @property {string} [cwd] default: the root of the repository
- * @property {Record<string, string>} [env] added to this process's
+ * @property {Record<string, string | undefined>} [env] added to this process's; undefined takes away
  * @property {readonly number[]} [accept] exit codes that are not a failure; default 0 alone
  * @property {string} [help] what to do when it fails
  * @property {(text: string) => void} [onOutput] is given all that it prints as it comes

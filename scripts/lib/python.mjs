@@ -13,6 +13,10 @@ import { run } from "./process.mjs";
 /** Minor versions of Python 3 that the locked packages come built for, the preferred first. */
 const MINORS = [13, 12, 11, 14, 10];
 const REQUIREMENTS = "scripts/requirements";
+/** On this platform torch depends on the CUDA libraries, used or not: it does not load without them. */
+const CUDA = process.platform === "linux" && process.arch === "x64";
+/** What the environment takes, measured: 4.6 GB with CUDA, 1.3 GB without. */
+export const PACKAGE_BYTES = CUDA ? 5.5e9 : 1.6e9;
 const TOOLS = join(CACHE, "tools");
 
 /**
@@ -25,17 +29,19 @@ const TOOLS = join(CACHE, "tools");
 
 /**
  * Makes `.venv` hold exactly what the lock of a profile names, and `npu-dump` of
- * this repository. An environment for `dev` serves `runtime` as well.
+ * this repository. An environment for `dev` serves `runtime` as well, and stays one.
  *
- * @param {Profile} profile
+ * @param {Profile} asked
  * @param {import("./steps.mjs").Steps} steps
  * @returns {Promise<string>} its interpreter
  */
-export async function ensureEnvironment(profile, steps) {
+export async function ensureEnvironment(asked, steps) {
   const python = interpreterOf(VENV);
   const stamp = join(VENV, "setup-stamp");
-  const made = readStamp(stamp);
-  if (existsSync(python) && (made === stampOf("dev") || made === stampOf(profile))) return python;
+  // One without a stamp was made by hand, by someone who develops.
+  const kept = existsSync(python) && !readStamp(stamp).startsWith("runtime ");
+  const profile = kept ? "dev" : asked;
+  if (existsSync(python) && readStamp(stamp) === stampOf(profile)) return python;
   await steps.run("uv", async () => ((await ensureUv()).made ? "installed" : "present"));
   if (!serves(python)) {
     await steps.run("Python environment", async () => {
@@ -44,10 +50,11 @@ export async function ensureEnvironment(profile, steps) {
       return `Python ${base.version} in .venv`;
     });
   }
-  const cuda = process.platform === "linux" && process.arch === "x64";
-  demandSpace(VENV, cuda ? 5.5e9 : 1.5e9, "Python packages");
-  const label = cuda ? "Python packages (torch with CUDA, 3 GB to download)" : "Python packages";
+  demandSpace(VENV, PACKAGE_BYTES, "Python packages");
+  const label = CUDA ? "Python packages (torch with CUDA, 3 GB to download)" : "Python packages";
   await steps.run(label, async () => {
+    // What is interrupted from here on is not current, whatever it was before.
+    writeStamp(stamp, `${profile} incomplete`);
     const lock = `${REQUIREMENTS}/${profile}.txt`;
     // Compiled now, once: importing torch and transformers uncompiled takes longer than a small capture.
     const sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes"];
@@ -63,7 +70,7 @@ export async function ensureEnvironment(profile, steps) {
 function stampOf(profile) {
   const config = readStamp(join(VENV, "pyvenv.cfg"));
   const files = [`${REQUIREMENTS}/${profile}.txt`, "python/pyproject.toml"];
-  return fingerprint({ files, words: [profile, config] });
+  return `${profile} ${fingerprint({ files, words: [config] })}`;
 }
 
 /**
