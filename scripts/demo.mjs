@@ -130,7 +130,7 @@ await main(async () => {
     for (const folder of [FOLDER, MODEL]) rmSync(folder, { recursive: true, force: true });
 
   const needed = missingBytes();
-  say(messages.disk(gigabytes(needed), gigabytes(freeSpace(CACHE))));
+  if (needed > 0) say(messages.disk(gigabytes(needed), gigabytes(freeSpace(CACHE))));
   demandSpace(CACHE, needed, "packages, model and captures");
   const steps = new Steps(process.stdout);
   await ensureNodePackages(steps);
@@ -149,15 +149,13 @@ await main(async () => {
     unexpected(clean, "the correct candidate", { code: 0, originLayer: null }),
     unexpected(faulty, "the faulty candidate", { code: 1, originLayer: FAULTY_LAYER }),
   ].filter((problem) => problem !== null);
-  if (problems.length === 0) say(`\n${unseen(faulty.result.quality, messages)}`);
-
+  if (problems.length === 0) {
+    say(`\n${unseen(faulty.result.quality, messages)}`);
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    say(messages.done(seconds, relative(ROOT, FOLDER)));
+  }
   say(`\n${messages.card}\n`);
   process.stdout.write(readFileSync(join(FOLDER, "candidate.md"), "utf8"));
-  if (problems.length > 0) {
-    for (const problem of problems) process.stderr.write(`\n${describe(problem)}\n`);
-    return 1;
-  }
-  const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  process.stderr.write(`\n${messages.done(seconds, relative(ROOT, FOLDER))}\n`);
-  return 0;
+  for (const problem of problems) process.stderr.write(`\n${describe(problem)}\n`);
+  return problems.length === 0 ? 0 : 1;
 });

@@ -8,8 +8,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { describe, Failure, main } from "./lib/failure.mjs";
+import { oneOf, readOptions } from "./lib/options.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
 import { ensureEnvironment } from "./lib/python.mjs";
@@ -166,17 +166,15 @@ function cannotRun(runner, output) {
 }
 
 await main(async () => {
-  const { values } = parseArgs({
-    options: { only: { type: "string" }, help: { type: "boolean" } },
-  });
+  const values = readOptions(
+    { only: { type: "string" }, help: { type: "boolean" } },
+    "npm test -- --help",
+  );
   if (values.help === true) {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { only } = values;
-  if (only !== undefined && only !== "ts" && only !== "py") {
-    throw new Failure("--only has no such value", [["given", only]], "give ts or py");
-  }
+  const only = values.only === undefined ? undefined : oneOf("--only", values.only, ["ts", "py"]);
   const steps = new Steps();
   await ensureNodePackages(steps);
   await ensureBuild(steps);

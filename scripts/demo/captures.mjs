@@ -80,12 +80,13 @@ export async function ensureCaptures(environment, model, dtype, labels, steps) {
  */
 async function ensureCapture(path, command, environment, model, label, steps) {
   const { python, device, deviceName, versions } = environment;
+  const where = command.includes(device) ? (deviceName ?? "") : "";
   const stamp = `${path}.stamp`;
   const wanted = fingerprint({
     files: ["demo/passages.jsonl", "demo/faulty.py", "python/src"],
     words: [
       ...command,
-      ...[python, device, deviceName ?? "", JSON.stringify(versions)],
+      ...[python, JSON.stringify(versions), where],
       readStamp(join(model, "setup-stamp")),
     ],
   });

@@ -2,7 +2,7 @@
 /** Which Python captures, and on which device. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { Failure } from "../lib/failure.mjs";
 import { interpreterOf, onPath, ROOT, VENV } from "../lib/paths.mjs";
 import { run } from "../lib/process.mjs";
@@ -74,8 +74,11 @@ function activeInterpreters() {
  * @param {string} given an interpreter, or the folder of an environment
  */
 function interpreterAsked(given) {
-  const inside = interpreterOf(given);
-  return existsSync(inside) ? inside : given;
+  // npm runs scripts in the root of the repository and leaves a note of where it was called.
+  const path = resolve(process.env["INIT_CWD"] ?? process.cwd(), given);
+  const inside = interpreterOf(path);
+  if (existsSync(inside)) return inside;
+  return existsSync(path) ? path : given;
 }
 
 /**
@@ -139,6 +142,18 @@ function usable(given, found, device) {
     );
   }
   const chosen = device ?? found.device ?? "cpu";
+  if (chosen !== "cpu" && found.device?.split(":")[0] !== chosen.split(":")[0]) {
+    throw new Failure(
+      "torch does not see the device",
+      [
+        ["asked", chosen],
+        ["seen", found.device ?? "none"],
+        ["python", `${python} (${found.python}), torch ${found.versions["torch"]}`],
+      ],
+      "give an environment whose torch does: npm run demo -- --python PATH\n" +
+        "or do without the device: npm run demo -- --device cpu",
+    );
+  }
   return {
     python,
     device: chosen,

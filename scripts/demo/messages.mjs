@@ -54,35 +54,35 @@ Exit codes: 0 all as it should be, 1 a comparison came out otherwise, 2 could no
 
 /** @type {Messages} */
 const ZH = {
-  usage: `用法: npm run demo [-- 选项]
+  usage: `用法：npm run demo [-- 选项]
 
-用 30 段文字采集 SmolLM2-135M,比对一个正确的待测端和一个带移植错误的待测端,
+用 30 段文字采集 SmolLM2-135M，比对一个正确的待测端和一个带移植错误的待测端，
 打印两份报告和可用于模型卡的表格。
 
-  --python PATH   用这个解释器(或环境)采集,其 torch 支持目标设备;不会向其中安装任何东西
-  --device NAME   cpu、npu:N 或 cuda:N;默认取 torch 能看到的设备,没有则用 cpu
-  --dtype NAME    待测端精度: bfloat16(默认),不支持它的设备用 float16
+  --python PATH   用这个解释器（或环境）采集，其 torch 支持目标设备；不会向其中安装任何东西
+  --device NAME   cpu、npu:N 或 cuda:N；默认取 torch 能看到的设备，没有则用 cpu
+  --dtype NAME    待测端精度：bfloat16（默认），不支持它的设备用 float16
   --lang en|zh    报告语言
-  --clean         丢弃已有的模型与采集结果,重新生成
+  --clean         丢弃已有的模型与采集结果，重新生成
   --help          打印本说明
 
-退出码: 0 一切如预期,1 比对结果与预期不符,2 无法运行。
+退出码：0 一切如预期，1 比对结果与预期不符，2 无法运行。
 `,
-  disk: (needed, free) => `本目录最多需要 ${needed} 磁盘空间;现有 ${free}`,
+  disk: (needed, free) => `本目录最多需要 ${needed} 磁盘空间；现有 ${free}`,
   captures: {
-    reference: "采集基准: CPU float32",
-    floor: "采集噪声基底: 基准引擎,待测端精度",
+    reference: "采集基准：CPU float32",
+    floor: "采集噪声基底：基准引擎，待测端精度",
     candidate: "采集待测端",
     faulty: "采集带错误的待测端",
   },
-  standIn: "本机没有 NPU 或 GPU: 用 CPU 的另一条路径(eager 注意力)代替",
+  standIn: "本机没有 NPU 或 GPU：用 CPU 的另一条路径（eager 注意力）代替",
   device: (name) => `待测端运行在 ${name}`,
   clean: "1. 正确的待测端",
-  faulty: (layer) => `2. 移植错误: 第 ${layer} 层的旋转位置编码基数由 100,000 退回 10,000`,
+  faulty: (layer) => `2. 移植错误：第 ${layer} 层的旋转位置编码基数由 100,000 退回 10,000`,
   unseen: (increase, first) =>
-    `模型卡上的指标看不出这个错误: 困惑度 ${increase},首 token ${first}。`,
-  card: "3. 可用于模型卡的表格(正确的待测端)",
-  done: (seconds, folder) => `全部符合预期,用时 ${seconds} 秒。采集与报告在 ${folder}。`,
+    `模型卡上的指标看不出这个错误：困惑度 ${increase}，首 token ${first}。`,
+  card: "3. 可用于模型卡的表格（正确的待测端）",
+  done: (seconds, folder) => `全部符合预期，用时 ${seconds} 秒。采集与报告在 ${folder}。`,
 };
 
 export const MESSAGES = { en: EN, zh: ZH };
