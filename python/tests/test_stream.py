@@ -86,13 +86,15 @@ def test_an_error_of_the_writer_surfaces_in_the_forward(
         flushed(self, *args)
 
     monkeypatch.setattr(DumpWriter, "_write_batch", full)
+    forwards = 0
     with (
         torch.no_grad(),
         pytest.raises(DumpError) as caught,
         Dump(llama, tmp_path / "a.arrow", limits=Limits(gather=4096, buffer=4096)),
     ):
-        for forwards in range(1000):
+        for _ in range(1000):
             llama(ids())
+            forwards += 1
     assert forwards < 999  # it did not wait for the end
     assert caught.value.code == "disk-full"
     assert caught.value.facts == [("file", "a.arrow.partial"), ("system", "No space left on device")]
