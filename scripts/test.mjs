@@ -12,7 +12,7 @@ import { describe, Failure, main } from "./lib/failure.mjs";
 import { oneOf, readOptions } from "./lib/options.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
-import { ensureEnvironment } from "./lib/python.mjs";
+import { ensureEnvironment, PYTHON_ENV } from "./lib/python.mjs";
 import { Steps } from "./lib/steps.mjs";
 import { ensureBuild, ensureNodePackages } from "./setup.mjs";
 
@@ -83,7 +83,7 @@ function checks(python, reports) {
       half: "py",
       label: "fixtures are what their scripts make",
       run: async () => {
-        await run(python, ["fixtures/generate.py", "--check"]);
+        await run(python, ["fixtures/generate.py", "--check"], { env: PYTHON_ENV });
         return ONE_PASSED;
       },
     },
@@ -100,7 +100,9 @@ async function vitest(reports) {
   const file = join(reports, "vitest.json");
   const args = ["run", "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
   const entry = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-  const { code, output } = await run(process.execPath, [entry, ...args], { accept: [0, 1] });
+  // Some of its tests capture with Python.
+  const options = { accept: [0, 1], env: PYTHON_ENV };
+  const { code, output } = await run(process.execPath, [entry, ...args], options);
   if (!existsSync(file)) throw cannotRun("vitest", output);
   const report = JSON.parse(readFileSync(file, "utf8"));
   // A file that fails to load has no tests to count.
@@ -123,7 +125,8 @@ async function vitest(reports) {
 async function pytest(python, reports) {
   const file = join(reports, "pytest.xml");
   const args = ["-m", "pytest", "-q", "--color=no", `--junitxml=${file}`, "python/tests"];
-  const { code, output } = await run(python, args, { accept: [0, 1, 2, 5] });
+  const options = { accept: [0, 1, 2, 5], env: PYTHON_ENV };
+  const { code, output } = await run(python, args, options);
   if (!existsSync(file)) throw cannotRun("pytest", output);
   const suite = /<testsuite [^>]*>/.exec(readFileSync(file, "utf8"))?.[0] ?? "";
   const number = (/** @type {string} */ name) =>

@@ -6,8 +6,7 @@ import { delimiter, join, resolve } from "node:path";
 import { Failure } from "../lib/failure.mjs";
 import { interpreterOf, onPath, ROOT, VENV } from "../lib/paths.mjs";
 import { run } from "../lib/process.mjs";
-import { ensureEnvironment } from "../lib/python.mjs";
-import { OFFLINE } from "../model.mjs";
+import { ensureEnvironment, PYTHON_ENV } from "../lib/python.mjs";
 
 /**
  * @typedef {object} Environment
@@ -29,7 +28,7 @@ import { OFFLINE } from "../model.mjs";
 
 /** npu-dump from this checkout, whatever the environment has installed. */
 export const CAPTURE_ENV = {
-  ...OFFLINE,
+  ...PYTHON_ENV,
   PYTHONPATH: [join(ROOT, "python", "src"), process.env["PYTHONPATH"]]
     .filter(Boolean)
     .join(delimiter),
