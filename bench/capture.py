@@ -9,6 +9,9 @@ the fastest rounds are shown:
 - the same inside ``with Dump(…)``, from entering the block to the renamed file (probe included);
 - writing as many bytes to the same disk, in pieces of 8 MiB, without anything else.
 
+On a machine that others use, elapsed time says little; with ``--threads 1`` the processor's time does (with more,
+waiting threads of the forward count as busy).
+
 The overhead is capture minus forward. It would be nothing if disk and forward overlapped perfectly, and at worst the
 time of writing if they did not at all.
 """
@@ -23,16 +26,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from npu_dump import Dump
 from transformers import AutoModelForCausalLM
 
-from npu_dump import Dump
 
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes."""
-    start = time.perf_counter()
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that ``work`` takes, and the processor's seconds that all its threads use."""
+    start, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def write_bytes(path: Path, size: int) -> None:
@@ -76,10 +78,14 @@ def main() -> None:
         capture()  # warms caches and allocator
         size = path.stat().st_size
         path.unlink()
-        times: dict[str, list[float]] = {"bare forward": [], "forward + capture": [], "writing as many bytes": []}
+        times: dict[str, list[tuple[float, float]]] = {
+            "bare forward": [],
+            "forward + capture": [],
+            "writing as many bytes": [],
+        }
         for _ in range(options.rounds):
             for name, work in zip(times, (forward, capture, lambda: write_bytes(plain, size)), strict=True):
-                times[name].append(seconds(work))
+                times[name].append(timed(work))
                 # Both writers get pages that were just freed: fresh ones of a virtual machine may be much slower.
                 path.unlink(missing_ok=True)
                 plain.unlink(missing_ok=True)
@@ -88,15 +94,17 @@ def main() -> None:
         f"{options.dtype}, {options.prompts} prompts of {options.tokens} tokens, {torch.get_num_threads()} threads, "
         f"{size / 2**20:.0f} MiB ({size / tokens / 1024:.0f} KiB a token), {options.rounds} rounds"
     )
-    print(f"{'':24}{'median s':>10}{'fastest s':>11}{'MiB/s':>8}")
+    print(f"{'':24}{'median s':>10}{'fastest s':>11}{'median CPU s':>14}")
+    medians: list[tuple[float, float]] = []
     for name, values in times.items():
-        rate = "" if name == "bare forward" else f"{size / 2**20 / statistics.median(values):8.0f}"
-        print(f"{name:24}{statistics.median(values):10.3f}{min(values):11.3f}{rate}")
-    bare, captured, written = (statistics.median(values) for values in times.values())
-    print(
-        f"overhead of the medians {captured - bare:+.3f} s: {(captured - bare) / bare:+.1%} of the forward, "
-        f"{(captured - bare) / written:.2f} times writing the bytes"
-    )
+        elapsed, used = (list(column) for column in zip(*values, strict=True))
+        medians.append((statistics.median(elapsed), statistics.median(used)))
+        print(f"{name:24}{medians[-1][0]:10.3f}{min(elapsed):11.3f}{medians[-1][1]:14.3f}")
+    for unit, bare, captured, written in zip(("elapsed", "CPU"), *medians, strict=True):
+        extra = captured - bare
+        print(
+            f"overhead, {unit}: {extra:+.3f} s, {extra / bare:+.1%} of the forward, {extra / written:.1f} x writing"
+        )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,17 @@ MIB = 1 << 20
 class Limits:
     """Sizes in bytes; the defaults are those of the dump format.
 
-    Host memory of a capture stays below ``gather + max(buffer, one tensor) + one tensor``: 64 MiB and two tensors.
+    Host memory of a capture stays below ``gather + buffer`` and two tensors, the one being written and the one being
+    copied; with what statistics need that is less than 64 MiB and two tensors.
 
     Attributes:
         chunk: most bytes of one row of the file; one index along axis 0 may pass it.
         batch: most bytes of one record batch.
         gather: tensors smaller than this are collected until they fill it, so that small ones share a batch.
-        buffer: most bytes that may wait for the writer thread; one larger tensor may wait alone.
+        buffer: most bytes that may wait beside the tensor being written; a larger tensor waits for an empty queue.
     """
 
     chunk: int = 32 * MIB
     batch: int = 64 * MIB
-    gather: int = 32 * MIB
+    gather: int = 24 * MIB
     buffer: int = 32 * MIB

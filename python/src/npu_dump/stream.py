@@ -26,7 +26,8 @@ class BackgroundWriter:
         self.peak_bytes = 0
         self._limit = limits.buffer
         self._queue: deque[tuple[HostTensor, dict[str, Any]]] = deque()
-        self._bytes = 0
+        self._waiting = 0
+        self._writing = 0
         self._closing = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -41,12 +42,14 @@ class BackgroundWriter:
         """
         size = tensor.data.size
         with self._changed:
-            # A tensor larger than the limit waits until it is alone: it must pass, and nothing else beside it.
-            self._changed.wait_for(lambda: self._error or not self._bytes or self._bytes + size <= self._limit)
+            # A tensor larger than the limit comes when nothing else is here; beside it others may wait again.
+            self._changed.wait_for(
+                lambda: self._error or self._waiting + size <= self._limit or not self._waiting + self._writing
+            )
             if self._error:
                 raise self._error
-            self._bytes += size
-            self.peak_bytes = max(self.peak_bytes, self._bytes)
+            self._waiting += size
+            self.peak_bytes = max(self.peak_bytes, self._waiting + self._writing)
             self._queue.append((tensor, row))
             self._changed.notify_all()
 
@@ -80,6 +83,9 @@ class BackgroundWriter:
                 if not self._queue:
                     return
                 tensor, row = self._queue.popleft()
+                self._writing = tensor.data.size
+                self._waiting -= self._writing
+                self._changed.notify_all()
             try:
                 self.writer.write(row.pop("name"), tensor, **row)
             except BaseException as error:
@@ -88,9 +94,8 @@ class BackgroundWriter:
                     self._queue.clear()
                     self._changed.notify_all()
                 return
-            size = tensor.data.size
             # Let go of the memory before telling the other thread that there is room.
             del tensor
             with self._changed:
-                self._bytes -= size
+                self._writing = 0
                 self._changed.notify_all()
