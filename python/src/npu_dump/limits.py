@@ -17,7 +17,7 @@ class Limits:
     Attributes:
         chunk: most bytes of one row of the file; one index along axis 0 may pass it.
         batch: most bytes of one record batch.
-        gather: tensors smaller than this are collected until they fill it, so that small ones share a batch.
+        gather: tensors of up to a quarter of it are collected until they fill it, so that small ones share a batch.
         buffer: most bytes that may wait beside the tensor being written; a larger tensor waits for an empty queue.
     """
 
