@@ -26,8 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from npu_dump import Dump
 from transformers import AutoModelForCausalLM
+
+from npu_dump import Dump
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

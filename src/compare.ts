@@ -6,9 +6,11 @@
 import { align, type Unit } from "./align/align.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
+import { refusePartOfARun } from "./align/runs.ts";
+import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
-import type { CompareObserver, CompareOptions } from "./core/options.ts";
+import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./core/options.ts";
 import type {
   ComparisonResult,
   Finding,
@@ -38,13 +40,15 @@ import { SegmentReader } from "./measure/segments.ts";
  * files. Reading and measuring are synchronous: run it in a worker thread where
  * the event loop matters.
  *
+ * @param given the two dumps, and whatever differs from {@link DEFAULT_OPTIONS}.
  * @returns the result; a precision failure is a value of it.
  * @throws NpuDiffError where the two could not be compared.
  */
 export async function compareDumps(
-  options: CompareOptions,
+  given: Pick<CompareOptions, "reference" | "candidate"> & Partial<CompareOptions>,
   observer: CompareObserver = {},
 ): Promise<ComparisonResult> {
+  const options: CompareOptions = { ...DEFAULT_OPTIONS, ...given };
   const open: Dump[] = [];
   const openOnce = (path: string): Dump => {
     const dump = openDump(path);
@@ -69,6 +73,7 @@ function comparePair(
   options: CompareOptions,
   observer: CompareObserver,
 ): ComparisonResult {
+  for (const dump of [reference, candidate]) refusePartOfARun(dump);
   const tokens = checkTokens(reference, candidate, "candidate");
   const inputs = checkInputs(reference, candidate, "candidate");
   const floors = openFloors(options.floors, open, reference, {
@@ -97,8 +102,10 @@ function comparePair(
     options,
     observer,
   );
+  // A part of the tensors may well be equal, an embedding say.
+  const whole = !stopped && options.only.length === 0 && options.skip.length === 0;
   refuseReferenceAsFloor(
-    floors.used,
+    whole ? floors.used : [],
     units.flatMap(({ measured: { measurement } }) => (measurement === null ? [] : [measurement])),
     reference,
   );
@@ -116,7 +123,9 @@ function comparePair(
     options,
     stopped,
   );
-  if (!overall.decided) throw nothingAligned(reference, candidate, options);
+  if (!overall.decided) {
+    throw nothingDecided(reference, candidate, options, alignment.units.length > 0);
+  }
   const { origin, roles } = locateOrigin(units);
   const roleOf = new Map(
     units.map(({ measured: { unit } }, index): [string, Role | null] => [
@@ -130,7 +139,14 @@ function comparePair(
     verdict: overall.verdict,
     origin,
     findings: [
-      ...inputFindings(reference, candidate, floors, differences),
+      ...inputFindings({
+        reference,
+        candidate,
+        floors,
+        differences,
+        texts: differingTexts(reference, candidate),
+        verified: tokens.samples > 0 || inputs > 0,
+      }),
       ...overall.findings.map((finding): Finding => {
         const role = roleOf.get(`${finding.step ?? ""}:${finding.tensor ?? ""}`) ?? null;
         return finding.level === "error" ? { ...finding, role } : finding;
@@ -175,7 +191,11 @@ function measureUnits(
   readonly stopped: boolean;
 } {
   const reader = new SegmentReader();
-  const logits = new LogitsMeter(sides.reference, tokens.table, sides.floors.length);
+  const logits = new LogitsMeter(
+    sides.reference,
+    tokens.table,
+    sides.floors.map(({ scale }) => scale),
+  );
   const judged: JudgedUnit[] = [];
   const totalBytes = units.reduce((total, unit) => total + bytesOf(unit), 0);
   let bytes = 0;
@@ -229,13 +249,17 @@ function bytesOf(unit: Unit): number {
   }, 0);
 }
 
+/** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */
+const MAX_LAYERS = 1000;
+
 /** Decoder layers by the model's own word, else by the tensors. */
 function layerCount(reference: Dump, units: readonly Unit[]): number {
   const model = reference.run["model"];
   const layers: unknown =
     typeof model === "object" && model !== null && "layers" in model ? model.layers : null;
-  if (typeof layers === "number" && Number.isInteger(layers) && layers > 0) return layers;
-  return units.reduce((most, { layer }) => Math.max(most, (layer ?? -1) + 1), 0);
+  const plausible = typeof layers === "number" && layers > 0 && layers <= MAX_LAYERS;
+  // A tensor may claim any layer; how many there are is harder to exaggerate.
+  return plausible ? layers : new Set(units.map(({ layer }) => layer)).size;
 }
 
 function tensorResult(
@@ -243,7 +267,7 @@ function tensorResult(
   role: Role | null,
 ): TensorResult {
   const figures = measurement?.figures ?? null;
-  const floor = measurement?.floor ?? null;
+  const { floor } = judgement;
   const [first] = unit.pairs;
   if (first === undefined) throw new RangeError(`${unit.name} was aligned without pairs`);
   return {
@@ -290,18 +314,28 @@ function summary(dump: Dump): InputSummary {
   };
 }
 
-function nothingAligned(reference: Dump, candidate: Dump, options: CompareOptions): NpuDiffError {
+function nothingDecided(
+  reference: Dump,
+  candidate: Dump,
+  options: CompareOptions,
+  aligned: boolean,
+): NpuDiffError {
   const names = (dump: Dump): string =>
     [...new Set(dump.tensors.map(({ name }) => name))].slice(0, 6).join(" ");
   const filtered = options.only.length > 0 || options.skip.length > 0;
+  const selection = filtered
+    ? "widen --only, or drop --skip"
+    : "capture both sides with the same --select, or check that the names agree";
   return new NpuDiffError("nothing-aligned", {
-    what: "the dumps share no tensor that could be compared",
+    what: aligned
+      ? "of the tensors that both dumps hold, none could be compared"
+      : "the dumps share no tensor that could be compared",
     facts: [
       { label: "reference", text: `${reference.file}   ${names(reference)}` },
       { label: "candidate", text: `${candidate.file}   ${names(candidate)}` },
     ],
-    help: filtered
-      ? "widen --only, or drop --skip"
-      : "capture both sides with the same --select, or check that the names agree",
+    help: aligned
+      ? "capture whole float tensors: these are empty, reduced to statistics, or integers"
+      : selection,
   });
 }

@@ -2,11 +2,11 @@
 
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
-import { compareOptions } from "./support/options.ts";
 import { scratch } from "./support/scratch.ts";
 import {
   addNoise,
@@ -62,14 +62,12 @@ async function comparePair(
     writeToyRun(path, floor, { id: String(seed).padStart(32, "0"), ...pair.floor });
     return path;
   });
-  return compareDumps(
-    compareOptions({
-      reference: join(directory, "reference.arrow"),
-      candidate: join(directory, "candidate.arrow"),
-      floors,
-      ...options,
-    }),
-  );
+  return compareDumps({
+    reference: join(directory, "reference.arrow"),
+    candidate: join(directory, "candidate.arrow"),
+    floors,
+    ...options,
+  });
 }
 
 /** Changes the values of one tensor, in all samples. */
@@ -456,4 +454,141 @@ test("fail-fast stops at the first failing tensor", async () => {
   expect(result.stopped).toBe(true);
   expect(result.rules.find(({ rule }) => rule === "quality/nll")?.reason).toBe("stopped");
   expect(result.tensors.at(-1)?.name).toBe("layers.0");
+});
+
+describe("what a floor does not cover it does not excuse", () => {
+  const wrongSample = (tensors: ToyTensor[]): undefined => {
+    for (const tensor of tensors) {
+      if (tensor.name === "layers.1.mlp" && tensor.sample === 1) {
+        tensor.values = tensor.values.map((value) => -value);
+      }
+    }
+  };
+
+  test.each<[string, (floor: ToyTensor[]) => ToyTensor[] | undefined]>([
+    [
+      "a sample that is missing",
+      (floor) => floor.filter(({ name, sample }) => name !== "layers.1.mlp" || sample !== 1),
+    ],
+    [
+      "a sample of NaN",
+      (floor) => {
+        for (const tensor of floor) {
+          if (tensor.name === "layers.1.mlp" && tensor.sample === 1) tensor.values.fill(Number.NaN);
+        }
+        return undefined;
+      },
+    ],
+  ])("%s", async (_name, changeFloor) => {
+    const result = await comparePair({ change: wrongSample, floors: [3], changeFloor });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin?.tensor).toBe("layers.1.mlp");
+    expect(result.findings.find(({ rule }) => rule === "input/floor-fallback")).toMatchObject({
+      value: 1,
+      detail: { reason: "floor-lacks-rows" },
+    });
+  });
+
+  test("both families of rules are listed where both decided", async () => {
+    const result = await comparePair({
+      floors: [3],
+      changeFloor: (floor) => floor.filter(({ name }) => name !== "norm"),
+    });
+    const listed = result.rules.map(({ rule }) => rule);
+    expect(listed).toContain("layer/prior");
+    expect(listed).toContain("layer/floor-ratio");
+  });
+
+  test("a floor far beyond the prior decides nothing", async () => {
+    const broken = edit("layers.2.mlp", (values) => values.map((value) => value * 1.01));
+    const result = await comparePair({ change: broken, floors: [3], changeFloor: broken });
+    expect(result.verdict).toBe("fail");
+    expect(result.findings.find(({ rule }) => rule === "input/floor-fallback")?.detail).toEqual({
+      reason: "floor-too-large",
+    });
+  });
+});
+
+describe("a dump that is only a part of its run is refused", () => {
+  test.each([
+    [{ parallel: { world_size: 8, rank: 0 } }, "rank-missing"],
+    [{ capture: { replay_of: { id: "c".repeat(32) } } }, "replay"],
+  ] as const)("%o", async (run, code) => {
+    await expect(comparePair({ candidate: { run } })).rejects.toMatchObject({ code });
+  });
+});
+
+test("what both sides meant to store and neither holds is missing", async () => {
+  const without = (tensors: ToyTensor[]) =>
+    tensors.filter(({ name }) => name !== "norm" && !name.startsWith("layers.3"));
+  const select = ["embed", "layers.*", "norm", "logits"];
+  const result = await comparePair({
+    change: without,
+    changeReference: without,
+    candidate: { select },
+    reference: { select },
+  });
+  expect(result.verdict).toBe("fail");
+  expect(result.missing).toEqual({
+    reference: ["norm", "layers.3"],
+    candidate: ["norm", "layers.3"],
+  });
+});
+
+test("a layer number out of all proportion does not widen the limits", async () => {
+  const rename = (tensors: ToyTensor[]) =>
+    tensors.map((tensor) =>
+      tensor.name === "layers.3" ? { ...tensor, name: "layers.999999999" } : tensor,
+    );
+  const result = await comparePair({
+    changeReference: rename,
+    change: (tensors) => {
+      edit("layers.3", (values) => values.map((value) => value * 1.00002))(tensors);
+      return rename(tensors);
+    },
+  });
+  expect(result.origin?.tensor).toBe("layers.999999999");
+});
+
+test("blocks are brought to one residual scale where the two sides have their own", async () => {
+  const halved = (tensors: ToyTensor[]): undefined => {
+    for (const tensor of tensors) {
+      if (/attn|mlp/.test(tensor.name)) tensor.values = tensor.values.map((value) => value / 0.5);
+    }
+  };
+  const scaled = { run: { model: { layers: 4, residual_scale: 0.5 } } };
+  expect((await comparePair({ change: halved, candidate: scaled })).verdict).toBe("pass");
+  expect((await comparePair({ change: halved })).verdict).toBe("fail");
+});
+
+test("a limit of the user's does not move the origin", async () => {
+  const result = await comparePair(
+    { change: edit("layers.1.mlp", (values) => values.map((value) => value * 1.5)) },
+    { limits: { maxAbs: 1e-12 } },
+  );
+  expect(result.origin?.tensor).toBe("layers.1.mlp");
+  expect(roles(result)).toEqual({ "layers.1.mlp": "origin" });
+  expect(result.tensors.every(({ verdict }) => verdict === "fail")).toBe(true);
+});
+
+test("an embedding that equals the floor's is no reason to refuse the floor of a part", async () => {
+  const embed = toyTensors().filter(({ name }) => name === "embed");
+  const result = await comparePair(
+    {
+      floors: [3],
+      changeFloor: (floor) => [...embed, ...floor.filter(({ name }) => name !== "embed")],
+      change: edit("embed", (values) => values.map((value) => value * 1.5)),
+    },
+    { failFast: true },
+  );
+  expect(result.verdict).toBe("fail");
+});
+
+test("the two dumps are all that has to be named", async () => {
+  const base = fileURLToPath(new URL("../fixtures/logits/", import.meta.url));
+  const result = await compareDumps({
+    reference: join(base, "reference.arrow"),
+    candidate: join(base, "candidate.arrow"),
+  });
+  expect(result.quality.kl).not.toBeNull();
 });

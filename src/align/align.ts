@@ -4,6 +4,7 @@
  */
 
 import { isFloatDType } from "../core/dtype.ts";
+import { NpuDiffError } from "../core/errors.ts";
 import type { StepGroup } from "../core/result.ts";
 import { matchesAny, type TensorRole, tensorName } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
@@ -110,8 +111,8 @@ export function align(
   const theirs = indexOf(candidate, filter);
   const floorIndexes = floors.map((floor) => indexOf(floor, filter));
   const absent = {
-    reference: absences(theirs, mine, reference),
-    candidate: absences(mine, theirs, candidate),
+    reference: absences(theirs, mine, reference, filter),
+    candidate: absences(mine, theirs, candidate, filter),
   };
   const units: { readonly unit: Unit; readonly key: readonly number[] }[] = [];
   let appearance = 0;
@@ -174,8 +175,7 @@ function indexOf(dump: Dump, filter: TensorFilter): Index {
   const index: Index = new Map();
   for (const entry of dump.tensors) {
     if (!isJudged(entry)) continue;
-    if (filter.only.length > 0 && !matchesAny(filter.only, entry.name)) continue;
-    if (matchesAny(filter.skip, entry.name)) continue;
+    if (!isWanted(entry.name, filter)) continue;
     const id = `${groupOf(entry.step)}:${entry.name}`;
     const place = `${String(entry.sample)}.${String(entry.step)}.${String(entry.rank)}`;
     const places = index.get(id);
@@ -185,11 +185,16 @@ function indexOf(dump: Dump, filter: TensorFilter): Index {
   return index;
 }
 
+function isWanted(name: string, { only, skip }: TensorFilter): boolean {
+  return (only.length === 0 || matchesAny(only, name)) && !matchesAny(skip, name);
+}
+
 /** What `present` holds and `other`, the index of `dump`, does not. */
 function absences(
   present: Index,
   other: Index,
   dump: Dump,
+  filter: TensorFilter,
 ): { readonly missing: readonly Absence[]; readonly notCaptured: readonly Absence[] } {
   const select = selectOf(dump);
   const missing: Absence[] = [];
@@ -206,7 +211,19 @@ function absences(
       places: lacking.map(([, entry]) => placeName(entry)),
       firstSample: sample,
     };
-    (select === null || matchesAny(select, name) ? missing : notCaptured).push(absence);
+    (select === null || select.covers(name) ? missing : notCaptured).push(absence);
+  }
+  for (const name of select?.names ?? []) {
+    const id = `prefill:${name}`;
+    // What the other side holds has been seen above; what only this one lacks too is missing as well.
+    if (
+      present.has(id) ||
+      !isWanted(name, filter) ||
+      dump.tensors.some((entry) => entry.name === name)
+    ) {
+      continue;
+    }
+    missing.push({ name, group: "prefill", places: [name], firstSample: 0 });
   }
   return { missing, notCaptured };
 }
@@ -217,13 +234,53 @@ function placeName(entry: TensorEntry): string {
   return `${entry.name}@${String(entry.sample)}.${String(entry.step)}${rank}`;
 }
 
-/** The globs of what `dump`'s writer meant to store; null where it meant to store everything. */
-function selectOf(dump: Dump): readonly string[] | null {
-  const capture = dump.run["capture"];
-  if (typeof capture !== "object" || capture === null) return null;
-  const select: unknown = (capture as Readonly<Record<string, unknown>>)["select"];
-  if (!Array.isArray(select)) return null;
-  return select.filter((glob): glob is string => typeof glob === "string");
+/** What a writer meant to store. */
+interface Selection {
+  covers(name: string): boolean;
+  /** Names that must be there: those given whole, and the output of every layer. */
+  readonly names: readonly string[];
+}
+
+/** Patterns that a selection may hold: each is tried on every name that is missing. */
+const MAX_PATTERNS = 1024;
+
+/** More layers than any model has; a larger number is no number of layers. */
+const MAX_LAYERS = 10_000;
+
+/**
+ * `capture.select` of `dump`; null where its writer meant to store everything.
+ *
+ * @throws NpuDiffError `dump-metadata` where it is no list of so many globs.
+ */
+function selectOf(dump: Dump): Selection | null {
+  const { capture, model } = dump.run as {
+    readonly capture?: { readonly select?: unknown } | null;
+    readonly model?: { readonly layers?: unknown } | null;
+  };
+  const select: unknown = capture?.select ?? null;
+  if (select === null) return null;
+  const isList = Array.isArray(select) && select.every((glob) => typeof glob === "string");
+  const globs: readonly string[] = isList ? select : [];
+  const patterns = globs.filter((glob) => glob.includes("*"));
+  if (!isList || patterns.length > MAX_PATTERNS) {
+    throw new NpuDiffError("dump-metadata", {
+      what: `${dump.file}: capture.select is no list of names and globs`,
+      facts: [
+        { label: "found", text: isList ? `${String(patterns.length)} globs` : typeof select },
+        { label: "expected", text: `strings, at most ${String(MAX_PATTERNS)} of them with *` },
+      ],
+      help: "capture the dump again",
+    });
+  }
+  const whole = globs.filter((glob) => !glob.includes("*"));
+  const literals = new Set(whole);
+  const covers = (name: string): boolean => literals.has(name) || matchesAny(patterns, name);
+  const layers = typeof model?.layers === "number" ? model.layers : 0;
+  const outputs = Array.from(
+    { length: layers <= MAX_LAYERS ? Math.max(0, Math.floor(layers)) : 0 },
+    (_, layer) => `layers.${String(layer)}`,
+  );
+  return { covers, names: [...whole, ...outputs.filter(covers)] };
 }
 
 /** The first pair whose shapes disagree, or whose width is another than the first pair's. */

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { DTYPES } from "../core/dtype.ts";
+import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import { readIntegers } from "../dump/decode.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
@@ -42,6 +42,16 @@ export function tokenTable(dump: Dump, name: string): TokenTable {
 
 /** Ids `from … from+count` of `entry`. */
 export function readIds(dump: Dump, entry: TensorEntry, from: number, count: number): Float64Array {
+  if (entry.encoding !== "dense" || isFloatDType(entry.dtype)) {
+    throw new NpuDiffError("dump-corrupt", {
+      what: `${dump.file}: ${entry.name} of sample ${String(entry.sample)} holds no token ids`,
+      facts: [
+        { label: "found", text: `${entry.encoding} ${entry.dtype}` },
+        { label: "expected", text: "dense integers" },
+      ],
+      help: "capture the dump again; ids cannot be reduced",
+    });
+  }
   const size = DTYPES[entry.dtype].bytes;
   const bytes = new Uint8Array(count * size);
   dump.read(entry, from * size, bytes);
@@ -149,7 +159,7 @@ function tokenText(dump: Dump, sample: number, token: number): string {
   const entry = dump.tensors.find(
     (candidate) => candidate.name === "token_text" && candidate.sample === sample,
   );
-  if (entry === undefined || entry.elements > MAX_TOKEN_TEXT_BYTES) return "";
+  if (entry?.encoding !== "dense" || entry.elements > MAX_TOKEN_TEXT_BYTES) return "";
   const bytes = new Uint8Array(entry.elements * DTYPES[entry.dtype].bytes);
   dump.read(entry, 0, bytes);
   try {

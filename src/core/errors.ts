@@ -21,6 +21,8 @@ export type ErrorCode =
   | "dump-too-large"
   | "duplicate-rows"
   | "tokens-differ"
+  | "rank-missing"
+  | "replay"
   | "nothing-aligned"
   | "floor-is-reference"
   | "floor-incompatible"

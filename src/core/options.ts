@@ -35,6 +35,17 @@ export interface CompareOptions {
   readonly failFast: boolean;
 }
 
+/** What holds where nothing is said. */
+export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = {
+  floors: [],
+  preset: "auto",
+  decide: "interval",
+  limits: {},
+  only: [],
+  skip: [],
+  failFast: false,
+};
+
 export interface Progress {
   /** Tensors done, and in all. */
   readonly done: number;

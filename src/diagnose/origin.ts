@@ -13,20 +13,36 @@ export interface Localisation {
   readonly roles: readonly (Role | null)[];
 }
 
-/** Finds the origin among judged tensors in execution order; null where none fails. */
+/**
+ * Finds the origin among judged tensors in execution order; null where none
+ * fails. A limit that the user set says how large an error may be, not where
+ * it begins: tensors that break nothing else have no role, unless nothing
+ * breaks any other rule.
+ */
 export function locateOrigin(suspects: readonly JudgedUnit[]): Localisation {
-  const first = suspects.findIndex(({ judgement }) => judgement.verdict === "fail");
+  const faulty = suspects.map(isFaulty);
+  const failing = faulty.includes(true)
+    ? faulty
+    : suspects.map(({ judgement }) => judgement.verdict === "fail");
+  const first = failing.indexOf(true);
   const at = first === -1 ? -1 : skippedLayer(suspects, first);
   const origin = suspects[at];
   if (origin === undefined) return { origin: null, roles: suspects.map(() => null) };
   const { name, layer, group } = origin.measured.unit;
   return {
     origin: { tensor: name, layer, step: group, causes: [] },
-    roles: suspects.map(({ judgement }, index) => {
+    roles: failing.map((fails, index) => {
       if (index === at) return "origin";
-      return judgement.verdict === "fail" ? "inherited" : null;
+      return fails ? "inherited" : null;
     }),
   };
+}
+
+/** Whether a tensor breaks a rule that is not one of the user's limits. */
+function isFaulty({ judgement }: JudgedUnit): boolean {
+  return judgement.findings.some(
+    ({ level, rule }) => level === "error" && !rule.startsWith("limit/"),
+  );
 }
 
 /**

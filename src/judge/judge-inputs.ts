@@ -5,13 +5,27 @@ import type { Dump } from "../dump/dump.ts";
 import type { Floors } from "../measure/floors.ts";
 import { finding } from "./findings.ts";
 
+/** What is known of the inputs of a comparison. */
+export interface InputFacts {
+  readonly reference: Dump;
+  readonly candidate: Dump;
+  readonly floors: Floors;
+  readonly differences: readonly EnvironmentDifference[];
+  /** Texts that differ, with the number of samples. */
+  readonly texts: readonly { readonly name: string; readonly samples: number }[];
+  /** Whether token ids, or the input of a plain module, were there to be compared. */
+  readonly verified: boolean;
+}
+
 /** Findings about the dumps of a comparison: none of them decides anything. */
-export function inputFindings(
-  reference: Dump,
-  candidate: Dump,
-  floors: Floors,
-  differences: readonly EnvironmentDifference[],
-): readonly Finding[] {
+export function inputFindings({
+  reference,
+  candidate,
+  floors,
+  differences,
+  texts,
+  verified,
+}: InputFacts): readonly Finding[] {
   const findings: Finding[] = [];
   if (reference.run.id === candidate.run.id) {
     findings.push(finding("input/same-id", { detail: { id: reference.run.id } }));
@@ -25,6 +39,15 @@ export function inputFindings(
   }
   for (const dump of [reference, candidate, ...floors.used.map((floor) => floor.dump)]) {
     if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
+  }
+  if (!verified) findings.push(finding("input/unverified", {}));
+  for (const { name, samples } of texts) {
+    findings.push(finding("input/text-differs", { value: samples, detail: { name } }));
+  }
+  for (const dump of [reference, candidate]) {
+    const repeats = dump.tensors.reduce((most, { repeat }) => Math.max(most, repeat), 0);
+    if (repeats === 0) continue;
+    findings.push(finding("input/repeats", { value: repeats + 1, detail: { file: dump.file } }));
   }
   for (const file of floors.dropped) {
     findings.push(finding("input/floor-dropped", { detail: { file } }));

@@ -25,17 +25,23 @@ export interface QualityJudgement {
   readonly inconclusive: boolean;
 }
 
+/** Why a figure may be missing. */
+interface Circumstances {
+  /** Whether measuring stopped before the logits. */
+  readonly stopped: boolean;
+  /** Whether a floor was given. */
+  readonly hasFloor: boolean;
+}
+
 /**
  * Judges the quality figures. A figure that is NaN is never a pass.
- *
- * @param stopped whether measuring stopped before the logits.
  */
 export function judgeQuality(
   quality: Quality,
   options: Pick<CompareOptions, "limits" | "decide">,
-  stopped: boolean,
+  circumstances: Circumstances,
 ): QualityJudgement {
-  const judge = new QualityJudge(stopped ? "stopped" : "no-logits");
+  const judge = new QualityJudge(circumstances);
   judge.undefinedFigures(quality);
   judge.nll(quality);
   judge.klRatio(quality);
@@ -50,9 +56,12 @@ class QualityJudge implements QualityJudgement {
   inconclusive = false;
   /** Why a figure that comes from logits is missing. */
   private readonly absent: "stopped" | "no-logits";
+  /** Why a figure that comes from a floor's logits is missing. */
+  private readonly noFloor: "no-floor" | "floor-lacks-rows";
 
-  constructor(absent: "stopped" | "no-logits") {
-    this.absent = absent;
+  constructor({ stopped, hasFloor }: Circumstances) {
+    this.absent = stopped ? "stopped" : "no-logits";
+    this.noFloor = hasFloor ? "floor-lacks-rows" : "no-floor";
   }
 
   undefinedFigures({ perplexity, kl }: Quality): void {
@@ -67,9 +76,9 @@ class QualityJudge implements QualityJudgement {
     }
   }
 
-  nll({ perplexity }: Quality): void {
+  nll({ perplexity, kl }: Quality): void {
     if (perplexity === null) {
-      this.notApplied("quality/nll", this.absent);
+      this.notApplied("quality/nll", kl === null ? this.absent : "no-predictions");
       return;
     }
     if (perplexity.samples < MIN_CLUSTERS_FOR_INTERVAL) {
@@ -98,7 +107,7 @@ class QualityJudge implements QualityJudgement {
     }
     const { floorRatio } = kl;
     if (floorRatio === null) {
-      this.notApplied("quality/kl-ratio", "no-floor");
+      this.notApplied("quality/kl-ratio", this.noFloor);
       return;
     }
     this.applied("quality/kl-ratio", MAX_KL_RATIO);
@@ -116,7 +125,7 @@ class QualityJudge implements QualityJudgement {
 
   flips({ flips }: Quality): void {
     if (flips?.sigmaFrom !== "floor") {
-      const reason = flips === null ? this.absent : "no-floor";
+      const reason = flips === null ? this.absent : this.noFloor;
       this.notApplied("quality/flips", reason);
       this.notApplied("quality/real-flips", reason);
       return;

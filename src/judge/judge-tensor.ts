@@ -8,12 +8,13 @@ import { DTYPES } from "../core/dtype.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts";
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
+import { leastRatios } from "../measure/noise-floor.ts";
 import { finding, isWithin } from "./findings.ts";
 import {
   MAX_FLOOR_RATIO,
   MAX_FLOOR_RATIO_P99,
   MAX_FLOOR_TOKEN_RATIO,
-  MAX_PRIOR,
+  type PriorLimits,
   priorLimits,
 } from "./limits.ts";
 import type { Scale } from "./presets.ts";
@@ -31,7 +32,7 @@ export interface MeasuredUnit {
 /** What the judge needs to know of the whole comparison. */
 export interface JudgeContext {
   readonly scale: Scale;
-  /** Decoder layers: the depth of what comes after the last one. */
+  /** Decoder layers: the depth of what comes after the last one, and of nothing more. */
   readonly layers: number;
   readonly hasFloor: boolean;
   readonly limits: CompareOptions["limits"];
@@ -43,6 +44,10 @@ export interface TensorJudgement {
   /** Limit of `tokenRelL2.gm` where no floor decided. */
   readonly priorLimit: number | null;
   readonly decidedBy: "floor" | "prior" | "exact" | null;
+  /** The figures against the floors that were used, or could not be; null where none covers the tensor. */
+  readonly floor: FloorFigures | null;
+  /** Why a floor that was given did not decide; null where every one did. */
+  readonly floorFallback: "floor-lacks-rows" | "floor-too-large" | null;
 }
 
 /** A unit with its verdict. */
@@ -66,6 +71,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       findings,
       priorLimit: null,
       decidedBy: null,
+      ...NO_FLOOR,
     };
   };
 
@@ -76,19 +82,32 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       limitFrom: "structure",
       detail: { reference: `[${reference.join(", ")}]`, candidate: `[${candidate.join(", ")}]` },
     });
-    return { verdict: "fail", findings, priorLimit: null, decidedBy: null };
+    return { verdict: "fail", findings, priorLimit: null, decidedBy: null, ...NO_FLOOR };
   }
   if (measurement === null) return undecided(measured.unmeasurable ?? "reduced");
 
   judgeFinite(measurement, unit, report);
   let decidedBy: TensorJudgement["decidedBy"] = null;
   let priorLimit: number | null = null;
+  let floor: FloorFigures | null = null;
+  let floorFallback: TensorJudgement["floorFallback"] = null;
   const { figures } = measurement;
   if (context.scale.exact) {
     decidedBy = "exact";
     judgeBits(measurement, unit, report);
   } else if (figures !== null) {
-    const floor = usableFloor(measurement.floor);
+    const limits = priorLimits({
+      role: unit.role,
+      depth: Math.min(unit.layer ?? context.layers, context.layers),
+      u: figures.u,
+      bothSides: context.scale.bothSides,
+    });
+    const usable = measurement.floors.filter((candidate) => candidate !== null);
+    const plausible = usable.filter(({ floorGm }) => floorGm <= limits.floor);
+    // Shown even where no floor decides.
+    floor = leastRatios(plausible.length > 0 ? plausible : usable);
+    if (usable.length < measurement.floors.length) floorFallback = "floor-lacks-rows";
+    else if (plausible.length < usable.length) floorFallback = "floor-too-large";
     if (figures.infiniteRows > 0) {
       report("layer/infinite", {
         sample: figures.tokenRelL2.maxAt?.sample ?? null,
@@ -98,16 +117,13 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
         detail: tokenDetail(figures.tokenRelL2.maxAt),
       });
     }
-    if (floor !== null) {
+    if (floor !== null && plausible.length > 0) {
       decidedBy = "floor";
       judgeByFloor(floor, context, report);
     } else {
       decidedBy = "prior";
-      priorLimit = judgeByPrior(figures, unit, context, report);
-      if (context.hasFloor) {
-        const reason = measurement.floor === null ? "floor-lacks-tensor" : "floor-too-large";
-        report("input/floor-fallback", { detail: { reason } });
-      }
+      priorLimit = limits.gm;
+      judgeByPrior(figures, limits, report);
     }
   }
   judgeByUser(figures, context, report);
@@ -119,8 +135,12 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     findings,
     priorLimit,
     decidedBy,
+    floor,
+    floorFallback,
   };
 }
+
+const NO_FLOOR = { floor: null, floorFallback: null } as const;
 
 type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
 
@@ -169,11 +189,6 @@ function judgeBits(measurement: TensorMeasurement, unit: Unit, report: Report): 
   }
 }
 
-/** A floor whose own error no prior would let pass tells nothing about the candidate. */
-function usableFloor(floor: FloorFigures | null): FloorFigures | null {
-  return floor !== null && floor.floorGm <= MAX_PRIOR ? floor : null;
-}
-
 function judgeByFloor(floor: FloorFigures, context: JudgeContext, report: Report): void {
   const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
   const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
@@ -206,18 +221,7 @@ function judgeByFloor(floor: FloorFigures, context: JudgeContext, report: Report
   }
 }
 
-function judgeByPrior(
-  figures: TensorFigures,
-  unit: Unit,
-  context: JudgeContext,
-  report: Report,
-): number {
-  const limits = priorLimits({
-    role: unit.role,
-    depth: unit.layer ?? context.layers,
-    u: figures.u,
-    bothSides: context.scale.bothSides,
-  });
+function judgeByPrior(figures: TensorFigures, limits: PriorLimits, report: Report): void {
   const { gm, max, maxAt } = figures.tokenRelL2;
   if (!isWithin(gm, limits.gm)) {
     report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
@@ -237,7 +241,6 @@ function judgeByPrior(
       detail: tokenDetail(maxAt),
     });
   }
-  return limits.gm;
 }
 
 function judgeByUser(figures: TensorFigures | null, context: JudgeContext, report: Report): void {

@@ -9,6 +9,7 @@ import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";
 import type { JudgeContext, TensorJudgement } from "./judge-tensor.ts";
 import { MAX_FLOOR_RATIO, MAX_FLOOR_RATIO_P99, MAX_FLOOR_TOKEN_RATIO } from "./limits.ts";
+import type { RuleId } from "./rules.ts";
 
 export interface Judgement {
   readonly verdict: Verdict;
@@ -28,12 +29,16 @@ export function judge(
   options: Pick<CompareOptions, "limits" | "decide">,
   stopped: boolean,
 ): Judgement {
-  const ofQuality = judgeQuality(quality, options, stopped);
+  const ofQuality = judgeQuality(quality, options, {
+    stopped,
+    hasFloor: context.hasFloor,
+  });
   const findings = [
     ...(["reference", "candidate"] as const).flatMap((side) => [
       ...alignment.missing[side].map((absence) => missing(absence, side)),
       ...alignment.notCaptured[side].map((absence) => notCaptured(absence, side)),
     ]),
+    ...fallbacks(tensors),
     ...tensors.flatMap((tensor) => tensor.findings),
     ...ofQuality.findings,
   ];
@@ -48,7 +53,7 @@ export function judge(
   return {
     verdict: fails ? "fail" : undecided ? "inconclusive" : "pass",
     findings,
-    rules: [...layerRules(evidence, context), ...ofQuality.rules],
+    rules: [...layerRules(tensors, context), ...ofQuality.rules],
     evidence,
     decided:
       tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
@@ -77,52 +82,58 @@ function notCaptured(absence: Absence, side: "reference" | "candidate"): Finding
   });
 }
 
-/** The rules that every tensor was held to; limits of the prior differ from tensor to tensor. */
+/** One finding for each reason why a floor that was given did not decide. */
+function fallbacks(tensors: readonly TensorJudgement[]): readonly Finding[] {
+  return (["floor-lacks-rows", "floor-too-large"] as const).flatMap((reason) => {
+    const count = tensors.filter(({ floorFallback }) => floorFallback === reason).length;
+    return count === 0
+      ? []
+      : [finding("input/floor-fallback", { value: count, detail: { reason } })];
+  });
+}
+
+/** The rules that the tensors were held to; limits of the prior differ from tensor to tensor. */
 function layerRules(
-  evidence: ComparisonResult["evidence"],
+  tensors: readonly TensorJudgement[],
   { limits }: JudgeContext,
 ): readonly AppliedRule[] {
   const applied = (
-    rule: string,
+    rule: RuleId,
     limit: number | null,
     limitFrom: AppliedRule["limitFrom"],
   ): AppliedRule => ({ rule, applied: true, limit, limitFrom, reason: null });
-  const always = [
+  const decidedBy = new Set(tensors.map((tensor) => tensor.decidedBy));
+  const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
+  const ratioFrom = limits.maxFloorRatio === undefined ? "method" : "flag";
+  const byUser = [
+    ["limit/rel-l2", limits.maxRelL2],
+    ["limit/cosine", limits.minCosine],
+    ["limit/max-abs", limits.maxAbs],
+    ["limit/mse", limits.maxMse],
+  ] as const;
+  return [
     applied("structure/missing", 0, "structure"),
     applied("structure/shape", 0, "structure"),
     applied("finite/mismatched", 0, "structure"),
     applied("finite/saturation", 0, "structure"),
+    ...(decidedBy.has("exact") ? [applied("exact/bits", 0, "preset")] : []),
+    ...(decidedBy.has("floor")
+      ? [
+          applied("layer/floor-ratio", ratio, ratioFrom),
+          applied("layer/floor-ratio-p99", MAX_FLOOR_RATIO_P99, "method"),
+          applied("layer/floor-token", MAX_FLOOR_TOKEN_RATIO, "method"),
+          applied("layer/floor-sample", ratio, ratioFrom),
+        ]
+      : []),
+    ...(decidedBy.has("prior")
+      ? [
+          applied("layer/prior", null, "prior"),
+          applied("layer/prior-sample", null, "prior"),
+          applied("layer/prior-token", null, "prior"),
+        ]
+      : []),
+    ...byUser.flatMap(([rule, limit]) =>
+      limit === undefined ? [] : [applied(rule, limit, "flag")],
+    ),
   ];
-  const byUser = (
-    [
-      ["limit/rel-l2", limits.maxRelL2],
-      ["limit/cosine", limits.minCosine],
-      ["limit/max-abs", limits.maxAbs],
-      ["limit/mse", limits.maxMse],
-    ] as const
-  ).flatMap(([rule, limit]) => (limit === undefined ? [] : [applied(rule, limit, "flag")]));
-  switch (evidence) {
-    case "exact":
-      return [...always, applied("exact/bits", 0, "preset"), ...byUser];
-    case "floor": {
-      const from = limits.maxFloorRatio === undefined ? "method" : "flag";
-      const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
-      return [
-        ...always,
-        applied("layer/floor-ratio", ratio, from),
-        applied("layer/floor-ratio-p99", MAX_FLOOR_RATIO_P99, "method"),
-        applied("layer/floor-token", MAX_FLOOR_TOKEN_RATIO, "method"),
-        applied("layer/floor-sample", ratio, from),
-        ...byUser,
-      ];
-    }
-    case "prior":
-      return [
-        ...always,
-        applied("layer/prior", null, "prior"),
-        applied("layer/prior-sample", null, "prior"),
-        applied("layer/prior-token", null, "prior"),
-        ...byUser,
-      ];
-  }
 }

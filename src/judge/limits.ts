@@ -31,6 +31,13 @@ export function sampleAllowance(rows: number): number {
 /** The prior's margin over what correct engines do. */
 const PRIOR_MARGIN = 2;
 
+/**
+ * A floor may lie so far above the prior before it is taken for broken: other
+ * models are noisier than the one that the prior was set on, and that is what a
+ * floor is for, but not by that much.
+ */
+const FLOOR_MARGIN = 4;
+
 /** Growth of a propagated error with depth, gm = c·u·(l+1)^0.37: 2.1 u at layer 0, 4.5 u at 9, 7.6 u at 29. */
 const DEPTH_EXPONENT = 0.37;
 
@@ -54,7 +61,7 @@ const PRIOR_EMBED = 1.5;
  * No prior lets an error pass that is half as large as the tensor, whatever the
  * number format: a zeroed tensor stands at 1, a permuted one near 1.4.
  */
-export const MAX_PRIOR = 0.5;
+const MAX_PRIOR = 0.5;
 
 /** Largest ρ_t of a single token in units of u, doubled. Measured: 235 u in bf16, 344 u in f16, 2,400 u in f32. */
 const PRIOR_TOKEN = { stores: 700, accumulation: 5000 } as const;
@@ -73,11 +80,18 @@ export interface PriorSubject {
   readonly bothSides: boolean;
 }
 
-/** The limits of `tokenRelL2.gm` and of a single token's ρ_t where no floor decides. */
-export function priorLimits(subject: PriorSubject): {
+/** What the prior knows of one tensor. */
+export interface PriorLimits {
+  /** Of `tokenRelL2.gm` where no floor decides. */
   readonly gm: number;
+  /** Of a single token's ρ_t where no floor decides. */
   readonly token: number;
-} {
+  /** Of a floor's own `gm`: one beyond it is broken itself. */
+  readonly floor: number;
+}
+
+/** The limits of one tensor that do not depend on a floor. */
+export function priorLimits(subject: PriorSubject): PriorLimits {
   const { role, depth, u } = subject;
   const regime = u <= ACCUMULATION_U ? "accumulation" : "stores";
   const bothSides = subject.bothSides ? Math.SQRT2 : 1;
@@ -86,6 +100,7 @@ export function priorLimits(subject: PriorSubject): {
       ? PRIOR_EMBED * u
       : PRIOR_MARGIN * PRIOR[regime][kindOf(role)] * u * (depth + 1) ** DEPTH_EXPONENT;
   return {
+    floor: Math.min(MAX_PRIOR, FLOOR_MARGIN * gm * bothSides),
     gm: Math.min(MAX_PRIOR, gm * bothSides),
     token: Math.min(MAX_PRIOR_TOKEN, PRIOR_TOKEN[regime] * u * bothSides),
   };

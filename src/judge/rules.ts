@@ -49,6 +49,8 @@ export const RULE_IDS = [
   "input/floor-fallback",
   "input/repaired",
   "input/text-differs",
+  "input/unverified",
+  "input/repeats",
 ] as const;
 
 export type RuleId = (typeof RULE_IDS)[number];
@@ -304,18 +306,20 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   "input/floor-fallback": facts(
     "warning",
     null,
-    null,
-    "ρ(floor) is missing, or above every prior",
+    "count",
+    "a floor lacks rows of a tensor, or its own error is 4 times beyond the prior",
     "reason",
   ),
   "input/repaired": facts("warning", null, null, "run.end says `repaired`", "file"),
   "input/text-differs": facts(
     "info",
     null,
-    null,
+    "count",
     "prompt or token_text differ while input_ids agree",
     "name",
   ),
+  "input/unverified": facts("warning", null, null, "no input_ids and no input.0 on either side"),
+  "input/repeats": facts("warning", null, "count", "repeat > 0 in a dump", "file"),
 };
 
 export interface Rule extends RuleFacts {

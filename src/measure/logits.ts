@@ -134,7 +134,8 @@ class CentredError {
 export class LogitsMeter implements RowObserver {
   private readonly reference: Dump;
   private readonly tokens: TokenTable;
-  private readonly floorCount: number;
+  /** Factors that bring each floor's errors to the candidate's precision. */
+  private readonly floorScales: readonly number[];
 
   private pair: Pair | null = null;
   private floorAt: readonly number[] = [];
@@ -177,17 +178,18 @@ export class LogitsMeter implements RowObserver {
   private floorRows = 0;
 
   /**
+   * @param floorScales one for each floor.
    * @param tokens the ids of the reference; without them nothing that needs
    *   the true token is measured.
    */
-  constructor(reference: Dump, tokens: TokenTable, floors: number) {
+  constructor(reference: Dump, tokens: TokenTable, floorScales: readonly number[]) {
     this.reference = reference;
     this.tokens = tokens;
-    this.floorCount = floors;
-    this.floorSoftmax = Array.from({ length: floors }, () => new SoftmaxPair());
-    this.floorErrors = Array.from({ length: floors }, () => new CentredError());
-    this.floorKlLogSum = Array.from({ length: floors }, () => 0);
-    this.floorKlRows = Array.from({ length: floors }, () => 0);
+    this.floorScales = floorScales;
+    this.floorSoftmax = floorScales.map(() => new SoftmaxPair());
+    this.floorErrors = floorScales.map(() => new CentredError());
+    this.floorKlLogSum = floorScales.map(() => 0);
+    this.floorKlRows = floorScales.map(() => 0);
   }
 
   startPair(pair: Pair, floors: readonly number[]): void {
@@ -271,7 +273,10 @@ export class LogitsMeter implements RowObserver {
       const count = Math.min(IDS_AT_ONCE, entry.elements - wanted);
       this.ids = readIds(this.reference, entry, wanted, count);
     }
-    return this.ids[wanted - this.idsFrom] ?? -1;
+    const id = this.ids[wanted - this.idsFrom] ?? -1;
+    // A negative id is beyond the vocabulary like one that is too large: no
+    // logit belongs to it, and so no perplexity comes of it.
+    return id < 0 ? Number.MAX_SAFE_INTEGER : id;
   }
 
   private endPrediction(): void {
@@ -299,7 +304,11 @@ export class LogitsMeter implements RowObserver {
       this.klMaxAt = at;
     }
     for (const floor of this.floorAt) {
-      const floorKl = this.floorSoftmax[floor]?.kl ?? Number.NaN;
+      // KL grows with the square of the error.
+      const scale = (this.floorScales[floor] ?? 1) ** 2;
+      const floorKl = scale * (this.floorSoftmax[floor]?.kl ?? Number.NaN);
+      // A row that gives no figure is a row that the floor lacks.
+      if (!Number.isFinite(floorKl)) continue;
       this.floorKlLogSum[floor] =
         (this.floorKlLogSum[floor] ?? 0) + Math.log(Math.max(floorKl, LEAST_KL));
       this.floorKlRows[floor] = (this.floorKlRows[floor] ?? 0) + 1;
@@ -315,12 +324,14 @@ export class LogitsMeter implements RowObserver {
     if (reference.index === candidate.index && reference.index >= 0) this.strict += 1;
     this.overlap5 += this.top.reference.overlap(this.top.candidate, 5);
     this.overlap10 += this.top.reference.overlap(this.top.candidate, 10);
-    let sigma = 0;
+    let sigma: number | null = null;
     for (const floor of this.floorAt) {
-      sigma = Math.max(sigma, this.floorErrors[floor]?.sigma ?? 0);
+      const ofFloor =
+        (this.floorScales[floor] ?? 1) * (this.floorErrors[floor]?.sigma ?? Number.NaN);
+      if (Number.isFinite(ofFloor)) sigma = Math.max(sigma ?? 0, ofFloor);
     }
-    if (this.floorAt.length > 0) this.floorRows += 1;
-    else sigma = this.candidateError.sigma;
+    if (sigma !== null) this.floorRows += 1;
+    sigma ??= this.candidateError.sigma;
     const z = standardMargin(reference.value - reference.second, sigma);
     this.expectedFlips += normalCdf(-z);
     if (!agrees) {
@@ -343,7 +354,8 @@ export class LogitsMeter implements RowObserver {
       expected: this.expectedFlips,
       real: this.realFlips,
       // One row without the floor would mix two meanings of σ.
-      sigmaFrom: this.floorRows === this.positions && this.floorCount > 0 ? "floor" : "candidate",
+      sigmaFrom:
+        this.floorRows === this.positions && this.floorScales.length > 0 ? "floor" : "candidate",
     };
     const top1: Top1Result = {
       share: this.agreed / this.positions,

@@ -4,8 +4,9 @@
  */
 
 import type { Pair, Unit } from "../align/align.ts";
+import { residualFactors } from "../align/residual.ts";
 import { extentOf, unravel } from "../align/shapes.ts";
-import { DTYPES, type FloatDType, isFloatDType } from "../core/dtype.ts";
+import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import type {
   ElementAt,
   FloorFigures,
@@ -15,7 +16,7 @@ import type {
   TokenRelL2,
 } from "../core/result.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
-import { FloorComparison, leastRatios } from "./noise-floor.ts";
+import { FloorComparison } from "./noise-floor.ts";
 import { addPairs, PairSums, type PairTraits } from "./pair-sums.ts";
 import { relationOf } from "./relation.ts";
 import { RowCosines, RowErrors } from "./row-figures.ts";
@@ -92,8 +93,8 @@ export interface TensorFigures {
 export interface TensorMeasurement {
   /** Null where no pair of finite values was found. */
   readonly figures: TensorFigures | null;
-  /** Null without a floor that holds this tensor. */
-  readonly floor: FloorFigures | null;
+  /** For each floor: its figures; null where it does not hold every row of this tensor. */
+  readonly floors: readonly (FloorFigures | null)[];
   /** For each floor: whether it differs from the reference here; null where it lacks the tensor. */
   readonly floorsDiffer: readonly (boolean | null)[];
   readonly nonFinite: NonFinite;
@@ -155,6 +156,8 @@ class TensorMeter {
   private readonly sides: Sides;
   private readonly observer: RowObserver | null;
   private readonly unit: Unit;
+  /** Factors of the reference, the candidate and each floor. */
+  private readonly factors: readonly number[];
   private maxAt: ElementAt | null = null;
   private mismatchAt: ElementAt | null = null;
   private rows = 0;
@@ -174,6 +177,12 @@ class TensorMeter {
     this.observer = observer;
     this.pair = first;
     this.traits = traitsOf(first);
+    const dumps = [sides.reference, sides.candidate, ...sides.floors.map(({ dump }) => dump)];
+    this.factors = residualFactors(
+      dumps.map(({ run }) => run),
+      unit.role,
+      unit.layer,
+    );
     this.u = unit.pairs.reduce(
       (coarsest, { candidate }) => Math.max(coarsest, DTYPES[candidate.dtype].u ?? 0),
       options.u,
@@ -197,16 +206,17 @@ class TensorMeter {
     this.traits = traitsOf(pair);
     this.rows += rows;
     this.elements += rows * width;
+    const [ofReference = 1, ofCandidate = 1, ...ofFloors] = this.factors;
     const sources = [
-      floatSource(this.sides.reference, pair.reference),
-      floatSource(this.sides.candidate, pair.candidate),
+      floatSource(this.sides.reference, pair.reference, ofReference),
+      floatSource(this.sides.candidate, pair.candidate, ofCandidate),
     ];
     const floorAt: number[] = [];
     for (const [index, { dump }] of this.sides.floors.entries()) {
       const entry = pair.floors[index] ?? null;
       if (entry?.encoding !== "dense" || !isFloatDType(entry.dtype)) continue;
       floorAt.push(index);
-      sources.push(floatSource(dump, entry));
+      sources.push(floatSource(dump, entry, ofFloors[index] ?? 1));
     }
     this.floorAt = floorAt;
     this.observer?.startPair(pair, floorAt);
@@ -275,11 +285,9 @@ class TensorMeter {
 
   measurement(): TensorMeasurement {
     const { total, errors } = this;
-    const p99 = errors.quantile(0.99);
-    const floors = this.comparisons.map((comparison) => comparison.figures(p99));
     return {
       figures: this.figures(),
-      floor: leastRatios(floors.filter((figures) => figures !== null)),
+      floors: this.comparisons.map((comparison) => comparison.figures(errors)),
       floorsDiffer: this.comparisons.map((comparison, floor) =>
         this.unit.pairs.some((pair) => (pair.floors[floor] ?? null) !== null)
           ? comparison.differsFromReference
@@ -338,13 +346,10 @@ function traitsOf({ reference, candidate }: Pair): PairTraits {
   };
 }
 
-function floatSource(dump: Dump, entry: TensorEntry): Source {
+function floatSource(dump: Dump, entry: TensorEntry, factor: number): Source {
   const { dtype } = entry;
   if (!isFloatDType(dtype)) throw new RangeError(`${dtype} is no float dtype`);
-  return {
-    dump,
-    entry: { ...entry, dtype } satisfies TensorEntry & { readonly dtype: FloatDType },
-  };
+  return { dump, entry: { ...entry, dtype }, factor };
 }
 
 function elementAt(pair: Pair, flat: number, reference: number, candidate: number): ElementAt {

@@ -5,7 +5,7 @@
 
 import { Distribution } from "../core/distribution.ts";
 import type { FloorFigures, TokenAt } from "../core/result.ts";
-import { LEAST_ROW_ERROR } from "./row-figures.ts";
+import { LEAST_ROW_ERROR, type RowErrors } from "./row-figures.ts";
 
 /** Bins a factor of two of ρ_t(floor), see {@link FloorComparison}. */
 const BINS_PER_OCTAVE = 128;
@@ -43,6 +43,7 @@ export class FloorComparison {
   private worstSampleRatio = 0;
   private worstSample: number | null = null;
   private floorSeen = false;
+  private covered = 0;
 
   /**
    * @param u unit of the tensor's number format.
@@ -57,6 +58,7 @@ export class FloorComparison {
 
   /** Adds one row that both the candidate and the floor have. Rows of infinite error are for other rules. */
   add(rho: number, floorRho: number, at: TokenAt): void {
+    this.covered += 1;
     if (!Number.isFinite(rho) || !Number.isFinite(floorRho)) return;
     if (floorRho > 0) this.floorSeen = true;
     const scaled = Math.max(floorRho * this.scale, this.least);
@@ -88,9 +90,15 @@ export class FloorComparison {
     return this.floorSeen;
   }
 
-  /** @param p99 the candidate's p99(ρ). Null where no row was added. */
-  figures(p99: number): FloorFigures | null {
-    if (this.rows === 0) return null;
+  /**
+   * The figures, null where the floor lacks a row that the candidate has: what
+   * a floor does not cover it must not excuse.
+   *
+   * @param errors the candidate's own rows.
+   */
+  figures(errors: RowErrors): FloorFigures | null {
+    if (this.rows === 0 || this.covered < errors.rows) return null;
+    const p99 = errors.quantile(0.99);
     const median = this.floorErrors.quantile(0.5);
     let token = 0;
     let tokenAt: TokenAt | null = null;

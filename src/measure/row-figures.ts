@@ -77,10 +77,6 @@ export class RowErrors {
     return this.distribution.quantile(q);
   }
 
-  get max(): number {
-    return this.worst;
-  }
-
   get gm(): number {
     return this.anyError ? Math.exp(this.logSum / this.rows) : 0;
   }

@@ -19,6 +19,8 @@ export const SEGMENT_ELEMENTS = 2 ** 18;
 export interface Source {
   readonly dump: Dump;
   readonly entry: TensorEntry & { readonly dtype: FloatDType };
+  /** Factor that its values are multiplied by; 1 for nearly all. */
+  readonly factor: number;
 }
 
 /** Rows `row … row+rows` and columns `column … column+columns` of every source. */
@@ -75,6 +77,7 @@ export class SegmentReader {
           source.dump.read(source.entry, (row * width + column) * size, target);
           const decoded = values.subarray(0, elements);
           decodeInto(source.entry.dtype, target, decoded);
+          if (source.factor !== 1) scale(decoded, source.factor);
           segment.values.push(decoded);
           segment.bytes.push(target);
           read += target.byteLength;
@@ -90,4 +93,8 @@ export class SegmentReader {
     const values = (this.values[index] ??= new Float64Array(SEGMENT_ELEMENTS));
     return { bytes, values };
   }
+}
+
+function scale(values: Float64Array, factor: number): void {
+  for (let i = 0; i < values.length; i += 1) values[i] = (values[i] as number) * factor;
 }

@@ -4,7 +4,6 @@ import { readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
 import type { Quality } from "../../src/core/result.ts";
-import { compareOptions } from "../support/options.ts";
 
 const DIRECTORY = new URL("../../fixtures/logits/", import.meta.url).pathname;
 
@@ -17,13 +16,11 @@ const EXPECTED = JSON.parse(readFileSync(`${DIRECTORY}expected.json`, "utf8")) a
 let quality: Quality;
 
 beforeAll(async () => {
-  const result = await compareDumps(
-    compareOptions({
-      reference: `${DIRECTORY}reference.arrow`,
-      candidate: `${DIRECTORY}candidate.arrow`,
-      floors: [`${DIRECTORY}floor.arrow`],
-    }),
-  );
+  const result = await compareDumps({
+    reference: `${DIRECTORY}reference.arrow`,
+    candidate: `${DIRECTORY}candidate.arrow`,
+    floors: [`${DIRECTORY}floor.arrow`],
+  });
   quality = result.quality;
 });
 

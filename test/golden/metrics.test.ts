@@ -7,7 +7,6 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
 import type { ComparisonResult, TensorResult } from "../../src/core/result.ts";
-import { compareOptions } from "../support/options.ts";
 
 const DIRECTORY = new URL("../../fixtures/metrics/", import.meta.url).pathname;
 
@@ -50,8 +49,8 @@ beforeAll(async () => {
     reference: `${DIRECTORY}reference.arrow`,
     candidate: `${DIRECTORY}candidate.arrow`,
   };
-  plain = await compareDumps(compareOptions(files));
-  withFloor = await compareDumps(compareOptions({ ...files, floors: [`${DIRECTORY}floor.arrow`] }));
+  plain = await compareDumps(files);
+  withFloor = await compareDumps({ ...files, floors: [`${DIRECTORY}floor.arrow`] });
 });
 
 function tensor(result: ComparisonResult, name: string): TensorResult {

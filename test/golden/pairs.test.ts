@@ -12,7 +12,6 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import { cli } from "../support/cli.ts";
-import { compareOptions } from "../support/options.ts";
 
 const PAIRS = fileURLToPath(new URL("../../fixtures/pairs/", import.meta.url));
 
@@ -92,7 +91,7 @@ describe.each(NAMES)("%s", (name) => {
   let result: ComparisonResult;
 
   beforeAll(async () => {
-    result = await compareDumps(compareOptions(files));
+    result = await compareDumps(files);
   });
 
   test("verdict, origin and broken rules", () => {
@@ -143,12 +142,10 @@ describe.each(NAMES)("%s", (name) => {
 
 test("whole-tensor figures alone would have passed the massive first row", async () => {
   const { expected, path } = read("massive-first-row");
-  const { tensors } = await compareDumps(
-    compareOptions({
-      reference: path(expected.files.reference),
-      candidate: path(expected.files.candidate),
-    }),
-  );
+  const { tensors } = await compareDumps({
+    reference: path(expected.files.reference),
+    candidate: path(expected.files.candidate),
+  });
   const faulty = tensors.find(({ name }) => name === expected.origin);
   expect(faulty?.cosine).toBeGreaterThan(0.9999);
   expect(faulty?.relL2).toBeLessThan(0.011);
@@ -157,24 +154,20 @@ test("whole-tensor figures alone would have passed the massive first row", async
 
 test("a structural fault is named with its place", async () => {
   const { expected, path } = read("missing-tensor");
-  const { missing, notCaptured } = await compareDumps(
-    compareOptions({
-      reference: path(expected.files.reference),
-      candidate: path(expected.files.candidate),
-    }),
-  );
+  const { missing, notCaptured } = await compareDumps({
+    reference: path(expected.files.reference),
+    candidate: path(expected.files.candidate),
+  });
   expect(missing).toEqual({ reference: [], candidate: ["layers.3.mlp@4.0"] });
   expect(notCaptured).toEqual({ reference: [], candidate: [] });
 });
 
 test("what was not captured is listed, and no failure", async () => {
   const { expected, path } = read("not-captured");
-  const { missing, notCaptured, tensors } = await compareDumps(
-    compareOptions({
-      reference: path(expected.files.reference),
-      candidate: path(expected.files.candidate),
-    }),
-  );
+  const { missing, notCaptured, tensors } = await compareDumps({
+    reference: path(expected.files.reference),
+    candidate: path(expected.files.candidate),
+  });
   expect(tensors.map(({ name }) => name)).toEqual([
     "layers.2.attn",
     "layers.2.mlp",

@@ -7,6 +7,7 @@ SHA-256 of their bytes. What no dump may look like is in refused/.
 """
 
 import hashlib
+import itertools
 import json
 import pathlib
 import sys
@@ -44,6 +45,9 @@ SCHEMA = pa.schema(
 )
 
 
+STATS = {"min": 0.0, "max": 1.0, "mean": 0.5, "rms": 1.0, "nan": 0, "posinf": 0, "neginf": 0}
+
+
 def rows() -> list[dict]:
     """The rows of the dump, a chunked tensor and tiny data (inline in a view) among them."""
     random = np.random.default_rng(5)
@@ -63,14 +67,14 @@ def rows() -> list[dict]:
             "name": name, "kind": "hidden", "layer": layer, "module": f"model.{name}" if layer == 0 else None,
             "sample": 0, "step": 0, "repeat": 0, "rank": 0, "dtype": dtypes[str(array.dtype)],
             "shape": list(array.shape), "start": start, "encoding": "dense", "data": part.tobytes(),
-            "stats": {"min": 0.0, "max": 1.0, "mean": 0.5, "rms": 1.0, "nan": 0, "posinf": 0, "neginf": 0} if layer == 0 and start == 0 else None,
+            "stats": STATS if layer == 0 and start == 0 else None,
             **other,
         }  # fmt: skip
 
     result = []
     for name, array in tensors.items():
         cuts = [0, 4, 8, 9] if name == "layers.0" else [0, len(array) if array.ndim else 1]
-        result += [row(name, array, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        result += [row(name, array, a, b) for a, b in itertools.pairwise(cuts)]
     end = np.frombuffer(json.dumps({"complete": True}).encode(), "u1")
     return [*result, row("run.end", end, 0, len(end), kind="meta", sample=-1)]
 
@@ -164,7 +168,9 @@ def main(folder: pathlib.Path) -> None:
     options = ipc.IpcWriteOptions(emit_dictionary_deltas=True)
     with ipc.new_file(folder / "pyarrow-deltas.arrow", tagged, options=options) as writer:
         for number, batch in enumerate(table.to_batches(max_chunksize=3)):
-            tags = pa.DictionaryArray.from_arrays(pa.array([number] * batch.num_rows, pa.int8()), list("abcdefg"[: number + 1]))
+            tags = pa.DictionaryArray.from_arrays(
+                pa.array([number] * batch.num_rows, pa.int8()), list("abcdefg"[: number + 1])
+            )
             writer.write_batch(pa.record_batch([*batch.columns, tags], schema=tagged))
 
     frame = pl.DataFrame(

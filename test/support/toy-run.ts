@@ -60,6 +60,8 @@ export interface ToyOptions {
   readonly id: string;
   readonly dtype?: "F32" | "BF16";
   readonly select?: readonly string[];
+  /** Further run metadata. */
+  readonly run?: Readonly<Record<string, unknown>>;
   /** Token ids of each sample, by default 0, 1, 2, … */
   readonly ids?: (sample: number) => readonly number[];
 }
@@ -68,7 +70,7 @@ export interface ToyOptions {
 export function writeToyRun(
   path: string,
   tensors: readonly ToyTensor[],
-  { id, dtype = "F32", select, ids = defaultIds }: ToyOptions,
+  { id, dtype = "F32", select, run, ids = defaultIds }: ToyOptions,
 ): void {
   const writer = createDumpWriter(path, {
     tool: { name: "toy", version: "1" },
@@ -76,6 +78,7 @@ export function writeToyRun(
     dtype,
     model: { layers: LAYERS },
     ...(select === undefined ? {} : { capture: { select } }),
+    ...run,
   });
   for (const sample of TOKENS.keys()) {
     const tokens = ids(sample);

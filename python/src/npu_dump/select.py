@@ -31,14 +31,18 @@ class Selection:
         names, modules = list(canonical), list(paths)
         self.canonical: set[str] = set()
         self.paths: set[str] = set()
-        for glob in self.globs:
+        for glob in list(self.globs):
             matched = {name for name in names if matches(glob, name)}
             self.canonical |= matched
             if matched:
                 continue
+            if not globs:
+                # The metadata promises what is there: a model without a final norm is meant to have none.
+                self.globs.remove(glob)
+                continue
             matched = {path for path in modules if matches(glob, path)}
             self.paths |= matched
-            if not matched and globs:
+            if not matched:
                 near = get_close_matches(glob, [*names, *modules], n=3, cutoff=0.3)
                 raise DumpError(
                     "select-empty",

@@ -267,8 +267,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Run the floor in the candidate's precision.",
   },
   "input/floor-fallback": {
-    message: "judged by a prior: {reason}",
-    why: "Where the floor lacks the tensor, or is itself beyond every prior, a prior decides.",
+    message: "{value} tensors were not judged by every floor: {reason}",
+    why: "Where a floor lacks rows of a tensor, or is itself far beyond the prior, the other floors decide, or the prior.",
     causes: ["the floor did not capture the tensor", "the floor run is broken there"],
     tune: "Capture the floor with the candidate's selection.",
   },
@@ -279,9 +279,21 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Capture again for a complete comparison.",
   },
   "input/text-differs": {
-    message: "{name} differs between the sides; the token ids agree",
+    message: "{name} differs between the sides in {value} samples; the token ids agree",
     why: "Only the token ids are compared; other text around them is for your information.",
     causes: ["another tokenizer version or chat template"],
     tune: "Nothing needs to be done.",
+  },
+  "input/unverified": {
+    message: "neither side stored its token ids: nothing shows that the inputs agree",
+    why: "A comparison of runs on different inputs means nothing.",
+    causes: ["a writer of your own that leaves out input_ids"],
+    tune: "Store input_ids, or input.0 for a module without token ids.",
+  },
+  "input/repeats": {
+    message: "{file} holds {value} repetitions of its run; only the first is compared",
+    why: "What is not compared must not be taken for compared.",
+    causes: ["a dump of a determinism run"],
+    tune: "Compare a dump of one run.",
   },
 };

@@ -231,8 +231,8 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "请以待测侧的精度运行噪声基底。",
   },
   "input/floor-fallback": {
-    message: "按先验判定：{reason}",
-    why: "噪声基底缺少该张量，或自身超出任何先验上限时，由先验判定。",
+    message: "{value} 个张量未由全部噪声基底判定：{reason}",
+    why: "噪声基底缺少张量的部分行，或自身远超先验上限时，由其余噪声基底或先验判定。",
     causes: ["噪声基底没有采集该张量", "噪声基底在该处本身有误"],
     tune: "以待测侧的采集范围采集噪声基底。",
   },
@@ -243,9 +243,21 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "如需完整比较，请重新采集。",
   },
   "input/text-differs": {
-    message: "{name} 两侧不同，但 token ID 一致",
+    message: "两侧的 {name} 在 {value} 个样本中不同，token id 一致",
     why: "只比较 token ID，其他文本仅供参考。",
     causes: ["tokenizer 版本或对话模板不同"],
     tune: "无需处理。",
+  },
+  "input/unverified": {
+    message: "两侧均未保存 token id：无法确认输入一致",
+    why: "输入不同的两次运行，比较没有意义。",
+    causes: ["自行编写的采集程序没有保存 input_ids"],
+    tune: "请保存 input_ids；没有 token id 的模块请保存 input.0。",
+  },
+  "input/repeats": {
+    message: "{file} 含 {value} 次重复运行，只比较第一次",
+    why: "没有比较的内容不能当作已比较。",
+    causes: ["该 dump 来自确定性测试"],
+    tune: "请比较只含一次运行的 dump。",
   },
 };

@@ -1,0 +1,28 @@
+/**
+ * The factor s of the residual sum, layers.i = layers.{i-1} + s·(attn + mlp),
+ * which is not part of what a block hands over.
+ */
+
+import type { RunMetadata } from "../dump/dump.ts";
+
+/** s of `layer` by the run's own word (`model.residual_scale`, one number or one a layer); 1 where it says nothing usable. */
+export function residualScale(run: RunMetadata, layer: number | null): number {
+  const { model } = run as { readonly model?: { readonly residual_scale?: unknown } | null };
+  const stated = model?.residual_scale;
+  const scale: unknown = Array.isArray(stated) ? stated[layer ?? -1] : stated;
+  return typeof scale === "number" && Number.isFinite(scale) && scale !== 0 ? scale : 1;
+}
+
+/**
+ * Factors that bring what a block hands over to one scale: each side's own s
+ * where they differ, 1 for all where they agree.
+ */
+export function residualFactors(
+  runs: readonly RunMetadata[],
+  role: string,
+  layer: number | null,
+): readonly number[] {
+  const isBlock = role === "attn" || role === "mlp";
+  const scales = runs.map((run) => (isBlock ? residualScale(run, layer) : 1));
+  return scales.every((scale) => scale === scales[0]) ? runs.map(() => 1) : scales;
+}
