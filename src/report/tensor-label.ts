@@ -13,19 +13,22 @@ export interface Named {
 /** Names longer than this are cut in the middle before anything else looks at them. */
 const LONGEST = 400;
 
+/** In a sentence, a name leaves room for the rest of a line. */
+const LONGEST_IN_SENTENCE = 72;
+
 /** The name without what the layer says already: `mlp` for `layers.7.mlp`. */
-export function shortName({ name, layer }: Named, messages: Messages): string {
+export function shortName({ name, layer }: Named, messages: Messages, longest = LONGEST): string {
   if (layer !== null) {
     const path = `layers.${layer}`;
     if (name === path) return messages.layerOutput;
-    if (name.startsWith(`${path}.`)) return escapeText(name.slice(path.length + 1), LONGEST);
+    if (name.startsWith(`${path}.`)) return escapeText(name.slice(path.length + 1), longest);
   }
-  return escapeText(name, LONGEST);
+  return escapeText(name, longest);
 }
 
 /** Layer and short name, for a sentence: `layer 7 mlp`. */
 export function sentenceName(tensor: Named, messages: Messages): string {
-  const short = shortName(tensor, messages);
+  const short = shortName(tensor, messages, LONGEST_IN_SENTENCE);
   return tensor.layer === null ? short : `${messages.layer(tensor.layer)} ${short}`;
 }
 
