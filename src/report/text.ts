@@ -35,7 +35,8 @@ export interface TextContext {
 const NAMES_SHOWN = 4;
 
 /**
- * The report as lines of text, ending with a newline. A pass is two lines;
+ * The report as lines of text, ending with a newline. A pass is two lines, and
+ * what was not captured;
  * everything else shows where the error begins and what it does.
  */
 export function renderText(result: ComparisonResult, options: TextOptions): string {
@@ -120,8 +121,13 @@ function absentRows(
   m: Messages,
 ): readonly (readonly [string, string])[] {
   return (["reference", "candidate"] as const).flatMap((side) => {
-    const names = sides[side];
-    if (names.length === 0) return [];
+    const places = sides[side];
+    if (places.length === 0) return [];
+    // Of many, the samples say less than the names.
+    const names =
+      places.length > NAMES_SHOWN
+        ? [...new Set(places.map((place) => place.replace(/@[^@]*$/, "")))]
+        : places;
     const shown = names.slice(0, NAMES_SHOWN).map((name) => escapeText(name, 60));
     const more = names.length > NAMES_SHOWN ? ` ${m.andMore(names.length - NAMES_SHOWN)}` : "";
     return [[label, `${m.side[side]}${m.colon}${shown.join(", ")}${more}`] as const];
@@ -171,7 +177,14 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
   const paint = { pass: style.green, fail: style.red, inconclusive: style.yellow }[result.verdict];
   const indent = " ".repeat(width(word) + 2);
   const room = columns - indent.length;
-  const lines = [headline, ...evidence].flatMap((line) => wrapText(line, room));
+  // The header of a longer report has said it already.
+  const absent =
+    result.verdict === "pass"
+      ? absentRows(m.labels.notCaptured, result.notCaptured, m).map(
+          ([label, text]) => `${label}${m.colon}${text}`,
+        )
+      : [];
+  const lines = [headline, ...evidence, ...absent].flatMap((line) => wrapText(line, room));
   // A command is copied: it is never broken.
   if (next !== null) lines.push(`${m.labels.next}${m.colon}${next}`);
   return lines.map((line, i) => (i === 0 ? `${style.bold(paint(word))}  ${line}` : indent + line));
