@@ -33,12 +33,12 @@ beforeAll(() => {
     writeToyRun(join(folder, name), tensors, { id: name });
   };
   write("ref.arrow");
-  write("good.arrow", { noise: 1e-6, seed: 1 });
-  write("floor.arrow", { noise: 1e-6, seed: 2 });
-  write("bad.arrow", { noise: 1e-6, seed: 1, broken: true });
+  write("good.arrow", { noise: 2e-7, seed: 1 });
+  write("floor.arrow", { noise: 2e-7, seed: 2 });
+  write("bad.arrow", { noise: 2e-7, seed: 1, broken: true });
   // Names that a parser may take for numbers, options or commands.
   for (const name of ["007", "1e3", "-x", "completion", "--json"]) {
-    write(name, { noise: 1e-6, seed: 1 });
+    write(name, { noise: 2e-7, seed: 1 });
   }
 });
 
