@@ -253,7 +253,7 @@ describe("origin", () => {
       },
     });
     expect(result.origin?.tensor).toBe("layers.1");
-    expect(roles(result)["layers.1.attn"]).toBe("inherited");
+    expect(roles(result)).toEqual({ "layers.1": "origin" });
   });
 });
 

@@ -99,7 +99,10 @@ export function supervise(argv: readonly string[]): void {
       void worker.terminate();
       setTimeout(() => {
         if (!finished) finish();
-        process.exit();
+        // process.exit() would wait for the worker. The signal's own end does
+        // not, and a shell calls it 130 as well.
+        for (const name of ["SIGINT", "SIGTERM"]) process.removeAllListeners(name);
+        process.kill(process.pid, "SIGINT");
       }, TERMINATION_PATIENCE_MS).unref();
     });
   }

@@ -33,7 +33,8 @@ export function locateOrigin(suspects: readonly JudgedUnit[]): Localisation {
     origin: { tensor: name, layer, step: group, causes: [] },
     roles: failing.map((fails, index) => {
       if (index === at) return "origin";
-      return fails ? "inherited" : null;
+      // The silent blocks of a layer that did not run stand before it, and inherit nothing.
+      return fails && index > at ? "inherited" : null;
     }),
   };
 }
