@@ -23,10 +23,12 @@ from npu_dump.cli import main
 
 from .conftest import build
 
+COMMAND = [sys.executable, "-m", "npu_dump"]
+
 
 def program(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "npu_dump", *map(str, arguments)],
+        [*COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -502,18 +504,7 @@ def test_ctrl_c_keeps_complete_batches_and_says_how_to_recover(tmp_path: Path, m
     many = tmp_path / "many.txt"
     many.write_text("the capital of France is Paris\n" * 20_000, encoding="utf-8")
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "npu_dump",
-            "run",
-            "--model",
-            model_folder,
-            "-o",
-            tmp_path / "a.arrow",
-            "--prompts",
-            many,
-        ],
+        [*COMMAND, "run", "--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", many],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -537,18 +528,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path, model_folder: Path, prompts:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "npu_dump",
-            "run",
-            "--model",
-            model_folder,
-            "-o",
-            tmp_path / "a.arrow",
-            "--prompts",
-            prompts,
-        ],
+        [*COMMAND, "run", "--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", prompts],
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,

@@ -28,8 +28,8 @@ export interface TensorStats {
   readonly negInf: number;
 }
 
-/** One tensor of one sample at one step. */
-export interface TensorEntry {
+/** What every chunk of a tensor says of it. */
+export interface TensorFacts {
   readonly name: string;
   readonly kind: string;
   /** Decoder layer, null outside the layers. */
@@ -42,11 +42,15 @@ export interface TensorEntry {
   readonly step: number;
   readonly repeat: number;
   readonly rank: number;
-  readonly dtype: DType;
   /** Shape of the whole tensor; [] is a scalar. */
   readonly shape: readonly number[];
-  readonly encoding: "dense" | "stats" | "sketch";
   readonly stats: TensorStats | null;
+}
+
+/** One tensor of one sample at one step. */
+export interface TensorEntry extends TensorFacts {
+  readonly dtype: DType;
+  readonly encoding: "dense" | "stats" | "sketch";
   /** Elements of the whole tensor: the product of `shape`. */
   readonly elements: number;
   /** Where the data lies, in order of axis 0, without gaps: empty unless the encoding is dense. */

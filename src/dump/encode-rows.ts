@@ -6,24 +6,14 @@
 import { BufferRegion, FieldNode, RecordBatch } from "apache-arrow/ipc/metadata/message";
 import type { BufferKind, Field, Schema } from "./arrow-schema.ts";
 import { isColumnName } from "./contract.ts";
-import type { TensorStats } from "./dump.ts";
+import type { TensorFacts, TensorStats } from "./dump.ts";
 
 /** The values of one row, by column. */
-export interface RowValues {
-  readonly name: string;
-  readonly kind: string;
-  readonly layer: number | null;
-  readonly module: string | null;
-  readonly sample: number;
-  readonly step: number;
-  readonly repeat: number;
-  readonly rank: number;
+export interface RowValues extends TensorFacts {
   readonly dtype: string;
-  readonly shape: readonly number[];
   readonly start: number;
   readonly encoding: string;
   readonly data: Uint8Array;
-  readonly stats: TensorStats | null;
 }
 
 type Value = RowValues[keyof RowValues];

@@ -4,7 +4,7 @@ import type { Field } from "./arrow-schema.ts";
 import { MAX_AXES, MAX_INDEX_BYTES, MAX_INT32, MAX_ROWS, MAX_TEXT_BYTES } from "./bounds.ts";
 import { integersOf, type LoadedBuffers, listRangesOf, spansOf, validityOf } from "./columns.ts";
 import { COLUMNS, type ColumnName, isColumnName } from "./contract.ts";
-import type { TensorStats } from "./dump.ts";
+import type { TensorFacts } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
 import type { Columns } from "./find-columns.ts";
 import type { RecordBatch } from "./record-batch.ts";
@@ -12,24 +12,14 @@ import { neighbours, type Region } from "./regions.ts";
 import { statsColumn } from "./stats-column.ts";
 
 /** One row: one chunk of one tensor, every number in the range of its column. */
-export interface Row {
+export interface Row extends TensorFacts {
   /** `record batch 3, row 2`: for messages. */
   readonly label: string;
-  readonly name: string;
-  readonly kind: string;
-  readonly layer: number | null;
-  readonly module: string | null;
-  readonly sample: number;
-  readonly step: number;
-  readonly repeat: number;
-  readonly rank: number;
   readonly dtype: string;
-  readonly shape: readonly number[];
   readonly start: number;
   readonly encoding: string;
   /** Where its data lies in the file. */
   readonly data: Region;
-  readonly stats: TensorStats | null;
 }
 
 /**

@@ -162,7 +162,6 @@ describe("streams", () => {
     expect((await cli([...BAD, "--lang", "zh"], { cwd })).stdout).toMatch(
       /^不通过 {2}第 2 层 mlp/m,
     );
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
     expect((await cli([...BAD, "--ascii"], { cwd })).stdout).toMatch(/^[\u0000-\u007f]+$/);
   });
 
