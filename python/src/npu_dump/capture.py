@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from .contract import Kind
+from .contract import Encoding, Kind
 from .errors import DumpError
 from .module_tree import Decoder, first_tensor, head_path
+from .modes import LOGITS, REDUCED_LOGITS, Form, Modes
 from .probe import Point, probe
+from .reduce import reduced_logits
+from .replay import Replay
+from .router import expert_count, find_routers
 from .samples import SampleTracker, Step
-from .select import Selection
+from .select import Selection, matches
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Piece:
     kind: Kind | None = None
     layer: int | None = None
     module: str | None = None
+    encoding: Encoding = "dense"
 
 
 class Capture(Protocol):
@@ -35,13 +40,13 @@ class Capture(Protocol):
 
     Attributes:
         points: where hooks go, in the order of a forward.
-        globs: the selection, for the metadata.
         facts: what was found out about the model, for the metadata.
+        plan: what is captured, for the metadata.
     """
 
     points: list[Point]
-    globs: list[str]
     facts: dict[str, Any]
+    plan: dict[str, Any]
 
     @property
     def samples(self) -> int:
@@ -56,6 +61,10 @@ class Capture(Protocol):
         """Cut what a point shows into samples."""
         ...
 
+    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return what the model goes on with in place of a tensor that was taken; None: with that tensor."""
+        ...
+
     def end(self, output: Any) -> Iterator[Piece]:
         """End the forward that gave this output."""
         ...
@@ -65,23 +74,47 @@ class DecoderCapture:
     """Captures a transformers decoder under canonical names, sample by sample, without padding.
 
     Raises:
-        DumpError: the model cannot run the probe, or ``select`` matches nothing.
+        DumpError: the model cannot run the probe, ``select`` or a mode matches nothing, or a replay does not fit.
     """
 
-    def __init__(self, model: nn.Module, decoder: Decoder, select: str | Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        decoder: Decoder,
+        select: str | Sequence[str] | None,
+        modes: Modes,
+        top_k: int,
+        replay: Replay | None,
+    ) -> None:
         anatomy = probe(model, decoder)
         self.facts = {"residual": anatomy.residual, "residual_scale": anatomy.residual_scale}
         self._head = head_path(model)
+        self._modes = modes
+        self._top_k = top_k
         modules = _submodules(model)
-        names = [point.name for point in anatomy.points] + (["logits"] if self._head else [])
+        points = [*anatomy.points, *_router_points(model, decoder)]
+        names = [point.name for point in points] + ([LOGITS] if self._head else [])
         wanted = Selection(select, names, modules)
-        self.globs = wanted.globs
-        self.points = [point for point in anatomy.points if point.name in wanted.canonical]
+        modes.check(wanted.canonical | wanted.paths)
+        self._wanted = wanted.canonical
+        self._replay = replay
+        if replay is not None:
+            replay.check([point.name for point in points if point.kind != "router"], self.facts)
+        # A replay needs its place at every point, stored or not.
+        self.points = [point for point in points if point.name in self._wanted or replay is not None]
         self.points += [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
-        self._want_logits = "logits" in wanted.canonical
+        self._logits = modes.form(LOGITS) if LOGITS in self._wanted else "none"
+        self.plan = {"mode": modes.label, "select": _promised(wanted, self._logits)}
+        if modes.patterns:
+            self.plan["modes"] = modes.given
+        if self._logits == "topk":
+            self.plan["top_k"] = top_k
+        self._wanted |= wanted.paths
         self._tracker = SampleTracker(model)
         self._step: Step | None = None
         self._positions: torch.Tensor | None = None
+        # The logits of each sample's last token, which predict the first token of its next step.
+        self._last: dict[int, torch.Tensor] = {}
 
     @property
     def samples(self) -> int:  # noqa: D102 - see Capture
@@ -91,6 +124,8 @@ class DecoderCapture:
         step = self._step = self._tracker.begin(args, kwargs)
         self._positions = step.position_ids
         if step.input_ids is not None:
+            if self._replay is not None:
+                self._replay.check_tokens(step)
             yield from self._pieces(step, step.input_ids, Piece("input_ids", step.input_ids, 0))
 
     def note_positions(self, positions: torch.Tensor | None) -> None:
@@ -100,10 +135,16 @@ class DecoderCapture:
 
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         step = self._step
-        if step is None:
+        if step is None or point.name not in self._wanted:
             return
         name = step.numbered(point.name)
-        yield from self._pieces(step, tensor, Piece(name, tensor, 0, 0, point.kind, point.layer, point.path))
+        encoding: Encoding = "stats" if self._modes.form(point.name) == "stats" else "dense"
+        yield from self._pieces(step, tensor, Piece(name, tensor, 0, 0, point.kind, point.layer, point.path, encoding))
+
+    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: D102
+        if self._replay is None or self._step is None or point.kind == "other":
+            return None
+        return self._replay.fill(point.name, self._step, tensor)
 
     def end(self, output: Any) -> Iterator[Piece]:  # noqa: D102
         step, self._step = self._step, None
@@ -111,25 +152,37 @@ class DecoderCapture:
             return
         self._tracker.end(output)
         yield from self._position_pieces(step)
-        if self._want_logits:
-            logits = _logits(output, step)
-            yield from self._pieces(step, logits, Piece("logits", logits, 0, module=self._head))
+        if self._logits == "none":
+            return
+        logits = _logits(output, step)
+        if self._logits == "topk":
+            yield from self._reduced(step, logits)
+        else:
+            yield from self._pieces(
+                step, logits, Piece(LOGITS, logits, 0, module=self._head, encoding=self._logits)
+            )
+
+    def _reduced(self, step: Step, logits: torch.Tensor) -> Iterator[Piece]:
+        ids = step.input_ids
+        if ids is None:
+            raise DumpError(
+                "tokens-absent",
+                "reduced logits need the token ids, and embeddings were fed",
+                facts=[("mode", "topk"), ("input_ids", "none")],
+                help="store them whole: mode full, or 'logits=full'",
+            )
+        if step.number == 0:
+            self._last.clear()
+        for row in step.rows:
+            mine, tokens = logits[row.batch, row.tokens], ids[row.batch, row.tokens]
+            reduced = reduced_logits(mine, tokens, self._last.get(row.sample), self._top_k)
+            self._last[row.sample] = mine[-1].clone()
+            for name, value in reduced.items():
+                yield Piece(name, value, row.sample, step.number, module=self._head)
 
     def _pieces(self, step: Step, tensor: torch.Tensor, like: Piece) -> Iterator[Piece]:
-        batch, length = step.shape
-        if tensor.shape[:2] != (batch, length):
-            # Some modules, such as routers, see batch and tokens as one axis.
-            if not tensor.ndim or tensor.shape[0] != batch * length:
-                raise DumpError(
-                    "rows-unknown",
-                    f"{like.name} has no axes for batch and tokens",
-                    facts=[("shape", list(tensor.shape)), ("batch and tokens", [batch, length])],
-                    help=f"leave it out: select other tensors than {like.name}",
-                )
-            tensor = tensor.reshape(batch, length, *tensor.shape[1:])
-        for row in step.rows:
-            mine = tensor[row.batch, row.tokens]
-            yield Piece(like.name, mine, row.sample, step.number, like.kind, like.layer, like.module)
+        for row, mine in step.cut(tensor, like.name):
+            yield replace(like, tensor=mine, sample=row.sample, step=step.number)
 
     def _position_pieces(self, step: Step) -> Iterator[Piece]:
         batch, length = step.shape
@@ -150,10 +203,12 @@ class ModuleCapture:
         DumpError: ``select`` matches no submodule.
     """
 
-    def __init__(self, model: nn.Module, select: str | Sequence[str] | None) -> None:
+    def __init__(self, model: nn.Module, select: str | Sequence[str] | None, modes: Modes) -> None:
         modules = _submodules(model)
         wanted = Selection(select or "*", [], modules)
-        self.globs = wanted.globs
+        modes.check(wanted.paths)
+        self._modes = modes
+        self.plan = {"mode": modes.label, "select": wanted.globs} | ({"modes": modes.given} if modes.patterns else {})
         self.points = [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
         self.facts: dict[str, Any] = {}
         self._forwards = 0
@@ -179,7 +234,12 @@ class ModuleCapture:
 
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         if self._step is not None:
-            yield Piece(self._step.numbered(point.name), tensor, self._forwards - 1, kind="other", module=point.path)
+            name = self._step.numbered(point.name)
+            encoding: Encoding = "stats" if self._modes.form(point.name) == "stats" else "dense"
+            yield Piece(name, tensor, self._forwards - 1, kind="other", module=point.path, encoding=encoding)
+
+    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002, D102
+        return None
 
     def end(self, output: Any) -> Iterator[Piece]:  # noqa: ARG002, D102
         self._step = None
@@ -188,6 +248,30 @@ class ModuleCapture:
 
 def _submodules(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if path}
+
+
+def _router_points(model: nn.Module, decoder: Decoder) -> list[Point]:
+    experts = expert_count(model)
+    points: list[Point] = []
+    for index, (path, layer) in enumerate(decoder.layers if experts else ()):
+        routers = [(f"{path}.{inner}", router) for inner, router in find_routers(layer, experts)]
+        # Of two routers in one layer neither is the layer's.
+        if len(routers) == 1:
+            points.append(Point(f"layers.{index}.router", *routers[0], kind="router", layer=index))
+    return points
+
+
+def _promised(wanted: Selection, logits: Form) -> list[str]:
+    """Return the selection for the metadata, which promises only what is stored."""
+    if logits in ("dense", "stats") or LOGITS not in wanted.canonical:
+        return wanted.globs
+    globs: list[str] = []
+    for glob in wanted.globs:
+        if matches(glob, LOGITS):
+            globs += sorted(name for name in wanted.canonical if name != LOGITS and matches(glob, name))
+        else:
+            globs.append(glob)
+    return globs + (list(REDUCED_LOGITS) if logits == "topk" else [])
 
 
 def _logits(output: Any, step: Step) -> torch.Tensor:

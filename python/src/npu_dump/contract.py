@@ -21,6 +21,7 @@ SUFFIX: Final = ".arrow"
 PARTIAL_SUFFIX: Final = ".partial"
 MAX_NAME_BYTES: Final = 64 * 1024
 
+Encoding = Literal["dense", "stats"]
 Kind = Literal["hidden", "logits", "tokens", "text", "topk", "router", "perf", "meta", "other"]
 
 STATS: Final = pa.struct(

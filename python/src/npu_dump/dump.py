@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,9 +15,15 @@ from torch import nn
 
 from . import provenance
 from .capture import Capture, DecoderCapture, ModuleCapture, Piece
+from .errors import DumpError
 from .limits import Limits
-from .module_tree import find_decoder, first_tensor, stream_input
+from .modes import DEFAULT_TOP_K, Modes
+from .module_tree import find_decoder, first_tensor, stream_input, with_first_tensor, with_stream_input
 from .probe import Point
+from .reader import load
+from .replay import Replay
+from .router import RouterTap, expert_count
+from .stats import device_stats
 from .stream import BackgroundWriter
 from .target import check_target
 from .tensor import HostTensor, host_tensor
@@ -32,8 +39,8 @@ class Dump:
             model(**inputs)
 
     Of a transformers decoder it stores ``input_ids``, ``embed``, ``layers.i.attn``, ``layers.i.mlp``, ``layers.i``,
-    ``norm`` and ``logits``, one ``[T, width]`` tensor a sample, without padding; ``position_ids`` where they are not
-    0…T-1. Of any other module it stores the first tensor argument as ``input.0`` and the first tensor that each
+    ``norm`` and ``logits``, one ``[T, width]`` tensor a sample, without padding; ``layers.i.router`` of a mixture of
+    experts; ``position_ids`` where they are not 0…T-1. A forward with a filled cache is the next step of its samples. Of any other module it stores the first tensor argument as ``input.0`` and the first tensor that each
     submodule returns under its module path, whole, one sample a forward.
 
     Nothing is changed by looking: outputs are bit-identical with and without it, and every hook is gone when the
@@ -47,6 +54,11 @@ class Dump:
         model: a transformers ``AutoModelForCausalLM`` (decoder only), or any ``nn.Module``.
         path: the file to make; must end in ``.arrow``. Its name ends in ``.partial`` until the block ends well.
         select: globs on canonical names, or on module paths, e.g. ``["layers.*", "logits"]``. Default: all canonical.
+        mode: ``full``, ``hidden``, ``topk`` or ``stats``, and others by pattern: ``["stats", "layers.7.*=full"]``;
+            see `Modes`.
+        top_k: how many of the most likely tokens mode ``topk`` stores.
+        replay: a dump whose residual stream is put in the place of the model's own, block by block; see `Replay`.
+            The block must feed that dump's samples and steps in its order.
         run: metadata to add to what is found out; objects are merged one level deep.
         overwrite: replace an existing file.
         limits: sizes of chunks, batches and the buffer.
@@ -61,6 +73,9 @@ class Dump:
         path: str | os.PathLike[str],
         *,
         select: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
+        top_k: int = DEFAULT_TOP_K,
+        replay: str | os.PathLike[str] | None = None,
         run: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         limits: Limits | None = None,
@@ -68,6 +83,9 @@ class Dump:
         self.model = model
         self.path = Path(path)
         self._select = select
+        self._modes = Modes(mode)
+        self._top_k = top_k
+        self._replay = None if replay is None else Replay(load(replay))
         self._extra = dict(run or {})
         self._overwrite = overwrite
         self._limits = limits or Limits()
@@ -78,12 +96,16 @@ class Dump:
         check_target(self.path, overwrite=self._overwrite)
         decoder = find_decoder(self.model)
         if decoder is None:
-            self._capture: Capture = ModuleCapture(self.model, self._select)
+            if self._replay is not None:
+                raise _no_decoder(self.model)
+            self._capture: Capture = ModuleCapture(self.model, self._select, self._modes)
         else:
-            self._capture = DecoderCapture(self.model, decoder, self._select)
+            self._capture = DecoderCapture(
+                self.model, decoder, self._select, self._modes, self._top_k, self._replay
+            )
         run = provenance.describe(self.model)
         run["model"] |= self._capture.facts
-        run["capture"] = {"mode": "full", "select": self._capture.globs, "replay_of": None}
+        run["capture"] = self._capture.plan | {"replay_of": None if self._replay is None else self._replay.of}
         writer = DumpWriter(self.path, run=_merged(run, self._extra), overwrite=self._overwrite, limits=self._limits)
         self._writer = BackgroundWriter(writer, self._limits)
         self._hooks.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
@@ -136,15 +158,24 @@ class Dump:
         return self._capture.samples
 
     def _attach(self, point: Point) -> Callable[[], None]:
+        """Watch a point; what is taken there may be replaced in the same moment."""
+        if point.kind == "router":
+
+            def logits(tensor: torch.Tensor) -> torch.Tensor | None:
+                return self._take(point, tensor)
+
+            return RouterTap(point.module, expert_count(self.model), logits).remove
         if point.input:
 
-            def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-                self._take(point, stream_input(args, kwargs))
+            def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                instead = self._take(point, stream_input(args, kwargs))
+                return None if instead is None else with_stream_input(args, kwargs, instead)
 
             return point.module.register_forward_pre_hook(before, with_kwargs=True).remove
 
-        def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-            self._take(point, first_tensor(output))
+        def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+            instead = self._take(point, first_tensor(output))
+            return None if instead is None else with_first_tensor(output, instead)
 
         return point.module.register_forward_hook(after).remove
 
@@ -156,25 +187,30 @@ class Dump:
         if isinstance(self._capture, DecoderCapture):
             self._capture.note_positions(kwargs.get("position_ids"))
 
-    def _take(self, point: Point, tensor: torch.Tensor | None) -> None:
-        if tensor is not None and not self._paused:
-            self._put(self._capture.take(point, tensor))
+    def _take(self, point: Point, tensor: torch.Tensor | None) -> torch.Tensor | None:
+        """Store what a point shows and return what the model goes on with; None: with that tensor."""
+        if tensor is None or self._paused:
+            return None
+        self._put(self._capture.take(point, tensor))
+        return self._capture.instead(point, tensor)
 
     def _end(self, _model: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
         if not self._paused:
             self._put(self._capture.end(output))
 
     def _put(self, pieces: Iterator[Piece]) -> None:
-        """Copy each piece to host memory here, in the hook: the kernels after it may overwrite it."""
+        """Copy or reduce each piece here, in the hook: the kernels after it may overwrite it."""
         for piece in pieces:
+            reduced = piece.encoding == "stats"
             self._writer.put(
-                _on_host(piece.tensor),
+                _statistics(piece.tensor) if reduced else _on_host(piece.tensor),
                 name=piece.name,
                 sample=piece.sample,
                 step=piece.step,
                 kind=piece.kind,
                 layer=piece.layer,
                 module=piece.module,
+                encoding=piece.encoding,
             )
 
 
@@ -182,6 +218,21 @@ def _on_host(tensor: torch.Tensor) -> HostTensor:
     """Return a contiguous copy in host memory."""
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(tensor.detach())
     return host_tensor(copy)
+
+
+def _statistics(tensor: torch.Tensor) -> HostTensor:
+    """Return the statistics of a tensor without its data, computed where it is."""
+    empty = host_tensor(torch.empty(0, dtype=tensor.dtype))
+    return replace(empty, shape=tuple(tensor.shape), stats=device_stats(tensor.detach()))
+
+
+def _no_decoder(model: nn.Module) -> DumpError:
+    return DumpError(
+        "replay-decoder",
+        "only a decoder of transformers can be replayed",
+        facts=[("model", type(model).__name__), ("found", "no list of decoder layers")],
+        help="capture this module without replay",
+    )
 
 
 def _merged(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -106,5 +106,28 @@ def stream_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor 
     return hidden if isinstance(hidden, torch.Tensor) and not args else first_tensor((args, kwargs))
 
 
+def with_first_tensor(value: Any, tensor: torch.Tensor) -> Any:
+    """Return a module's output, or its arguments, with ``tensor`` in the place that `first_tensor` looks at."""
+    if isinstance(value, torch.Tensor):
+        return tensor
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    place = next(key for key, item in items if first_tensor(item) is not None)
+    replaced = [(key, with_first_tensor(item, tensor) if key == place else item) for key, item in items]
+    if isinstance(value, dict):
+        return type(value)(replaced)
+    values = [item for _, item in replaced]
+    # A named tuple takes its fields one by one.
+    return type(value)(*values) if hasattr(value, "_fields") else type(value)(values)
+
+
+def with_stream_input(
+    args: tuple[Any, ...], kwargs: dict[str, Any], tensor: torch.Tensor
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a layer with ``tensor`` in the place that `stream_input` looks at."""
+    if isinstance(kwargs.get("hidden_states"), torch.Tensor) and not args:
+        return args, kwargs | {"hidden_states": tensor}
+    return with_first_tensor((args, kwargs), tensor)
+
+
 def _join(prefix: str, path: str) -> str:
     return f"{prefix}.{path}" if prefix and path else prefix or path

@@ -37,6 +37,7 @@ class DumpFile(Mapping[Key, Any]):
             self.run = _run_of(self._file.schema, self.path)
             _check_columns(self._file.schema, self.path)
             self._chunks: dict[Key, list[tuple[int, int, int]]] = {}
+            self._encodings: dict[Key, str] = {}
             self.end = self._index()
 
     def _index(self) -> dict[str, Any]:
@@ -57,10 +58,14 @@ class DumpFile(Mapping[Key, Any]):
                     facts=[("file", self.path.name), ("repeats", max(repeats)), ("ranks", max(ranks))],
                     help="read the file with pyarrow, whose rows have the columns",
                 )
+            encodings = (
+                batch.column("encoding").to_pylist() if "encoding" in batch.schema.names else ["dense"] * batch.num_rows
+            )
             for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None
                 if end is None:
                     self._chunks.setdefault(key, []).append((starts[row], number, row))
+                    self._encodings[key] = encodings[row]
         if end is None:
             raise _incomplete(self.path, f"the last row is not {contract.END_NAME}")
         told = json.loads(bytes(self._data(*end)))
@@ -71,14 +76,15 @@ class DumpFile(Mapping[Key, Any]):
     def __getitem__(self, key: Key) -> Any:
         chunks = sorted(self._chunks[key])
         with _damage(self.path):
-            return self._tensor(key[0], chunks)
+            return self._tensor(key, chunks)
 
-    def _tensor(self, name: str, chunks: list[tuple[int, int, int]]) -> Any:
+    def _tensor(self, key: Key, chunks: list[tuple[int, int, int]]) -> Any:
+        name = key[0]
         _, number, row = chunks[0]
         batch = self._file.get_batch(number)
         dtype = contract.DTYPES.get(batch.column("dtype")[row].as_py())
         shape = tuple(batch.column("shape")[row].as_py())
-        encoding = batch.column("encoding")[row].as_py() if "encoding" in batch.schema.names else "dense"
+        encoding = self._encodings[key]
         if dtype is None or encoding != "dense":
             raise DumpError(
                 "tensor-encoding",
@@ -110,6 +116,24 @@ class DumpFile(Mapping[Key, Any]):
     def samples(self) -> list[int]:
         """Return the numbers of the samples, ascending, without -1."""
         return sorted({sample for _, sample, _ in self._chunks if sample >= 0})
+
+    def steps(self, sample: int) -> int:
+        """Return how many decode steps of a sample there are without a gap, by its token ids."""
+        step = 1
+        while ("input_ids", sample, step) in self._chunks:
+            step += 1
+        return step - 1
+
+    def encoding(self, key: Key) -> str | None:
+        """Return ``dense``, ``stats`` or ``sketch``; None where there is no such tensor."""
+        return self._encodings.get(key)
+
+    def stats(self, key: Key) -> dict[str, Any] | None:
+        """Return what the file says of a tensor's values: ``min max mean rms nan posinf neginf``, or None."""
+        _, number, row = min(self._chunks[key])
+        batch = self._file.get_batch(number)
+        with _damage(self.path):
+            return batch.column("stats")[row].as_py() if "stats" in batch.schema.names else None
 
     def text(self, name: str, sample: int) -> str | None:
         """Return a text such as ``prompt``, or None where the dump has none."""

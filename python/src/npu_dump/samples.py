@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,30 @@ class Step:
     shape: tuple[int, int] = (0, 0)
     rows: list[Row] = field(default_factory=list)
     _taken: Counter[str] = field(default_factory=Counter)
+
+    def by_token(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        """Return ``tensor`` as ``[B, T, …]``; some modules, such as routers, see batch and tokens as one axis.
+
+        Raises:
+            DumpError: it has no such axes.
+        """
+        batch, length = self.shape
+        if tensor.shape[:2] == (batch, length):
+            return tensor
+        if not tensor.ndim or tensor.shape[0] != batch * length:
+            raise DumpError(
+                "rows-unknown",
+                f"{name} has no axes for batch and tokens",
+                facts=[("shape", list(tensor.shape)), ("batch and tokens", [batch, length])],
+                help=f"leave it out: select other tensors than {name}",
+            )
+        return tensor.reshape(batch, length, *tensor.shape[1:])
+
+    def cut(self, tensor: torch.Tensor, name: str) -> Iterator[tuple[Row, torch.Tensor]]:
+        """Yield the rows of each sample, ``[T, …]`` views where its tokens are contiguous."""
+        whole = self.by_token(tensor, name)
+        for row in self.rows:
+            yield row, whole[row.batch, row.tokens]
 
     def numbered(self, name: str) -> str:
         """Return the name, with ``#1``, ``#2``, … where it was taken in this step before."""

@@ -54,6 +54,14 @@ def tensor_stats(data: np.ndarray, dtype: DType) -> dict[str, Any]:
     return {name: value / scale for name, value in summary.items()} | counts
 
 
+def device_stats(tensor: Any) -> dict[str, Any]:
+    """Return `tensor_stats` of a torch tensor."""
+    from .tensor import host_tensor
+
+    host = host_tensor(tensor)
+    return tensor_stats(host.data, host.dtype)
+
+
 def _scale(values: np.ndarray) -> float:
     """Return the power of two that brings the largest finite magnitude near 1 where its square is out of range."""
     largest = max((float(np.abs(part[np.isfinite(part)]).max(initial=0.0)) for part in _split(values)), default=0.0)

@@ -22,11 +22,13 @@ class HostTensor:
         data: its bytes in C order, little-endian; one-dimensional uint8. Not copied: the owner must not change them.
         dtype: element type.
         shape: its shape; ``()`` is a scalar.
+        stats: its statistics where they were computed before; then ``data`` may be empty.
     """
 
     data: np.ndarray
     dtype: DType
     shape: tuple[int, ...]
+    stats: dict[str, Any] | None = None
 
     @property
     def row_bytes(self) -> int:

@@ -94,6 +94,7 @@ class DumpWriter:
         kind: contract.Kind | None = None,
         layer: int | None = None,
         module: str | None = None,
+        encoding: contract.Encoding = "dense",
         dtype: str | None = None,
         shape: Sequence[int] | None = None,
     ) -> None:
@@ -109,6 +110,7 @@ class DumpWriter:
             kind: a hint for display; from the name where None.
             layer: decoder layer; from the name where None.
             module: the engine's own module path.
+            encoding: ``dense``: the tensor; ``stats``: its statistics alone.
             dtype: name of the element type, with raw bytes.
             shape: shape, with raw bytes.
 
@@ -119,7 +121,7 @@ class DumpWriter:
         self._check(key)
         tensor = host_tensor(value, dtype, shape)
         kind = kind or contract.kind_of(name)
-        stats = None if kind in ("text", "meta") else tensor_stats(tensor.data, tensor.dtype)
+        stats = None if kind in ("text", "meta") else tensor.stats or tensor_stats(tensor.data, tensor.dtype)
         row = {
             "name": name,
             "kind": kind,
@@ -131,8 +133,10 @@ class DumpWriter:
             "rank": rank,
             "dtype": tensor.dtype.name,
             "shape": list(tensor.shape),
-            "encoding": "dense",
+            "encoding": encoding,
         }
+        if encoding == "stats":
+            tensor = replace(tensor, data=np.empty(0, np.uint8))
         self._seen.add(key)
         with disk_errors(self.partial_path):
             if self._rows and self._rows[-1]["dtype"] != tensor.dtype.name:
@@ -286,7 +290,7 @@ def _run_json(run: Mapping[str, Any]) -> str:
 def _cut(tensor: HostTensor, limit: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(start, bytes)`` of the chunks: as many indices along axis 0 as fit ``limit``, at least one."""
     length = tensor.shape[0] if tensor.shape else 1
-    if not length or not tensor.row_bytes:
+    if not tensor.data.size:
         yield 0, tensor.data
         return
     rows = max(1, limit // tensor.row_bytes)

@@ -1,0 +1,148 @@
+"""Feeds the residual stream of a dump to another run, so that every block answers to the same input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import DumpError
+from .reader import DumpFile
+from .samples import Step
+
+_SHOWN = 6
+
+
+class Replay:
+    """The tensors of a dump, to be put in the place of an engine's own.
+
+    At each point the engine's value is stored first, then replaced by the dump's rows in the engine's precision: the
+    input of layer 0, what each block hands to the residual sum, each layer's output, router logits where the dump
+    has them, and the output of the final norm. No error is inherited from block to block, nor, through keys, values
+    and recurrent states, from step to step. Rows of padding keep the engine's values.
+
+    Args:
+        source: the dump whose residual stream is fed; its samples must be fed in its order.
+    """
+
+    def __init__(self, source: DumpFile) -> None:
+        self._source = source
+        self._scales: tuple[Any, Any] = (1.0, 1.0)
+
+    @property
+    def of(self) -> dict[str, Any]:
+        """What the metadata says of it."""
+        return {"id": self._source.run["id"], "file": Path(self._source.path).name}
+
+    def check(self, points: Sequence[str], facts: dict[str, Any]) -> None:
+        """Refuse a dump that lacks a tensor of one of the points, or has another residual sum.
+
+        Args:
+            points: canonical names of what is replaced.
+            facts: ``residual`` and ``residual_scale`` of the model that is fed.
+
+        Raises:
+            DumpError: ``replay-incomplete``, ``replay-residual``.
+        """
+        # As in the metadata: absent means sequential, and a factor of 1.
+        model = self._source.run.get("model")
+        model = model if isinstance(model, dict) else {}
+        theirs, mine = model.get("residual", "sequential"), facts["residual"]
+        if theirs != mine:
+            raise DumpError(
+                "replay-residual",
+                "dump and model add up their blocks in other ways",
+                facts=[("dump", theirs), ("model", mine)],
+                help="replay with the model that the dump was made from",
+            )
+        self._scales = (model.get("residual_scale", 1.0), facts["residual_scale"])
+        missing = [
+            f"{name}@{sample}"
+            for name in points
+            for sample in self._source.samples()
+            if self._source.encoding((name, sample, 0)) != "dense"
+        ]
+        if missing:
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            raise DumpError(
+                "replay-incomplete",
+                "the dump does not hold the whole residual stream",
+                facts=[("file", self._source.path.name), ("lacks, whole", ", ".join(missing[:_SHOWN]) + more)],
+                help="capture it without --select, in mode full, topk or hidden",
+            )
+
+    def check_tokens(self, step: Step) -> None:
+        """Refuse token ids other than the dump's.
+
+        Raises:
+            DumpError: ``replay-tokens``.
+        """
+        if step.input_ids is None:
+            return
+        for row, fed in step.cut(step.input_ids, "input_ids"):
+            ids = self._source.get(("input_ids", row.sample, step.number))
+            if ids is None or fed.tolist() != ids.tolist():
+                raise DumpError(
+                    "replay-tokens",
+                    "the token ids are not those of the dump that is replayed",
+                    facts=[
+                        ("fed", f"sample {row.sample}, step {step.number}: {_ids(fed.tolist())}"),
+                        ("dump", "no such sample or step" if ids is None else _ids(ids.tolist())),
+                    ],
+                    help="feed the dump's samples and steps in its order; npu-dump replay does",
+                )
+
+    def fill(self, name: str, step: Step, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return a copy of ``tensor`` with the dump's rows in it; None where the dump has no such tensor (routers).
+
+        Raises:
+            DumpError: the dump has it in another shape, or lacks it at this step.
+        """
+        filled = tensor.clone()
+        rows = step.by_token(filled, name)
+        for row in step.rows:
+            key = (name, row.sample, step.number)
+            if name.endswith(".router") and self._source.encoding(key) != "dense":
+                return None
+            if self._source.encoding(key) != "dense":
+                raise DumpError(
+                    "replay-incomplete",
+                    "the dump does not hold the whole residual stream",
+                    facts=[("file", self._source.path.name), ("lacks", f"{name}, sample {row.sample}, step {key[2]}")],
+                    help="capture it without --select, in mode full, topk or hidden",
+                )
+            stored = self._source[key]
+            value = stored if isinstance(stored, torch.Tensor) else torch.from_numpy(stored.copy())
+            shape = (row.length, *rows.shape[2:])
+            if tuple(value.shape) != shape or not value.is_floating_point():
+                raise DumpError(
+                    "replay-shape",
+                    f"{name} of the dump does not fit the model",
+                    facts=[("dump", f"{list(value.shape)} {value.dtype}"), ("model", list(shape))],
+                    help="replay with the model that the dump was made from",
+                )
+            rows[row.batch, row.tokens] = self._in_my_scale(name, value, tensor)
+        return rows.reshape(filled.shape)
+
+    def _in_my_scale(self, name: str, value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return ``value`` as the engine would hold it: where the factors of the residual sum differ, times theirs."""
+        if name.endswith((".attn", ".mlp")):
+            layer = int(name.split(".")[1])
+            theirs, mine = (_scale_of(scale, layer) for scale in self._scales)
+            if theirs != mine:
+                value = value.double() * (theirs / mine)
+        return value.to(like.device, like.dtype)
+
+
+def _scale_of(stated: Any, layer: int) -> float:
+    """Return the factor of a layer by ``model.residual_scale``, one number or one a layer; 1 where it is no use."""
+    scale = stated[layer] if isinstance(stated, list) and layer < len(stated) else stated
+    usable = isinstance(scale, (int, float)) and math.isfinite(scale) and scale != 0
+    return float(scale) if usable else 1.0
+
+
+def _ids(ids: list[int]) -> str:
+    return f"{len(ids)} ids, {' '.join(map(str, ids[:_SHOWN]))}{' …' if len(ids) > _SHOWN else ''}"
