@@ -391,7 +391,7 @@ def test_input_errors(
     [
         ({}, "tokens-missing"),
         ({"logits": np.ones((2, 3), "<f4")}, "tokens-missing"),
-        ({"input_ids": np.array(3)}, "tokens-missing"),
+        ({"input_ids": np.array(3)}, "tokens-invalid"),
         ({"input_ids": np.ones((2, 2), "<i8")}, "tokens-invalid"),
         ({"input_ids": np.ones(2, "<f4")}, "tokens-invalid"),
         ({"input_ids": np.ones(2, "<i8"), "position_ids": np.ones(3, "<i8")}, "tokens-invalid"),
@@ -493,7 +493,7 @@ def test_out_of_memory_is_an_error_with_three_parts(
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("NPU out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("npu_dump.run._forward", exhausted)
+    monkeypatch.setattr("npu_dump.feed.Feeder.feed", exhausted)
     error = refused(capfd, "--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", prompts)
     assert error.startswith("error[out-of-memory]")
     assert "--batch" in error

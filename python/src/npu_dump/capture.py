@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,8 +12,8 @@ from torch import nn
 
 from .contract import Encoding, Kind
 from .errors import DumpError
-from .module_tree import Decoder, first_tensor, head_path
 from .modes import LOGITS, REDUCED_LOGITS, Form, Modes
+from .module_tree import Decoder, first_tensor, head_path
 from .probe import Point, probe
 from .reduce import reduced_logits
 from .replay import Replay
@@ -111,6 +112,7 @@ class DecoderCapture:
             self.plan["top_k"] = top_k
         self._wanted |= wanted.paths
         self._tracker = SampleTracker(model)
+        self._has_positions = "position_ids" in inspect.signature(model.forward).parameters
         self._step: Step | None = None
         self._positions: torch.Tensor | None = None
         # The logits of each sample's last token, which predict the first token of its next step.
@@ -138,8 +140,8 @@ class DecoderCapture:
         if step is None or point.name not in self._wanted:
             return
         name = step.numbered(point.name)
-        encoding: Encoding = "stats" if self._modes.form(point.name) == "stats" else "dense"
-        yield from self._pieces(step, tensor, Piece(name, tensor, 0, 0, point.kind, point.layer, point.path, encoding))
+        like = Piece(name, tensor, 0, 0, point.kind, point.layer, point.path, self._modes.encoding(point.name))
+        yield from self._pieces(step, tensor, like)
 
     def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: D102
         if self._replay is None or self._step is None or point.kind == "other":
@@ -158,9 +160,8 @@ class DecoderCapture:
         if self._logits == "topk":
             yield from self._reduced(step, logits)
         else:
-            yield from self._pieces(
-                step, logits, Piece(LOGITS, logits, 0, module=self._head, encoding=self._logits)
-            )
+            encoding = self._modes.encoding(LOGITS)
+            yield from self._pieces(step, logits, Piece(LOGITS, logits, 0, module=self._head, encoding=encoding))
 
     def _reduced(self, step: Step, logits: torch.Tensor) -> Iterator[Piece]:
         ids = step.input_ids
@@ -187,6 +188,8 @@ class DecoderCapture:
     def _position_pieces(self, step: Step) -> Iterator[Piece]:
         batch, length = step.shape
         positions = self._positions
+        if positions is None and not self._has_positions:
+            return
         if positions is None or positions.ndim != 2 or positions.shape[-1] != length:
             positions = torch.arange(step.past, step.past + length)[None]
         positions = positions.to("cpu", torch.int64).expand(batch, length)
@@ -235,7 +238,7 @@ class ModuleCapture:
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         if self._step is not None:
             name = self._step.numbered(point.name)
-            encoding: Encoding = "stats" if self._modes.form(point.name) == "stats" else "dense"
+            encoding = self._modes.encoding(point.name)
             yield Piece(name, tensor, self._forwards - 1, kind="other", module=point.path, encoding=encoding)
 
     def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002, D102

@@ -80,14 +80,26 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_model_options(run)
     _add_run_options(run)
+    replay = commands.add_parser(
+        "replay",
+        help="run a model on the residual stream of a dump, block by block",
+        description="Feed a dump's token ids and residual stream to a transformers model, so that every block "
+        "answers to the dump's input and inherits no error. Run on the CPU, where --dtype is float32 unless given, "
+        "on a device's dump, this is the forced reference: what each module should have answered.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    replay.add_argument("replay", type=Path, metavar="DUMP", help="the dump to replay")
+    _add_model_options(replay)
+    replay.add_argument("--limit", type=_count, metavar="N", help="at most N samples")
     return parser
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
-    add("--model", required=True, metavar="DIR|GGUF|ID", help="model folder, GGUF file or hub id")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="the dump to make, OUT.arrow")
     source = run.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
     source.add_argument("--text", type=Path, metavar="FILE", help="one long text, cut into chunks")
@@ -96,17 +108,39 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     add("--min-chars", type=_count0, default=50, metavar="N", help="drop shorter paragraphs of --text (default 50)")
     add("--limit", type=_count, metavar="N", help="at most N samples")
     add("--chat", action="store_true", help="put each prompt through the tokenizer's chat template")
-    add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's own)")
-    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
-    add("--threads", type=_count, metavar="N", help="CPU threads of torch")
-    add("--batch", type=_count, default=1, metavar="N", help="prompts a forward (default 1)")
-    add("--padding-side", choices=("left", "right"), default="right", help="where a batch is padded (default right)")
-    add("--select", action="append", default=[], metavar="GLOB", help="tensors to store; repeatable (default: all)")
     add("--generate", type=_count0, default=0, metavar="N", help="also continue each prompt by N tokens, greedily")
+    add(
+        "--decode",
+        type=_count0,
+        default=0,
+        metavar="N",
+        help="then feed N tokens one by one: those of --tokens-from, else the model's own continuation",
+    )
     add("--temperature", type=_positive, metavar="T", help="sample the continuation at this temperature")
     add("--top-p", type=_share, metavar="P", help="sample from the most likely tokens of total probability P")
     add("--seed", type=_seed, default=0, metavar="N", help="seed of all random numbers (default 0)")
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    """Add what every command that runs a model takes: the model, where and how it runs, what is stored."""
+    add = command.add_argument
+    add("--model", required=True, metavar="DIR|GGUF|ID", help="model folder, GGUF file or hub id")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="the dump to make, OUT.arrow")
+    add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
+    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
+    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
+    add("--threads", type=_count, metavar="N", help="CPU threads of torch")
+    add("--batch", type=_count, default=1, metavar="N", help="prompts a forward (default 1)")
+    add("--padding-side", choices=("left", "right"), help="where a batch is padded (default right; left to decode)")
+    add("--select", action="append", default=[], metavar="GLOB", help="tensors to store; repeatable (default: all)")
+    add(
+        "--mode",
+        action="append",
+        default=[],
+        metavar="[GLOB=]MODE",
+        help="how much of a tensor: full, hidden (no logits), topk (of logits), stats; repeatable (default: full)",
+    )
+    add("--top-k", type=_count, default=64, metavar="K", help="tokens a row of mode topk (default 64)")
     add("--trust-remote-code", action="store_true", help="run code that the model brings")
     add("--allow-download", action="store_true", help="fetch a hub id from the network if the cache lacks it")
     add("--host-info", action="store_true", help="store host name and system in the metadata")
@@ -122,31 +156,17 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     values = vars(options)
-    for name in ("command",):
-        values.pop(name)
+    if values.pop("command") == "run":
+        _check_run_options(values)
+    if values["padding_side"] == "right" and values.get("decode") and values["batch"] > 1:
+        raise DumpError(
+            "usage",
+            "decode steps of a batch need padding on the left",
+            facts=[("--padding-side", "right"), ("--decode, --batch", f"{values['decode']}, {values['batch']}")],
+            help="leave --padding-side out, or use --batch 1",
+        )
     as_json, bars = values.pop("json"), values.pop("progress")
-    if values["top_p"] is not None and values["temperature"] is None:
-        raise DumpError(
-            "usage",
-            "--top-p has no meaning without --temperature",
-            facts=[("--top-p", values["top_p"]), ("--temperature", "not given: greedy")],
-            help="give both, or neither",
-        )
-    if values["temperature"] is not None and not values["generate"]:
-        raise DumpError(
-            "usage",
-            "--temperature has no meaning without --generate",
-            facts=[("--temperature", values["temperature"]), ("--generate", 0)],
-            help="say how many tokens to generate with --generate N",
-        )
-    if values["chat"] and values["prompts"] is None:
-        raise DumpError(
-            "usage",
-            "--chat has no meaning without --prompts",
-            facts=[("--chat", "given"), ("--prompts", "not given")],
-            help="leave --chat out, or give prompts",
-        )
-    values["select"] = tuple(values["select"])
+    values["select"], values["mode"] = tuple(values["select"]), tuple(values["mode"])
     with _StdoutToStderr() as stdout:
         _quiet_libraries(bars=sys.stderr.isatty() if bars is None else bars)
         _require_transformers()
@@ -166,6 +186,31 @@ def _run(options: argparse.Namespace) -> int:
             progress.close()
         text = json.dumps(outcome.as_json()) if as_json else str(outcome.path)
         return _print(stdout, text)
+
+
+def _check_run_options(values: dict[str, Any]) -> None:
+    """Refuse options that have no meaning without another."""
+    if values["top_p"] is not None and values["temperature"] is None:
+        raise DumpError(
+            "usage",
+            "--top-p has no meaning without --temperature",
+            facts=[("--top-p", values["top_p"]), ("--temperature", "not given: greedy")],
+            help="give both, or neither",
+        )
+    if values["temperature"] is not None and not (values["generate"] or values["decode"]):
+        raise DumpError(
+            "usage",
+            "--temperature has no meaning without --generate or --decode",
+            facts=[("--temperature", values["temperature"]), ("--generate, --decode", "0, 0")],
+            help="say how many tokens to generate with --generate N",
+        )
+    if values["chat"] and values["prompts"] is None:
+        raise DumpError(
+            "usage",
+            "--chat has no meaning without --prompts",
+            facts=[("--chat", "given"), ("--prompts", "not given")],
+            help="leave --chat out, or give prompts",
+        )
 
 
 def _tell_interrupted(output: Path) -> None:

@@ -40,7 +40,8 @@ class Dump:
 
     Of a transformers decoder it stores ``input_ids``, ``embed``, ``layers.i.attn``, ``layers.i.mlp``, ``layers.i``,
     ``norm`` and ``logits``, one ``[T, width]`` tensor a sample, without padding; ``layers.i.router`` of a mixture of
-    experts; ``position_ids`` where they are not 0…T-1. A forward with a filled cache is the next step of its samples. Of any other module it stores the first tensor argument as ``input.0`` and the first tensor that each
+    experts; ``position_ids`` where they are not 0…T-1. A forward with a filled cache is the next step of its samples.
+    Of any other module it stores the first tensor argument as ``input.0`` and the first tensor that each
     submodule returns under its module path, whole, one sample a forward.
 
     Nothing is changed by looking: outputs are bit-identical with and without it, and every hook is gone when the
@@ -100,9 +101,7 @@ class Dump:
                 raise _no_decoder(self.model)
             self._capture: Capture = ModuleCapture(self.model, self._select, self._modes)
         else:
-            self._capture = DecoderCapture(
-                self.model, decoder, self._select, self._modes, self._top_k, self._replay
-            )
+            self._capture = DecoderCapture(self.model, decoder, self._select, self._modes, self._top_k, self._replay)
         run = provenance.describe(self.model)
         run["model"] |= self._capture.facts
         run["capture"] = self._capture.plan | {"replay_of": None if self._replay is None else self._replay.of}

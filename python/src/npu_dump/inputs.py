@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DumpError
+from .modes import DEFAULT_TOP_K
 from .prompts import Prompt, read_chunks, read_prompts
-from .reader import DumpFile
+from .tokens import Sample, samples_of_dump
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `npu-dump run` was asked for; the fields are its options."""
+    """What a command that runs a model was asked for; the fields are its options.
+
+    ``run`` takes its samples from ``prompts``, ``text`` or ``tokens_from``; ``replay`` from the dump ``replay``,
+    whose residual stream is fed as well.
+    """
 
     model: str
     output: Path
@@ -25,13 +30,17 @@ class Request:
     prompts: Path | None = None
     text: Path | None = None
     tokens_from: Path | None = None
+    replay: Path | None = None
     chunk: int = 512
     min_chars: int = 50
     limit: int | None = None
     batch: int = 1
-    padding_side: str = "right"
+    padding_side: str | None = None
     select: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
+    top_k: int = DEFAULT_TOP_K
     generate: int = 0
+    decode: int = 0
     temperature: float | None = None
     top_p: float | None = None
     seed: int = 0
@@ -43,38 +52,20 @@ class Request:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One prompt as token ids.
-
-    Attributes:
-        ids: token ids, at least one.
-        prompt: its text; None where it is not known.
-        tokens: JSON array of the text of each token; None where it is not known.
-        positions: position ids where they are not 0…T-1.
-        expect: keywords that a good continuation contains.
-    """
-
-    ids: tuple[int, ...]
-    prompt: str | None = None
-    tokens: str | None = None
-    positions: tuple[int, ...] | None = None
-    expect: tuple[str, ...] = ()
-
-
 def read_samples(request: Request, tokenizer: Any) -> list[Sample]:
     """Return the samples of a run, at most ``limit``.
 
     Args:
         request: where they come from.
-        tokenizer: a transformers tokenizer; not needed with ``tokens_from``.
+        tokenizer: a transformers tokenizer; not needed for the ids of a dump.
 
     Raises:
         DumpError: the source cannot be read, or is not what it should be.
     """
+    if request.replay:
+        return samples_of_dump(request.replay, steps=None)[: request.limit]
     if request.tokens_from:
-        samples = _samples_of_dump(request.tokens_from)
-        return samples[: request.limit]
+        return samples_of_dump(request.tokens_from, steps=request.decode)[: request.limit]
     if request.text:
         chunks = read_chunks(
             request.text,
@@ -115,49 +106,7 @@ def _encode(tokenizer: Any, text: str, **options: Any) -> list[int]:
 def _sample(tokenizer: Any, ids: Sequence[int], prompt: str, expect: tuple[str, ...]) -> Sample:
     # Decoded one by one: the vocabulary's own spelling (byte-level BPE) is unreadable outside ASCII.
     tokens = [tokenizer.decode([token]) for token in ids]
-    return Sample(tuple(ids), prompt, json.dumps(tokens, ensure_ascii=False), None, expect)
-
-
-def _samples_of_dump(path: Path) -> list[Sample]:
-    dump = DumpFile(path)
-    expect = dump.run.get("expect")
-    samples: list[Sample] = []
-    for number in dump.samples():
-        ids = dump.get(("input_ids", number, 0))
-        if number != len(samples) or ids is None or not ids.ndim:
-            raise DumpError(
-                "tokens-missing",
-                "the dump does not hold the token ids of every sample",
-                facts=[("file", path.name), ("missing", f"input_ids of sample {min(number, len(samples))}")],
-                help="give a dump of a language model that npu-dump has captured",
-            )
-        positions = dump.get(("position_ids", number, 0))
-        for name, value in (("input_ids", ids), ("position_ids", positions)):
-            if value is not None and (value.shape != (len(ids),) or value.dtype.kind not in "iu"):
-                raise DumpError(
-                    "tokens-invalid",
-                    f"{name} is no list of one number a token",
-                    facts=[("file", path.name), ("sample", number), ("found", f"{list(value.shape)} {value.dtype}")],
-                    help="give a dump that npu-dump has captured",
-                )
-        keywords = expect.get(str(number)) if isinstance(expect, dict) else None
-        samples.append(
-            Sample(
-                tuple(map(int, ids)),
-                dump.text("prompt", number),
-                dump.text("token_text", number),
-                None if positions is None else tuple(map(int, positions)),
-                tuple(map(str, keywords)) if isinstance(keywords, list) else (),
-            )
-        )
-    if not samples:
-        raise DumpError(
-            "tokens-missing",
-            "the dump holds no sample",
-            facts=[("file", path.name)],
-            help="give a dump with input_ids",
-        )
-    return samples
+    return Sample(tuple(ids), prompt, json.dumps(tokens, ensure_ascii=False), expect=expect)
 
 
 def check_samples(samples: list[Sample], config: Any, request: Request) -> None:
@@ -172,18 +121,20 @@ def check_samples(samples: list[Sample], config: Any, request: Request) -> None:
                 facts=[("prompt", number), ("text", sample.prompt)],
                 help="remove it from the file",
             )
-        worst = max(max(sample.ids), -min(sample.ids) - 1)
-        if vocabulary and (max(sample.ids) >= vocabulary or min(sample.ids) < 0):
+        fed = [*sample.ids, *(token for step in sample.steps for token in step.ids)]
+        foreign = next((token for token in fed if token < 0 or (vocabulary and token >= vocabulary)), None)
+        if foreign is not None:
             raise DumpError(
                 "token-range",
                 "a token id is not in the model's vocabulary",
-                facts=[("prompt", number), ("token id", worst), ("vocabulary", vocabulary)],
+                facts=[("prompt", number), ("token id", foreign), ("vocabulary", vocabulary)],
                 help="use the model that the ids were made for",
             )
-        if longest and len(sample.ids) + request.generate > longest:
+        reached = len(sample.ids) + max(request.generate, request.decode, sample.length - len(sample.ids))
+        if longest and reached > longest:
             raise DumpError(
                 "prompt-long",
                 "a prompt is longer than the model's positions reach",
-                facts=[("prompt", number), ("tokens", len(sample.ids) + request.generate), ("positions", longest)],
+                facts=[("prompt", number), ("tokens", reached), ("positions", longest)],
                 help="shorten the prompt, or use --text with --chunk",
             )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
+from .contract import Encoding
 from .errors import DumpError
 from .select import matches
 
 Mode = Literal["full", "hidden", "topk", "stats"]
 Form = Literal["dense", "stats", "topk", "none"]
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 LOGITS = "logits"
 # What stands in the dump for logits that were reduced to their most likely tokens.
 REDUCED_LOGITS = ("lse", "topk_ids", "topk_logprobs", "token_logprob")
@@ -24,6 +24,7 @@ _FORMS: dict[Mode, tuple[Form, Form]] = {
     "topk": ("dense", "topk"),
     "stats": ("stats", "stats"),
 }
+_BY_NAME: dict[str, Mode] = {mode: mode for mode in _FORMS}
 
 
 class Modes:
@@ -52,12 +53,12 @@ class Modes:
         for text in self.given:
             # A module path may hold an equals sign, a mode does not.
             glob, _, name = text.rpartition("=")
-            mode = next((mode for mode in MODES if mode == name), None)
+            mode = _BY_NAME.get(name)
             if mode is None or (not glob and "=" in text):
                 raise DumpError(
                     "mode-unknown",
                     "a mode is one of these words, or a pattern and one of them",
-                    facts=[("given", text), ("known", ", ".join([*MODES, "GLOB=MODE"]))],
+                    facts=[("given", text), ("known", ", ".join([*_FORMS, "GLOB=MODE"]))],
                     help="e.g. --mode stats --mode 'layers.7.*=full' --mode logits=topk",
                 )
             if glob:
@@ -67,8 +68,13 @@ class Modes:
 
     def form(self, name: str) -> Form:
         """Return what is stored of the tensor of that name."""
-        mode = next((mode for glob, mode in reversed(self.patterns) if matches(glob, name)), self.default)
+        matching = [mode for glob, mode in self.patterns if matches(glob, name)]
+        mode = matching[-1] if matching else self.default
         return _FORMS[mode][name == LOGITS]
+
+    def encoding(self, name: str) -> Encoding:
+        """Return how a tensor other than reduced logits is stored."""
+        return "stats" if self.form(name) == "stats" else "dense"
 
     def check(self, names: Iterable[str]) -> None:
         """Raise a `DumpError` where a pattern matches none of the names that are captured."""

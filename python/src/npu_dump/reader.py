@@ -59,7 +59,9 @@ class DumpFile(Mapping[Key, Any]):
                     help="read the file with pyarrow, whose rows have the columns",
                 )
             encodings = (
-                batch.column("encoding").to_pylist() if "encoding" in batch.schema.names else ["dense"] * batch.num_rows
+                batch.column("encoding").to_pylist()
+                if "encoding" in batch.schema.names
+                else ["dense"] * batch.num_rows
             )
             for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None

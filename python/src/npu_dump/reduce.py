@@ -46,9 +46,9 @@ def _rows_at_once(logits: torch.Tensor) -> int:
 def _top_ids(logits: torch.Tensor, k: int) -> torch.Tensor:
     """Return ``[T, k]`` ids of the largest logits, equal ones by ascending id.
 
-    ``torch.topk`` leaves the order of equal values open, and 16-bit logits tie often. A stable sort of the values that
-    it finds, by id and then by value, orders those; where the k-th value ties with ones left out, the row is sorted
-    whole.
+    ``torch.topk`` leaves the order of equal values open, and 16-bit logits tie often. A stable sort of the values
+    that it finds, by id and then by value, orders those; where the k-th value ties with ones left out, the row is
+    sorted whole.
     """
     values, ids = torch.topk(logits, k)
     ids, order = torch.sort(ids, dim=-1)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .errors import DumpError
-from .reader import DumpFile
+from .reader import DumpFile, Key
 from .samples import Step
 
 _SHOWN = 6
@@ -59,18 +59,18 @@ class Replay:
                 help="replay with the model that the dump was made from",
             )
         self._scales = (model.get("residual_scale", 1.0), facts["residual_scale"])
-        missing = [
-            f"{name}@{sample}"
-            for name in points
-            for sample in self._source.samples()
-            if self._source.encoding((name, sample, 0)) != "dense"
-        ]
-        if missing:
-            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        for name in points:
+            for sample in self._source.samples():
+                self._require((name, sample, 0))
+
+    def _require(self, key: Key) -> None:
+        if self._source.encoding(key) != "dense":
+            name, sample, step = key
+            stored = "only its statistics" if key in self._source else "nothing"
             raise DumpError(
                 "replay-incomplete",
                 "the dump does not hold the whole residual stream",
-                facts=[("file", self._source.path.name), ("lacks, whole", ", ".join(missing[:_SHOWN]) + more)],
+                facts=[("file", self._source.path.name), (f"{name} of sample {sample}, step {step}", stored)],
                 help="capture it without --select, in mode full, topk or hidden",
             )
 
@@ -107,13 +107,7 @@ class Replay:
             key = (name, row.sample, step.number)
             if name.endswith(".router") and self._source.encoding(key) != "dense":
                 return None
-            if self._source.encoding(key) != "dense":
-                raise DumpError(
-                    "replay-incomplete",
-                    "the dump does not hold the whole residual stream",
-                    facts=[("file", self._source.path.name), ("lacks", f"{name}, sample {row.sample}, step {key[2]}")],
-                    help="capture it without --select, in mode full, topk or hidden",
-                )
+            self._require(key)
             stored = self._source[key]
             value = stored if isinstance(stored, torch.Tensor) else torch.from_numpy(stored.copy())
             shape = (row.length, *rows.shape[2:])
@@ -128,7 +122,7 @@ class Replay:
         return rows.reshape(filled.shape)
 
     def _in_my_scale(self, name: str, value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Return ``value`` as the engine would hold it: where the factors of the residual sum differ, times theirs."""
+        """Return ``value`` as the engine holds it: where the factors of the residual sum differ, times theirs."""
         if name.endswith((".attn", ".mlp")):
             layer = int(name.split(".")[1])
             theirs, mine = (_scale_of(scale, layer) for scale in self._scales)
@@ -139,9 +133,8 @@ class Replay:
 
 def _scale_of(stated: Any, layer: int) -> float:
     """Return the factor of a layer by ``model.residual_scale``, one number or one a layer; 1 where it is no use."""
-    scale = stated[layer] if isinstance(stated, list) and layer < len(stated) else stated
-    usable = isinstance(scale, (int, float)) and math.isfinite(scale) and scale != 0
-    return float(scale) if usable else 1.0
+    scale: object = stated[layer] if isinstance(stated, list) and layer < len(stated) else stated
+    return float(scale) if isinstance(scale, (int, float)) and math.isfinite(scale) and scale else 1.0
 
 
 def _ids(ids: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""`npu-dump run`: prompts through a transformers model, every forward captured."""
+"""`npu-dump run` and `npu-dump replay`: samples through a transformers model, every forward captured."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import torch
 from . import devices, models, provenance
 from .dump import Dump
 from .errors import DumpError
+from .feed import Feeder
 from .generate import Sampling, generate
-from .inputs import Request, Sample, check_samples, read_samples
+from .inputs import Request, check_samples, read_samples
+from .modes import LOGITS, Modes
 from .progress import Progress
 from .select import DEFAULT, matches
 from .target import check_target
+from .tokens import Sample
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def run(request: Request, progress: Progress) -> Outcome:
         DumpError: anything that the caller can act on.
     """
     check_target(request.output, overwrite=request.force)
+    modes = Modes(request.mode)
     if request.threads:
         torch.set_num_threads(request.threads)
     device = devices.resolve(request.device)
@@ -59,22 +63,29 @@ def run(request: Request, progress: Progress) -> Outcome:
     tokenizer = _tokenizer(request, source)
     samples = read_samples(request, tokenizer)
     check_samples(samples, config.get_text_config(), request)
-    dtype = getattr(torch, request.dtype) if request.dtype else None
-    _check_space(request, config.get_text_config(), samples, dtype, progress)
+    # A forced reference is what float32 gives; any other precision is asked for by name.
+    default = "float32" if request.replay and device.type == "cpu" else None
+    dtype = getattr(torch, request.dtype or default or "", None)
+    _check_space(request, modes, config.get_text_config(), samples, dtype, progress)
     model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
     metadata = _metadata(request, source, samples, progress)
-    sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
     torch.manual_seed(request.seed)
     try:
-        with Dump(model, request.output, select=list(request.select), run=metadata, overwrite=request.force) as dump:
+        with Dump(
+            model,
+            request.output,
+            select=list(request.select),
+            mode=request.mode,
+            top_k=request.top_k,
+            replay=request.replay,
+            run=metadata,
+            overwrite=request.force,
+        ) as dump:
+            feeder = Feeder(model, device, _padding_side(request, samples))
             for batch in _batches(samples, request.batch):
                 first = dump.samples
                 _store_texts(dump, batch, first)
-                _forward(model, batch, device, request.padding_side)
-                if request.generate:
-                    with dump.paused():
-                        continued = generate(model, [s.ids for s in batch], request.generate, sampling)
-                    _store_generated(dump, continued, first, tokenizer)
+                feeder.feed(_continued(request, model, batch, dump, tokenizer))
                 progress.step("capturing", dump.samples, len(samples), "samples")
     except DumpError:
         raise
@@ -106,41 +117,67 @@ def _tokenizer(request: Request, source: models.ModelSource) -> Any:
     try:
         return models.load_tokenizer(source)
     except DumpError:
-        if request.tokens_from:
+        if request.tokens_from or request.replay:
             return None
         raise
 
 
-def estimated_bytes(config: Any, samples: list[Sample], select: Sequence[str], itemsize: int) -> int:
-    """Return about how many bytes a dump will have: T * width * item size of every tensor that is selected."""
+def estimated_bytes(
+    config: Any, tokens: int, samples: int, *, select: Sequence[str], modes: Modes, itemsize: int, top_k: int
+) -> int:
+    """Return about how many bytes a dump will have: T * width * item size of every tensor that is stored whole.
+
+    Args:
+        config: the text configuration of the model.
+        tokens: of all samples, decode steps included.
+        samples: how many, each decode step counted as one.
+        select: globs; empty for the default.
+        modes: how much of each tensor is stored.
+        itemsize: bytes of one element.
+        top_k: tokens a row of reduced logits.
+    """
     hidden, layers, vocabulary = (
         int(getattr(config, name, 0) or 0) for name in ("hidden_size", "num_hidden_layers", "vocab_size")
     )
-    names = ["embed", "norm"]
+    names = ["embed", "norm", LOGITS]
     names += [f"layers.{layer}{role}" for layer in range(layers) for role in ("", ".attn", ".mlp")]
-    globs = select or DEFAULT
-    width = hidden * sum(any(matches(glob, name) for glob in globs) for name in names)
-    width += vocabulary * any(matches(glob, "logits") for glob in globs)
+    chosen = [name for name in names if any(matches(glob, name) for glob in select or DEFAULT)]
+    width = 0
+    for name in chosen:
+        form = modes.form(name)
+        if form == "dense":
+            width += itemsize * (vocabulary if name == LOGITS else hidden)
+        elif form == "topk":
+            # An id and a log-probability each; log-sum-exp and the token's own log-probability.
+            width += 8 * top_k + 16
     # 8 bytes for the id of a token, about 12 for its text; about 400 bytes of columns a tensor.
-    tokens = sum(len(sample.ids) for sample in samples)
-    return tokens * (width * itemsize + 20) + len(samples) * len(names) * 400
+    return tokens * (width + 20) + samples * len(chosen) * 400
 
 
 def _check_space(
-    request: Request, config: Any, samples: list[Sample], dtype: torch.dtype | None, progress: Progress
+    request: Request, modes: Modes, config: Any, samples: list[Sample], dtype: torch.dtype | None, progress: Progress
 ) -> None:
     stored = dtype or getattr(config, "dtype", None) or torch.float32
-    itemsize = stored.itemsize if isinstance(stored, torch.dtype) else 4
-    needed = estimated_bytes(config, samples, request.select, itemsize)
+    # What the model itself will generate is not known yet; it may come to its end before.
+    ahead = 0 if request.tokens_from or request.replay else request.decode
+    tokens = sum(sample.length + ahead for sample in samples)
+    needed = estimated_bytes(
+        config,
+        tokens,
+        sum(1 + len(sample.steps) + ahead for sample in samples),
+        select=request.select,
+        modes=modes,
+        itemsize=stored.itemsize if isinstance(stored, torch.dtype) else 4,
+        top_k=request.top_k,
+    )
     free = shutil.disk_usage(request.output.parent).free
-    tokens = sum(len(sample.ids) for sample in samples)
     progress.note(f"{len(samples)} samples, {tokens} tokens, about {_mib(needed)} to write, {_mib(free)} free")
     if needed > free:
         raise DumpError(
             "disk-full",
             "the dump would not fit on the disk",
             facts=[("needed", f"about {_mib(needed)}"), ("free", _mib(free))],
-            help="use --limit or --select, or write to another disk",
+            help="use --limit, --select or --mode, or write to another disk",
         )
 
 
@@ -161,7 +198,7 @@ def _metadata(
     metadata: dict[str, Any] = {
         "model": {"id": provenance.model_id(source.given)} | hashes,
         "seed": request.seed,
-        "batch": {"size": request.batch, "padding_side": request.padding_side},
+        "batch": {"size": request.batch, "padding_side": _padding_side(request, samples)},
     }
     expect = {str(number): list(sample.expect) for number, sample in enumerate(samples) if sample.expect}
     if expect:
@@ -182,31 +219,29 @@ def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
         yield samples[start : start + size]
 
 
-def _forward(model: Any, batch: list[Sample], device: torch.device, side: str) -> None:
-    """Feed one batch, padded, with the positions that each sample has on its own."""
-    lengths = [len(sample.ids) for sample in batch]
-    width = max(lengths)
-    shape = (len(batch), width)
-    ids, mask, positions = (
-        torch.zeros(shape, dtype=torch.int64),
-        torch.zeros(shape, dtype=torch.int64),
-        torch.zeros(shape, dtype=torch.int64),
-    )
-    for row, (sample, length) in enumerate(zip(batch, lengths, strict=True)):
-        columns = slice(0, length) if side == "right" else slice(width - length, width)
-        ids[row, columns] = torch.tensor(sample.ids)
-        mask[row, columns] = 1
-        positions[row, columns] = torch.tensor(sample.positions or range(length))
-    inputs: dict[str, torch.Tensor] = {"input_ids": ids.to(device)}
-    accepted = models.accepted_arguments(model)
-    # Without padding, nothing but the ids: the kernel is then the one that a single prompt gets. Positions never go
-    # without a mask: transformers takes a jump in them for the start of another, packed sequence.
-    if min(lengths) < width or any(sample.positions for sample in batch):
-        inputs["attention_mask"] = mask.to(device)
-        if "position_ids" in accepted:
-            inputs["position_ids"] = positions.to(device)
-    with torch.no_grad():
-        model(**inputs, **({"use_cache": False} if "use_cache" in accepted else {}))
+def _padding_side(request: Request, samples: list[Sample]) -> str:
+    """Return the side that was asked for; else left where decode steps follow, which padding must not part."""
+    decodes = request.decode or any(sample.steps for sample in samples)
+    return request.padding_side or ("left" if decodes else "right")
+
+
+def _continued(request: Request, model: Any, batch: list[Sample], dump: Dump, tokenizer: Any) -> list[Sample]:
+    """Return the batch with its decode steps; store the continuation that the model itself gives, where asked for."""
+    first = dump.samples
+    forced = bool(request.tokens_from or request.replay)
+    count = request.generate if forced else max(request.generate, request.decode)
+    if not count:
+        return batch
+    sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
+    with dump.paused():
+        continued = generate(model, [sample.ids for sample in batch], count, sampling)
+    _store_generated(dump, continued, first, tokenizer)
+    if forced:
+        return batch
+    return [
+        sample.continued_by(([token], None) for token in ids[: request.decode])
+        for sample, ids in zip(batch, continued, strict=True)
+    ]
 
 
 def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
