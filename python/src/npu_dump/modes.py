@@ -9,7 +9,6 @@ from .contract import Encoding
 from .errors import DumpError
 from .select import matches
 
-Mode = Literal["full", "hidden", "topk", "stats"]
 Form = Literal["dense", "stats", "topk", "none"]
 
 LOGITS = "logits"
@@ -17,14 +16,13 @@ LOGITS = "logits"
 REDUCED_LOGITS = ("lse", "topk_ids", "topk_logprobs", "token_logprob")
 DEFAULT_TOP_K = 64
 
-_FORMS: dict[Mode, tuple[Form, Form]] = {
+_FORMS: dict[str, tuple[Form, Form]] = {
     # mode: of hidden states, of logits
     "full": ("dense", "dense"),
     "hidden": ("dense", "none"),
     "topk": ("dense", "topk"),
     "stats": ("stats", "stats"),
 }
-_BY_NAME: dict[str, Mode] = {mode: mode for mode in _FORMS}
 
 
 class Modes:
@@ -48,13 +46,12 @@ class Modes:
 
     def __init__(self, given: str | Sequence[str] | None = None) -> None:
         self.given = [given] if isinstance(given, str) else list(given or ())
-        self.default: Mode = "full"
-        self.patterns: list[tuple[str, Mode]] = []
+        self.default = "full"
+        self.patterns: list[tuple[str, str]] = []
         for text in self.given:
             # A module path may hold an equals sign, a mode does not.
-            glob, _, name = text.rpartition("=")
-            mode = _BY_NAME.get(name)
-            if mode is None or (not glob and "=" in text):
+            glob, _, mode = text.rpartition("=")
+            if mode not in _FORMS or (not glob and "=" in text):
                 raise DumpError(
                     "mode-unknown",
                     "a mode is one of these words, or a pattern and one of them",
