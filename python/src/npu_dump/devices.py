@@ -170,7 +170,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
         and re.search(
-            r"out of memory|can't allocate memory|not enough memory|alloc(ation)? failed", str(error), re.IGNORECASE
+            r"out of memory|can't allocate memory|not enough memory|alloc(ation)? failed|bad_alloc"
+            r"|can't start new thread",
+            str(error),
+            re.IGNORECASE,
         )
         is not None
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ from .stream import BackgroundWriter
 from .target import check_target
 from .tensor import HostTensor, host_tensor
 from .writer import DumpWriter
+
+# While one Dump looks for its points, another of the same model must not take the four tokens for a sample.
+_LOOKING: ContextVar[bool] = ContextVar("npu_dump_looking", default=False)
 
 
 class Dump:
@@ -65,7 +69,7 @@ class Dump:
         limits: sizes of chunks, batches and the buffer.
 
     Raises:
-        DumpError: on entry or in a forward; see its ``code``.
+        DumpError: on entry, in a forward or on exit; see its ``code``.
     """
 
     def __init__(
@@ -90,41 +94,69 @@ class Dump:
         self._extra = dict(run or {})
         self._overwrite = overwrite
         self._limits = limits or Limits()
-        self._hooks = ExitStack()
+        self._stack: ExitStack | None = None
         self._paused = False
+        self._unfinished = 0
 
     def __enter__(self) -> Dump:
+        if self._stack is not None:
+            raise DumpError(
+                "dump-entered",
+                "this Dump is being written already",
+                facts=[("file", self.path.name), ("entered", "twice, and not left in between")],
+                help="make a second Dump with a file of its own",
+            )
         check_target(self.path, overwrite=self._overwrite)
         decoder = find_decoder(self.model)
-        if decoder is None:
-            if self._replay is not None:
+        with _looking():
+            if decoder is not None:
+                self._capture: Capture = DecoderCapture(
+                    self.model, decoder, self._select, self._modes, self._top_k, self._replay
+                )
+            elif self._replay is None:
+                self._capture = ModuleCapture(self.model, self._select, self._modes)
+            else:
                 raise _no_decoder(self.model)
-            self._capture: Capture = ModuleCapture(self.model, self._select, self._modes)
-        else:
-            self._capture = DecoderCapture(self.model, decoder, self._select, self._modes, self._top_k, self._replay)
         run = provenance.describe(self.model)
         run["model"] |= self._capture.facts
         run["capture"] = self._capture.plan | {"replay_of": None if self._replay is None else self._replay.of}
         writer = DumpWriter(self.path, run=_merged(run, self._extra), overwrite=self._overwrite, limits=self._limits)
-        self._writer = BackgroundWriter(writer, self._limits)
-        self._hooks.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
-        if decoder is not None:
-            first = decoder.layers[0][1]
-            self._hooks.callback(first.register_forward_pre_hook(self._note_positions, with_kwargs=True).remove)
-        for point in self._capture.points:
-            self._hooks.callback(self._attach(point))
-        self._hooks.callback(self.model.register_forward_hook(self._end).remove)
+        # Left in reverse: the hooks go first, then the file is closed, or kept as it is where anything went wrong.
+        with ExitStack() as stack:
+            self._writer = stack.enter_context(BackgroundWriter(writer, self._limits))
+            stack.push(self._finish)
+            stack.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+            if decoder is not None:
+                first = decoder.layers[0][1]
+                stack.callback(first.register_forward_pre_hook(self._note_positions, with_kwargs=True).remove)
+            for point in self._capture.points:
+                stack.callback(self._attach(point))
+            stack.callback(self.model.register_forward_hook(self._end).remove)
+            self._unfinished = 0
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hooks.close()
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(kind, error, trace)
+
+    def _finish(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Refuse what is not whole, and add what is known only now."""
         if error is not None:
-            self._writer.abort()
             return
+        if self._unfinished:
+            raise DumpError(
+                "forward-unfinished",
+                "a forward pass began and did not end, so its samples are not whole",
+                facts=[("file", self.path.name), ("forwards that did not end", self._unfinished)],
+                help="let what the model raises leave the block, and capture again without the forward that fails",
+            )
         self._writer.writer.end |= {"peak_memory_bytes": provenance.peak_memory(self.model)}
-        self._writer.close()
 
     def write(self, name: str, value: Any, *, sample: int = 0, **row: Any) -> None:
         """Store a tensor of your own beside the captured ones, as `DumpWriter.write` does."""
@@ -156,6 +188,10 @@ class Dump:
         """How many samples were started so far."""
         return self._capture.samples
 
+    @property
+    def _watching(self) -> bool:
+        return not self._paused and not _LOOKING.get()
+
     def _attach(self, point: Point) -> Callable[[], None]:
         """Watch a point; what is taken there may be replaced in the same moment."""
         if point.kind == "router":
@@ -179,7 +215,8 @@ class Dump:
         return point.module.register_forward_hook(after).remove
 
     def _begin(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self._paused:
+        if self._watching:
+            self._unfinished += 1
             self._put(self._capture.begin(args, kwargs))
 
     def _note_positions(self, _layer: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -188,14 +225,15 @@ class Dump:
 
     def _take(self, point: Point, tensor: torch.Tensor | None) -> torch.Tensor | None:
         """Store what a point shows and return what the model goes on with; None: with that tensor."""
-        if tensor is None or self._paused:
+        if tensor is None or not self._watching:
             return None
         self._put(self._capture.take(point, tensor))
         return self._capture.instead(point, tensor)
 
     def _end(self, _model: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-        if not self._paused:
+        if self._watching:
             self._put(self._capture.end(output))
+            self._unfinished -= 1
 
     def _put(self, pieces: Iterator[Piece]) -> None:
         """Copy or reduce each piece here, in the hook: the kernels after it may overwrite it."""
@@ -211,6 +249,15 @@ class Dump:
                 module=piece.module,
                 encoding=piece.encoding,
             )
+
+
+@contextmanager
+def _looking() -> Iterator[None]:
+    token = _LOOKING.set(True)
+    try:
+        yield
+    finally:
+        _LOOKING.reset(token)
 
 
 def _on_host(tensor: torch.Tensor) -> HostTensor:

@@ -70,9 +70,11 @@ class RouterTap:
         ]
 
     def remove(self) -> None:
-        """Take the hooks away."""
+        """Take the hooks away, and what an interrupt inside the router has left: torch runs no hook after one."""
         for handle in self._handles:
             handle.remove()
+        while self._active:
+            self._leave()
 
     def _enter(self, *_: Any) -> None:
         watch = _Watch(self._experts, self._take)

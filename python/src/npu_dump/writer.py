@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +21,11 @@ import pyarrow as pa
 
 from . import contract
 from ._version import __version__
+from .checks import Key, check_key, run_json
 from .errors import DumpError
 from .limits import MIB, Limits
 from .stats import tensor_stats
-from .target import check_target, disk_errors
+from .target import Target
 from .tensor import HostTensor, host_tensor
 
 
@@ -61,26 +62,28 @@ class DumpWriter:
         limits: Limits | None = None,
     ) -> None:
         self.path = Path(path)
-        self.partial_path = self.path.with_name(self.path.name + contract.PARTIAL_SUFFIX)
         self.run = {"tool": {"name": "npu-dump", "version": __version__}, "id": secrets.token_hex(16)} | dict(run)
         self.end: dict[str, Any] = {}
         self._limits = limits or Limits()
-        self._seen: set[tuple[str, int, int, int, int]] = set()
+        self._seen: set[Key] = set()
         self._started = time.monotonic()
         schema = contract.COLUMNS.with_metadata(
-            {contract.VERSION_KEY: contract.VERSION, contract.RUN_KEY: _run_json(self.run)}
+            {contract.VERSION_KEY: contract.VERSION, contract.RUN_KEY: run_json(self.run)}
         )
-        check_target(self.path, overwrite=overwrite)
-        with disk_errors(self.partial_path):
-            # "x": of two writers of one name the second fails, instead of mixing its bytes with the first's.
-            self.partial_path.open("wb" if overwrite else "xb").close()
-            self._sink = pa.OSFile(str(self.partial_path), "wb")
-            self._ipc = pa.ipc.new_file(self._sink, schema)
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
         self._gather = np.empty(self._limits.gather, dtype=np.uint8)
         self._gathered = 0
         self._batches = 0
+        self._ended: DumpError | None = None
+        self._complete = False
+        self._target = Target(self.path, overwrite=overwrite)
+        try:
+            with self._target.errors():
+                self._ipc = pa.ipc.new_file(self._target.sink, schema)
+        except BaseException:
+            self._target.discard()
+            raise
 
     def write(
         self,
@@ -117,8 +120,17 @@ class DumpWriter:
         Raises:
             DumpError: name, dtype or shape is not the format's, the tensor is there already, or the disk is full.
         """
+        if self._ended:
+            raise self._ended
         key = (name, sample, step, repeat, rank)
-        self._check(key)
+        check_key(key)
+        if key in self._seen:
+            raise DumpError(
+                "tensor-twice",
+                f"tensor {name} was written twice",
+                facts=[("sample, step, repeat, rank", key[1:])],
+                help="give each tensor of a sample and step its own name",
+            )
         tensor = host_tensor(value, dtype, shape)
         kind = kind or contract.kind_of(name)
         stats = None if kind in ("text", "meta") else tensor.stats or tensor_stats(tensor.data, tensor.dtype)
@@ -137,8 +149,8 @@ class DumpWriter:
         }
         if encoding == "stats":
             tensor = replace(tensor, data=np.empty(0, np.uint8))
-        self._seen.add(key)
-        with disk_errors(self.partial_path):
+        with self._writing():
+            self._seen.add(key)
             if self._rows and self._rows[-1]["dtype"] != tensor.dtype.name:
                 self._flush()
             if tensor.data.size > self._limits.gather // 4:
@@ -186,34 +198,17 @@ class DumpWriter:
         ]
         self._ipc.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._batches += 1
+        self._target.mark()
 
-    def _check(self, key: tuple[str, int, int, int, int]) -> None:
-        name, sample, *others = key
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let whatever goes wrong inside end the writer: rows are lost then, and no dump lacks them unsaid."""
         try:
-            size = len(name.encode())
-        except UnicodeEncodeError:
-            size = 0
-        if not 1 <= size <= contract.MAX_NAME_BYTES:
-            raise DumpError(
-                "name-invalid",
-                "a tensor's name must be 1 byte to 64 KiB of UTF-8",
-                facts=[("name", name[:60]), ("bytes", size or "none, or no valid Unicode")],
-                help="give the tensor another name",
-            )
-        if sample < -1 or min(others) < 0 or max(sample, *others) >= 2**31:
-            raise DumpError(
-                "index-invalid",
-                "sample, step, repeat and rank are counted from 0 in 31 bits; only sample may be -1, the whole run",
-                facts=[("tensor", name), ("sample, step, repeat, rank", key[1:])],
-                help="number them from 0",
-            )
-        if key in self._seen:
-            raise DumpError(
-                "tensor-twice",
-                f"tensor {name} was written twice",
-                facts=[("sample, step, repeat, rank", key[1:])],
-                help="give each tensor of a sample and step its own name",
-            )
+            with self._target.errors():
+                yield
+        except BaseException as error:
+            self._ended = error if isinstance(error, DumpError) else _lost(error)
+            raise
 
     def write_text(self, name: str, text: str, *, sample: int = 0) -> None:
         """Add a text as ``[bytes]`` U8 of its UTF-8; lone surrogates become U+FFFD."""
@@ -221,35 +216,56 @@ class DumpWriter:
         self.write(name, data, sample=sample, dtype="U8", shape=[len(data)])
 
     def close(self) -> None:
-        """Write ``run.end`` and the footer, and give the file its name."""
+        """Write ``run.end`` and the footer, and give the file its name; nothing where that has been done.
+
+        The name is there only after all bytes are on the disk, so that not even a power cut leaves it without them.
+
+        Raises:
+            DumpError: the disk is full, or a tensor could not be written before.
+        """
+        if self._complete:
+            return
+        if self._ended:
+            raise self._ended
         end = {
             "complete": True,
             "tensors": len(self._seen),
             "seconds": round(time.monotonic() - self._started, 3),
         } | self.end
+        data = json.dumps(end, allow_nan=False).encode()
+        with self._writing():
+            self._flush()
+            # Before anything says that the dump is complete.
+            self._target.sync()
         # One row whatever the limits: readers look for it in the last row alone.
         self._limits = replace(self._limits, chunk=max(self._limits.chunk, MIB))
-        data = json.dumps(end, allow_nan=False).encode()
         self.write(contract.END_NAME, data, sample=-1, dtype="U8", shape=[len(data)])
-        with disk_errors(self.partial_path):
+        with self._writing():
             self._flush()
             self._ipc.close()
-            self._sink.close()
-            self.partial_path.replace(self.path)
+            self._target.commit()
+        self._complete = True
+        self._ended = _closed(self.path)
 
     def abort(self) -> None:
         """Keep what was written as ``.partial``: its batches are complete, ``run.end`` and the footer are missing.
 
-        A file without a single tensor is removed.
+        A file without a single tensor is removed. Nothing happens to a file that is closed.
         """
-        # A full disk is why we are here, more often than not; the batches before it are safe.
-        with suppress(OSError):
-            self._flush()
-        # The IPC writer stays open: closing it would write a footer, and the file is incomplete.
-        with suppress(OSError):
-            self._sink.close()
-        if not self._batches:
-            self.partial_path.unlink(missing_ok=True)
+        if self._complete:
+            return
+        try:
+            if not self._ended:
+                # What stops the last batch is no news beside what brought us here.
+                with suppress(Exception), self._writing():
+                    self._flush()
+        finally:
+            # The IPC writer stays open: closing it would write a footer, and the file is incomplete.
+            if self._batches:
+                self._target.keep()
+            else:
+                self._target.discard()
+            self._ended = self._ended or _closed(self.path)
 
     def __enter__(self) -> DumpWriter:
         return self
@@ -267,24 +283,22 @@ class DumpWriter:
             raise
 
 
-def _run_json(run: Mapping[str, Any]) -> str:
-    try:
-        text = json.dumps(run, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DumpError(
-            "run-invalid",
-            "the run's metadata is no JSON",
-            facts=[("reason", error)],
-            help="use only objects, arrays, text, finite numbers, booleans and null",
-        ) from error
-    if run.get("dtype") not in contract.DTYPES:
-        raise DumpError(
-            "run-invalid",
-            "the run's metadata must name the precision of the run",
-            facts=[("dtype", run.get("dtype")), ("known", " ".join(contract.DTYPES))],
-            help='add "dtype" to run, e.g. {"dtype": "BF16"}',
-        )
-    return text
+def _closed(path: Path) -> DumpError:
+    return DumpError(
+        "dump-closed",
+        "the dump is closed, nothing can be added",
+        facts=[("file", path.name)],
+        help="write inside the with block",
+    )
+
+
+def _lost(error: BaseException) -> DumpError:
+    return DumpError(
+        "tensor-lost",
+        "an earlier tensor could not be written, so the dump cannot be finished",
+        facts=[(type(error).__name__, (str(error).splitlines() or ["no reason given"])[0])],
+        help="capture again",
+    )
 
 
 def _cut(tensor: HostTensor, limit: int) -> Iterator[tuple[int, np.ndarray]]:
