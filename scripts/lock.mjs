@@ -23,6 +23,8 @@ const PYTHON_LOCKS = [
   ["runtime", "--override", "excluded.in"],
   // Constrained by the runtime's lock: a capture uses the versions that are tested.
   ["dev", "--override", "excluded.in", "--constraint", "runtime.txt"],
+  ["torch-2.5", "--override", "excluded.in"],
+  ["torch-2.9", "--override", "excluded.in"],
 ];
 
 /** @param {Steps} steps */

@@ -5,7 +5,7 @@
  * `N passed, N failed`.
  */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, Failure, main } from "./lib/failure.mjs";
@@ -13,6 +13,7 @@ import { oneOf, readOptions } from "./lib/options.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
 import { ensureEnvironment, PYTHON_ENV } from "./lib/python.mjs";
+import { pytest, vitest } from "./lib/runners.mjs";
 import { Steps } from "./lib/steps.mjs";
 import { ensureBuild, ensureNodePackages } from "./setup.mjs";
 
@@ -25,7 +26,7 @@ Sets up what is missing, then runs every check and test.
   --help      print this
 `;
 
-/** @typedef {{ passed: number, failed: number }} Count */
+/** @typedef {import("./lib/runners.mjs").Count} Count */
 
 /**
  * A check or a test runner.
@@ -87,85 +88,13 @@ function checks(python, reports) {
         return ONE_PASSED;
       },
     },
-    { half: "py", label: "tests (pytest)", run: () => pytest(python, reports) },
-    { half: "ts", label: "tests (vitest)", run: () => vitest(reports) },
+    {
+      half: "py",
+      label: "tests (pytest)",
+      run: () => pytest(python, join(reports, "pytest.json")),
+    },
+    { half: "ts", label: "tests (vitest)", run: () => vitest(join(reports, "vitest.json")) },
   ];
-}
-
-/**
- * @param {string} reports
- * @returns {Promise<Count>}
- */
-async function vitest(reports) {
-  const file = join(reports, "vitest.json");
-  const args = ["run", "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
-  const entry = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-  // Some of its tests capture with Python.
-  const options = { accept: [0, 1], env: PYTHON_ENV };
-  const { code, output } = await run(process.execPath, [entry, ...args], options);
-  if (!existsSync(file)) throw cannotRun("vitest", output);
-  const report = JSON.parse(readFileSync(file, "utf8"));
-  // A file that fails to load has no tests to count.
-  const broken = report.testResults.filter(
-    (/** @type {any} */ suite) => suite.status === "failed" && suite.assertionResults.length === 0,
-  ).length;
-  return counted(
-    "vitest",
-    code,
-    { passed: report.numPassedTests, failed: report.numFailedTests + broken },
-    output,
-  );
-}
-
-/**
- * @param {string} python
- * @param {string} reports
- * @returns {Promise<Count>}
- */
-async function pytest(python, reports) {
-  const file = join(reports, "pytest.xml");
-  const args = ["-m", "pytest", "-q", "--color=no", `--junitxml=${file}`, "python/tests"];
-  const options = { accept: [0, 1, 2, 5], env: PYTHON_ENV };
-  const { code, output } = await run(python, args, options);
-  if (!existsSync(file)) throw cannotRun("pytest", output);
-  const suite = /<testsuite [^>]*>/.exec(readFileSync(file, "utf8"))?.[0] ?? "";
-  const number = (/** @type {string} */ name) =>
-    Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? Number.NaN);
-  const failed = number("failures") + number("errors");
-  return counted(
-    "pytest",
-    code,
-    { passed: number("tests") - failed - number("skipped"), failed },
-    output,
-  );
-}
-
-/**
- * A runner that fails without a failed test, or that ran none, has failed.
- *
- * @param {string} runner
- * @param {number} code
- * @param {Count} count
- * @param {string} output
- * @returns {Count}
- */
-function counted(runner, code, count, output) {
-  if (!(count.passed > 0) || Number.isNaN(count.failed)) throw cannotRun(runner, output);
-  const failed = code === 0 ? count.failed : Math.max(1, count.failed);
-  if (failed > 0) process.stderr.write(`${output.trimEnd()}\n`);
-  return { passed: count.passed, failed };
-}
-
-/**
- * @param {string} runner
- * @param {string} output
- */
-function cannotRun(runner, output) {
-  return new Failure(
-    `${runner} ran no test`,
-    [["output", output.trimEnd().split("\n").slice(-24).join("\n")]],
-    "mend what the output names, then run npm test again",
-  );
 }
 
 await main(async () => {

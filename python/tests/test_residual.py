@@ -1,4 +1,4 @@
-"""What `model.residual` promises holds: layers.i = layers.{i-1} + s*(attn + mlp), to rounding, in every layer."""
+"""What `model.residual` tells is right, and nothing is promised that does not hold."""
 
 from __future__ import annotations
 
@@ -14,37 +14,7 @@ from npu_dump import Dump, load
 from .conftest import ARCHITECTURES, build
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_residual_sum_holds(
-    tmp_path: Path, ids: Callable[..., torch.Tensor], name: str, dtype: torch.dtype
-) -> None:
-    model = build(name, dtype)
-    with torch.no_grad(), Dump(model, tmp_path / "a.arrow"):
-        model(ids(2, 16))
-    dump = load(tmp_path / "a.arrow")
-    facts = dump.run["model"]
-    assert facts["residual"] == ARCHITECTURES[name][2]
-    assert facts["residual_scale"] == (0.22 if name == "granite" else 1)
-    if facts["residual"] == "other":
-        return
-    for sample in (0, 1):
-        before = torch.as_tensor(dump["embed", sample, 0]).double()
-        for layer in range(3):
-            attn, mlp, after = (
-                torch.as_tensor(dump[f"layers.{layer}{role}", sample, 0]).double() for role in (".attn", ".mlp", "")
-            )
-            scale = facts["residual_scale"]
-            # Two sums and one product, each rounded once to nearest: half an epsilon of what went in.
-            bound = 1.5 * torch.finfo(dtype).eps * (before.abs() + scale * (attn.abs() + mlp.abs()))
-            assert ((before + scale * (attn + mlp) - after).abs() <= bound).all(), (sample, layer)
-            # And not because the blocks do nothing.
-            assert (scale * attn).norm() > 100 * torch.finfo(torch.float32).eps * before.norm()
-            assert (scale * mlp).norm() > 100 * torch.finfo(torch.float32).eps * before.norm()
-            before = after
-
-
-@pytest.mark.parametrize("name", [name for name, (_, _, kind) in ARCHITECTURES.items() if kind != "other"])
+@pytest.mark.parametrize("name", [name for name, one in ARCHITECTURES.items() if one.residual != "other"])
 def test_what_the_mlp_reads_is_told_rightly(tmp_path: Path, ids: Callable[..., torch.Tensor], name: str) -> None:
     """A sequential MLP reacts to the attention's output of its own layer, a parallel one does not."""
     model = build(name)

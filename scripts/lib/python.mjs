@@ -3,7 +3,7 @@
 
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { demandSpace } from "./disk.mjs";
 import { Failure } from "./failure.mjs";
 import { fingerprint, readStamp, writeStamp } from "./fingerprint.mjs";
@@ -12,11 +12,13 @@ import { run } from "./process.mjs";
 
 /** Minor versions of Python 3 that the locked packages come built for, the preferred first. */
 const MINORS = [13, 12, 11, 14, 10];
+/** And those that older versions come built for as well. */
+const OLDER_MINORS = [12, 11, 10];
 const REQUIREMENTS = "scripts/requirements";
 /** On this platform torch depends on the CUDA libraries, used or not: it does not load without them. */
 const CUDA = process.platform === "linux" && process.arch === "x64";
-/** What the environment takes, measured: 4.6 GB with CUDA, 1.3 GB without. */
-export const PACKAGE_BYTES = CUDA ? 5.5e9 : 1.6e9;
+/** What an environment takes, measured: 4.6 to 6.9 GB with CUDA, 1.3 GB without. */
+export const PACKAGE_BYTES = CUDA ? 7.5e9 : 1.6e9;
 const TOOLS = join(CACHE, "tools");
 
 /**
@@ -54,36 +56,68 @@ export async function ensureEnvironment(asked, steps) {
   // One without a stamp was made by hand, by someone who develops.
   const kept = existsSync(python) && !readStamp(stamp).startsWith("runtime ");
   const profile = kept ? "dev" : asked;
-  if (existsSync(python) && readStamp(stamp) === stampOf(profile)) return python;
-  await steps.run("uv", async () => ((await ensureUv()).made ? "installed" : "present"));
-  if (!serves(python)) {
-    await steps.run("Python environment", async () => {
-      const base = findInterpreter();
-      await uv(["venv", "--quiet", "--clear", "--python", base.path, VENV]);
-      return `Python ${base.version} in .venv`;
-    });
-  }
-  demandSpace(VENV, PACKAGE_BYTES, "Python packages");
-  const label = CUDA ? "Python packages (torch with CUDA, 3 GB to download)" : "Python packages";
-  await steps.run(label, async () => {
-    // What is interrupted from here on is not current, whatever it was before.
-    writeStamp(stamp, `${profile} incomplete`);
-    const lock = `${REQUIREMENTS}/${profile}.txt`;
-    // Compiled now, once: importing torch and transformers uncompiled takes longer than a small capture.
-    const sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes"];
-    await uv([...sync, "--python", python, lock]);
-    const editable = ["--no-deps", "--no-build-isolation", "--editable", "python"];
-    await uv(["pip", "install", "--quiet", "--python", python, ...editable]);
-  });
-  writeStamp(stamp, stampOf(profile));
+  if (existsSync(python) && readStamp(stamp) === stampOf(VENV, profile)) return python;
+  await install(VENV, profile, MINORS, steps);
+  writeStamp(stamp, stampOf(VENV, profile));
   return python;
 }
 
-/** @param {Profile} profile */
-function stampOf(profile) {
-  const config = readStamp(join(VENV, "pyvenv.cfg"));
-  const files = [`${REQUIREMENTS}/${profile}.txt`, "python/pyproject.toml"];
-  return `${profile} ${fingerprint({ files, words: [config] })}`;
+/**
+ * Makes an environment of older versions of torch and transformers, beside that of the repository.
+ *
+ * @param {string} lock its name
+ * @param {import("./steps.mjs").Steps} steps
+ * @returns {Promise<string>} its interpreter
+ */
+export async function ensureOlderEnvironment(lock, steps) {
+  const folder = join(CACHE, "environments", lock);
+  const python = interpreterOf(folder);
+  const stamp = join(folder, "setup-stamp");
+  if (existsSync(python) && readStamp(stamp) === stampOf(folder, lock)) return python;
+  await install(folder, lock, OLDER_MINORS, steps);
+  writeStamp(stamp, stampOf(folder, lock));
+  return python;
+}
+
+/**
+ * Makes an environment hold exactly what a lock names, and `npu-dump` of this repository.
+ *
+ * @param {string} folder of the environment
+ * @param {string} lock its name
+ * @param {readonly number[]} minors of Python 3 that its packages come built for
+ * @param {import("./steps.mjs").Steps} steps
+ */
+async function install(folder, lock, minors, steps) {
+  const python = interpreterOf(folder);
+  await steps.run("uv", async () => ((await ensureUv()).made ? "installed" : "present"));
+  if (!serves(python, minors)) {
+    await steps.run("Python environment", async () => {
+      const base = findInterpreter(minors);
+      await uv(["venv", "--quiet", "--clear", "--python", base.path, folder]);
+      return `Python ${base.version} in ${relative(ROOT, folder)}`;
+    });
+  }
+  demandSpace(folder, PACKAGE_BYTES, "Python packages");
+  const label = CUDA ? "Python packages (torch with CUDA, 3 GB to download)" : "Python packages";
+  await steps.run(label, async () => {
+    // What is interrupted from here on is not current, whatever it was before.
+    writeStamp(join(folder, "setup-stamp"), `${lock} incomplete`);
+    // Compiled now, once: importing torch and transformers uncompiled takes longer than a small capture.
+    const sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes"];
+    await uv([...sync, "--python", python, `${REQUIREMENTS}/${lock}.txt`]);
+    const editable = ["--no-deps", "--no-build-isolation", "--editable", "python"];
+    await uv(["pip", "install", "--quiet", "--python", python, ...editable]);
+  });
+}
+
+/**
+ * @param {string} folder
+ * @param {string} lock
+ */
+function stampOf(folder, lock) {
+  const config = readStamp(join(folder, "pyvenv.cfg"));
+  const files = [`${REQUIREMENTS}/${lock}.txt`, "python/pyproject.toml"];
+  return `${lock} ${fingerprint({ files, words: [config] })}`;
 }
 
 /**
@@ -173,34 +207,39 @@ function indexOfPip() {
 /**
  * An interpreter that the locked packages are built for.
  *
+ * @param {readonly number[]} [minors] of Python 3, the preferred first
  * @returns {Interpreter}
  * @throws {Failure} where there is none
  */
-export function findInterpreter() {
+export function findInterpreter(minors = MINORS) {
   /** @type {string[]} */
   const seen = [];
-  for (const path of interpreters()) {
+  for (const path of interpreters(minors)) {
     const version = versionOf(path);
     if (version === undefined) continue;
-    if (supported(version)) return { path, version };
+    if (supported(version, minors)) return { path, version };
     seen.push(`${path} (${version})`);
   }
-  const minors = [...MINORS].sort((a, b) => a - b);
+  const known = [...minors].sort((a, b) => a - b);
   throw new Failure(
     "no suitable Python was found",
     [
-      ["needed", `Python 3.${minors.at(0)} to 3.${minors.at(-1)}, 64-bit`],
+      ["needed", `Python 3.${known.at(0)} to 3.${known.at(-1)}, 64-bit`],
       ["found", seen.join(", ") || "none on PATH"],
     ],
     "install one, e.g. `apt install python3 python3-venv`, `brew install python@3.13`, or from python.org",
   );
 }
 
-/** The interpreters worth asking: what the user's PATH calls python3 comes first. */
-function interpreters() {
-  const named = ["python3", ...MINORS.map((minor) => `python3.${minor}`), "python"];
+/**
+ * The interpreters worth asking: what the user's PATH calls python3 comes first.
+ *
+ * @param {readonly number[]} minors
+ */
+function interpreters(minors) {
+  const named = ["python3", ...minors.map((minor) => `python3.${minor}`), "python"];
   if (process.platform !== "win32") return named;
-  const launcher = MINORS.map((minor) =>
+  const launcher = minors.map((minor) =>
     spawnSync("py", [`-3.${minor}`, "-c", "import sys; print(sys.executable)"], {
       encoding: "utf8",
     }),
@@ -223,16 +262,22 @@ function versionOf(path) {
   return asked.status === 0 && asked.stdout.trim() !== "" ? asked.stdout.trim() : undefined;
 }
 
-/** @param {string} version */
-function supported(version) {
+/**
+ * @param {string} version
+ * @param {readonly number[]} minors
+ */
+function supported(version, minors) {
   const [major, minor] = version.split(".").map(Number);
-  return major === 3 && minor !== undefined && MINORS.includes(minor);
+  return major === 3 && minor !== undefined && minors.includes(minor);
 }
 
-/** @param {string} python */
-function serves(python) {
+/**
+ * @param {string} python
+ * @param {readonly number[]} minors
+ */
+function serves(python, minors) {
   const version = versionOf(python);
-  return version !== undefined && supported(version);
+  return version !== undefined && supported(version, minors);
 }
 
 /**

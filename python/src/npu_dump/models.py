@@ -128,9 +128,7 @@ def load_model(
     if attention:
         keywords["attn_implementation"] = attention
     with _loading(source, "model"):
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            source.name, output_loading_info=True, **keywords
-        )
+        loaded: Any = _auto_class(source).from_pretrained(source.name, output_loading_info=True, **keywords)
     model, info = loaded
     _check_weights(info, note)
     with _loading(source, "model"):
@@ -138,6 +136,17 @@ def load_model(
     if tied(model):
         note("embeddings are tied: the head uses the embedding's weight")
     return model
+
+
+def _auto_class(source: ModelSource) -> Any:
+    """Return the class of transformers that loads the model: one for text where there is one."""
+    if "gguf_file" not in source.keywords:
+        config = load_config(source)
+        own = getattr(config, "auto_map", None) or {}
+        for_text = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING or "AutoModelForCausalLM" in own
+        if not for_text and type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
 
 
 def accepted_arguments(model: Any) -> Collection[str]:

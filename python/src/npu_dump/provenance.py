@@ -19,6 +19,7 @@ from torch import nn
 from . import devices
 from .contract import BY_TORCH
 from .errors import DumpError
+from .layer_types import layer_types
 from .module_tree import text_config
 
 # Constants of the configuration by which two set-ups of one model may differ.
@@ -79,7 +80,7 @@ def _model_facts(model: Any) -> dict[str, Any]:
         "kv_heads": getattr(config, "num_key_value_heads", None) or heads,
         "head_dim": head_dim,
         "vocab_size": getattr(config, "vocab_size", None),
-        "layer_types": getattr(config, "layer_types", None),
+        "layer_types": layer_types(model),
         "tie_word_embeddings": tied(model),
     }
     facts |= {name: getattr(config, name, None) for name in _CONSTANTS}

@@ -1,0 +1,1 @@
+"""A model that brings its own code, as MiniCPM's checkpoints do."""

@@ -1,0 +1,90 @@
+// @ts-check
+/** Test runners: what they are asked for, and how their outcomes are counted. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Failure } from "./failure.mjs";
+import { ROOT } from "./paths.mjs";
+import { run } from "./process.mjs";
+import { PYTHON_ENV } from "./python.mjs";
+
+/** @typedef {{ passed: number, failed: number }} Count */
+
+/**
+ * What `python/tests/architecture_report.py` writes; null where the version of transformers does not have it.
+ *
+ * @typedef {Count & { torch: string, transformers: string, architectures: Record<string, Count | null> }} CaptureReport
+ */
+
+/**
+ * Runs every test of the capture side.
+ *
+ * @param {string} python
+ * @param {string} file for the report
+ * @returns {Promise<CaptureReport>}
+ * @throws {Failure} where no test could be run
+ */
+export async function pytest(python, file) {
+  const report = ["-p", "tests.architecture_report", "--architecture-report", file];
+  const args = ["-m", "pytest", "-q", "--color=no", ...report, "tests"];
+  const options = { accept: [0, 1, 2, 5], env: PYTHON_ENV, cwd: join(ROOT, "python") };
+  const { code, output } = await run(python, args, options);
+  if (!existsSync(file)) throw cannotRun("pytest", output);
+  const found = JSON.parse(readFileSync(file, "utf8"));
+  return { ...found, ...counted("pytest", code, found, output) };
+}
+
+/**
+ * Runs every test of the analyzer.
+ *
+ * @param {string} file for the report
+ * @returns {Promise<Count>}
+ * @throws {Failure} where no test could be run
+ */
+export async function vitest(file) {
+  const args = ["run", "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
+  const entry = join(ROOT, "node_modules", "vitest", "vitest.mjs");
+  // Some of its tests capture with Python.
+  const options = { accept: [0, 1], env: PYTHON_ENV };
+  const { code, output } = await run(process.execPath, [entry, ...args], options);
+  if (!existsSync(file)) throw cannotRun("vitest", output);
+  const report = JSON.parse(readFileSync(file, "utf8"));
+  // A file that fails to load has no tests to count.
+  const broken = report.testResults.filter(
+    (/** @type {any} */ suite) => suite.status === "failed" && suite.assertionResults.length === 0,
+  ).length;
+  return counted(
+    "vitest",
+    code,
+    { passed: report.numPassedTests, failed: report.numFailedTests + broken },
+    output,
+  );
+}
+
+/**
+ * A runner that fails without a failed test, or that ran none, has failed.
+ *
+ * @param {string} runner
+ * @param {number} code
+ * @param {Count} count
+ * @param {string} output
+ * @returns {Count}
+ */
+function counted(runner, code, count, output) {
+  if (!(count.passed > 0) || Number.isNaN(count.failed)) throw cannotRun(runner, output);
+  const failed = code === 0 ? count.failed : Math.max(1, count.failed);
+  if (failed > 0) process.stderr.write(`${output.trimEnd()}\n`);
+  return { passed: count.passed, failed };
+}
+
+/**
+ * @param {string} runner
+ * @param {string} output
+ */
+function cannotRun(runner, output) {
+  return new Failure(
+    `${runner} ran no test`,
+    [["output", output.trimEnd().split("\n").slice(-24).join("\n")]],
+    "mend what the output names, then run the same command again",
+  );
+}
