@@ -6,31 +6,28 @@
 import { align, type Unit } from "./align/align.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
-import { refusePartOfARun } from "./align/runs.ts";
+import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
 import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./core/options.ts";
-import type {
-  ComparisonResult,
-  Finding,
-  InputSummary,
-  Quality,
-  Role,
-  TensorResult,
-} from "./core/result.ts";
+import type { ComparisonResult, Finding, InputSummary, Quality, Role } from "./core/result.ts";
 import { locateOrigin } from "./diagnose/origin.ts";
 import type { Dump } from "./dump/dump.ts";
 import { openDump } from "./dump/open-dump.ts";
 import { judge } from "./judge/judge.ts";
+import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
 import { sampleAllowance } from "./judge/limits.ts";
 import { scaleOf } from "./judge/presets.ts";
+import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
+import { openForced } from "./measure/forced.ts";
 import { firstTokenAgreement, generationAgreement } from "./measure/generation.ts";
 import { LogitsMeter } from "./measure/logits.ts";
 import { measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
+import { OwnErrors } from "./measure/own.ts";
 import { SegmentReader } from "./measure/segments.ts";
 
 /**
@@ -73,13 +70,19 @@ function comparePair(
   options: CompareOptions,
   observer: CompareObserver,
 ): ComparisonResult {
-  for (const dump of [reference, candidate]) refusePartOfARun(dump);
+  for (const dump of [reference, candidate]) refuseMissingRanks(dump);
+  const relation = relationOfRuns(reference, candidate);
   const tokens = checkTokens(reference, candidate, "candidate");
   const inputs = checkInputs(reference, candidate, "candidate");
-  const floors = openFloors(options.floors, open, reference, {
-    dump: candidate,
-    path: options.candidate,
-  });
+  const floors = openFloors(
+    options.floors,
+    open,
+    reference,
+    { dump: candidate, path: options.candidate },
+    relation,
+  );
+  const sides: Sides = { reference, candidate, floors: floors.used };
+  const forced = openForced(options.forced, open, sides, relation);
   const scale = scaleOf(options.preset, reference.run, candidate.run);
   const alignment = align(
     reference,
@@ -93,10 +96,10 @@ function comparePair(
     hasFloor: floors.used.length > 0,
     limits: options.limits,
   };
-  const sides: Sides = { reference, candidate, floors: floors.used };
   const { units, logits, stopped } = measureUnits(
     alignment.units,
     sides,
+    new OwnErrors(forced, sides),
     tokens,
     context,
     options,
@@ -109,6 +112,7 @@ function comparePair(
     units.flatMap(({ measured: { measurement } }) => (measurement === null ? [] : [measurement])),
     reference,
   );
+  refuseEchoAsForced(forced.candidate, candidate, units);
   const quality: Quality = {
     ...logits.quality(),
     firstToken: firstTokenAgreement(reference, candidate, logits.lastRowAgreement),
@@ -147,6 +151,7 @@ function comparePair(
         texts: differingTexts(reference, candidate),
         verified: tokens.samples > 0 || inputs > 0,
       }),
+      ...forcedFindings(forced, reference, units),
       ...overall.findings.map((finding): Finding => {
         const role = roleOf.get(`${finding.step ?? ""}:${finding.tensor ?? ""}`) ?? null;
         return finding.level === "error" ? { ...finding, role } : finding;
@@ -166,6 +171,9 @@ function comparePair(
       reference: summary(reference),
       candidate: summary(candidate),
       floors: floors.used.map(({ dump }) => summary(dump)),
+      forced: [forced.candidate, ...forced.floors].flatMap((dump) =>
+        dump === null ? [] : [summary(dump)],
+      ),
     },
     tokens: { samples: tokens.samples === 0 ? inputs : tokens.samples, tokens: tokens.tokens },
     environment: { differences },
@@ -181,6 +189,7 @@ function comparePair(
 function measureUnits(
   units: readonly Unit[],
   sides: Sides,
+  ownErrors: OwnErrors,
   tokens: Tokens,
   context: JudgeContext,
   options: CompareOptions,
@@ -197,7 +206,10 @@ function measureUnits(
     sides.floors.map(({ scale }) => scale),
   );
   const judged: JudgedUnit[] = [];
-  const totalBytes = units.reduce((total, unit) => total + bytesOf(unit), 0);
+  const totalBytes = units
+    .flatMap((unit) => [unit, ...ownErrors.units(unit)])
+    .reduce((total, unit) => total + bytesOf(unit), 0);
+  const measuring = { u: context.scale.u, sampleAllowance, bits: context.scale.exact };
   let bytes = 0;
   for (const unit of units) {
     const reason = unmeasurable(unit);
@@ -218,12 +230,13 @@ function measureUnits(
         : measureTensor(
             unit,
             sides,
-            { u: context.scale.u, sampleAllowance, bits: context.scale.exact },
+            measuring,
             reader,
             unit.role === "logits" && unit.group === "prefill" ? logits : null,
             tell,
           );
-    const measured = { unit, measurement, unmeasurable: reason };
+    const own = ownErrors.measure(unit, measuring, reader, tell);
+    const measured = { unit, measurement, unmeasurable: reason, own };
     const judgement = judgeTensor(measured, context);
     judged.push({ measured, judgement });
     if (judgement.verdict !== "fail") continue;
@@ -260,48 +273,6 @@ function layerCount(reference: Dump, units: readonly Unit[]): number {
   const plausible = typeof layers === "number" && layers > 0 && layers <= MAX_LAYERS;
   // A tensor may claim any layer; how many there are is harder to exaggerate.
   return plausible ? layers : new Set(units.map(({ layer }) => layer)).size;
-}
-
-function tensorResult(
-  { measured: { unit, measurement }, judgement }: JudgedUnit,
-  role: Role | null,
-): TensorResult {
-  const figures = measurement?.figures ?? null;
-  const { floor } = judgement;
-  const [first] = unit.pairs;
-  if (first === undefined) throw new RangeError(`${unit.name} was aligned without pairs`);
-  return {
-    name: unit.name,
-    layer: unit.layer,
-    step: unit.group,
-    verdict: judgement.verdict,
-    role,
-    dtype: { reference: first.reference.dtype, candidate: first.candidate.dtype },
-    samples: unit.pairs.length,
-    rows: figures?.rows ?? 0,
-    elements: figures?.elements ?? 0,
-    relL2: figures?.relL2 ?? null,
-    snrDb: figures?.snrDb ?? null,
-    tokenRelL2: figures?.tokenRelL2 ?? null,
-    cosine: figures?.cosine ?? null,
-    cosineDistance: figures?.cosineDistance ?? null,
-    tokenCosine: figures?.tokenCosine ?? null,
-    mse: figures?.mse ?? null,
-    rmse: figures?.rmse ?? null,
-    meanAbs: figures?.meanAbs ?? null,
-    bias: figures?.bias ?? null,
-    maxAbs: figures?.maxAbs ?? null,
-    maxAbsAt: figures?.maxAbsAt ?? null,
-    normRatio: figures?.normRatio ?? null,
-    slope: figures?.slope ?? null,
-    floorRatio: floor?.floorRatio ?? null,
-    floorRatioP99: floor?.floorRatioP99 ?? null,
-    floor,
-    priorLimit: judgement.priorLimit,
-    own: null,
-    nonFinite: measurement?.nonFinite ?? null,
-    bitsDiffering: measurement?.bitsDiffering ?? null,
-  };
 }
 
 function summary(dump: Dump): InputSummary {

@@ -4,11 +4,11 @@
  */
 
 import { isFloatDType } from "../core/dtype.ts";
-import { NpuDiffError } from "../core/errors.ts";
 import type { StepGroup } from "../core/result.ts";
 import { matchesAny, type TensorRole, tensorName } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { compareKeys, executionKey } from "./order.ts";
+import { selectOf } from "./selection.ts";
 import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
 
 /** One tensor of one sample and step, on all sides. */
@@ -92,8 +92,26 @@ export function isJudged(entry: TensorEntry): boolean {
   return tensorName(name).role !== "other" || isFloatDType(entry.dtype);
 }
 
-/** The tensors that a comparison is about, by name and group, then by sample, step and rank. */
-type Index = Map<string, Map<string, TensorEntry>>;
+/**
+ * The ids that a decode step was fed with: not judged, but a step that one side
+ * did not run is missing there.
+ */
+function isDecodeInput({ name, step, repeat }: TensorEntry): boolean {
+  return name === "input_ids" && step > 0 && repeat === 0;
+}
+
+/** The tensors that a comparison is about, by name and group ({@link unitId}), then by place ({@link placeOf}). */
+export type Index = ReadonlyMap<string, ReadonlyMap<string, TensorEntry>>;
+
+/** Where one tensor of a unit lies: its sample, step and rank. */
+export function placeOf({ sample, step, rank }: TensorEntry): string {
+  return `${String(sample)}.${String(step)}.${String(rank)}`;
+}
+
+/** Key of a unit: all samples of one name in one step group. */
+export function unitId(name: string, group: StepGroup): string {
+  return `${group}:${name}`;
+}
 
 /**
  * Pairs `reference` and `candidate`, and each floor with them.
@@ -119,7 +137,7 @@ export function align(
   for (const [id, entries] of mine) {
     const partners = theirs.get(id);
     appearance += 1;
-    if (partners === undefined) continue;
+    if (partners === undefined || id === DECODE_INPUT) continue;
     const pairs: Pair[] = [];
     for (const [place, entry] of entries) {
       const partner = partners.get(place);
@@ -167,17 +185,20 @@ export function align(
   };
 }
 
+const DECODE_INPUT = unitId("input_ids", "decode");
+
 function groupOf(step: number): StepGroup {
   return step === 0 ? "prefill" : "decode";
 }
 
-function indexOf(dump: Dump, filter: TensorFilter): Index {
-  const index: Index = new Map();
+/** The tensors of `dump` that `filter` lets through and that are judged, or say which decode steps it ran. */
+export function indexOf(dump: Dump, filter: TensorFilter): Index {
+  const index = new Map<string, Map<string, TensorEntry>>();
   for (const entry of dump.tensors) {
-    if (!isJudged(entry)) continue;
+    if (!isJudged(entry) && !isDecodeInput(entry)) continue;
     if (!isWanted(entry.name, filter)) continue;
-    const id = `${groupOf(entry.step)}:${entry.name}`;
-    const place = `${String(entry.sample)}.${String(entry.step)}.${String(entry.rank)}`;
+    const id = unitId(entry.name, groupOf(entry.step));
+    const place = placeOf(entry);
     const places = index.get(id);
     if (places === undefined) index.set(id, new Map([[place, entry]]));
     else places.set(place, entry);
@@ -214,7 +235,7 @@ function absences(
     (select === null || select.covers(name) ? missing : notCaptured).push(absence);
   }
   for (const name of select?.names ?? []) {
-    const id = `prefill:${name}`;
+    const id = unitId(name, "prefill");
     // What the other side holds has been seen above; what only this one lacks too is missing as well.
     if (
       present.has(id) ||
@@ -234,57 +255,8 @@ function placeName(entry: TensorEntry): string {
   return `${entry.name}@${String(entry.sample)}.${String(entry.step)}${rank}`;
 }
 
-/** What a writer meant to store. */
-interface Selection {
-  covers(name: string): boolean;
-  /** Names that must be there: those given whole, and the output of every layer. */
-  readonly names: readonly string[];
-}
-
-/** Patterns that a selection may hold: each is tried on every name that is missing. */
-const MAX_PATTERNS = 1024;
-
-/** More layers than any model has; a larger number is no number of layers. */
-const MAX_LAYERS = 10_000;
-
-/**
- * `capture.select` of `dump`; null where its writer meant to store everything.
- *
- * @throws NpuDiffError `dump-metadata` where it is no list of so many globs.
- */
-function selectOf(dump: Dump): Selection | null {
-  const { capture, model } = dump.run as {
-    readonly capture?: { readonly select?: unknown } | null;
-    readonly model?: { readonly layers?: unknown } | null;
-  };
-  const select: unknown = capture?.select ?? null;
-  if (select === null) return null;
-  const isList = Array.isArray(select) && select.every((glob) => typeof glob === "string");
-  const globs: readonly string[] = isList ? select : [];
-  const patterns = globs.filter((glob) => glob.includes("*"));
-  if (!isList || patterns.length > MAX_PATTERNS) {
-    throw new NpuDiffError("dump-metadata", {
-      what: `${dump.file}: capture.select is no list of names and globs`,
-      facts: [
-        { label: "found", text: isList ? `${String(patterns.length)} globs` : typeof select },
-        { label: "expected", text: `strings, at most ${String(MAX_PATTERNS)} of them with *` },
-      ],
-      help: "capture the dump again",
-    });
-  }
-  const whole = globs.filter((glob) => !glob.includes("*"));
-  const literals = new Set(whole);
-  const covers = (name: string): boolean => literals.has(name) || matchesAny(patterns, name);
-  const layers = typeof model?.layers === "number" ? model.layers : 0;
-  const outputs = Array.from(
-    { length: layers <= MAX_LAYERS ? Math.max(0, Math.floor(layers)) : 0 },
-    (_, layer) => `layers.${String(layer)}`,
-  );
-  return { covers, names: [...whole, ...outputs.filter(covers)] };
-}
-
 /** The first pair whose shapes disagree, or whose width is another than the first pair's. */
-function shapeConflict(pairs: readonly Pair[]): ShapeConflict | null {
+export function shapeConflict(pairs: readonly Pair[]): ShapeConflict | null {
   const [first] = pairs;
   if (first === undefined) return null;
   const width = extentOf(first.reference.shape).width;

@@ -8,7 +8,7 @@ import { NpuDiffError } from "../core/errors.ts";
 import { decodeInto, readIntegers } from "../dump/decode.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { sameShape } from "./shapes.ts";
-import { tokenTable } from "./tokens.ts";
+import { type OtherSide, tokenTable, UNLIKE_REFERENCE } from "./tokens.ts";
 
 /** Name under which the first tensor argument of a plain module is stored. */
 export const INPUT_NAME = "input.0";
@@ -21,13 +21,9 @@ const ELEMENTS_AT_ONCE = 2 ** 16;
  * dtype, to the last place of the coarser of two.
  *
  * @returns the number of samples checked, 0 where neither side stored an input.
- * @throws NpuDiffError `tokens-differ`, or `floor-incompatible` for a floor.
+ * @throws NpuDiffError the code of {@link UNLIKE_REFERENCE}.
  */
-export function checkInputs(
-  reference: Dump,
-  other: Dump,
-  otherLabel: "candidate" | "floor",
-): number {
+export function checkInputs(reference: Dump, other: Dump, otherLabel: OtherSide): number {
   const mine = tokenTable(reference, INPUT_NAME);
   const theirs = tokenTable(other, INPUT_NAME);
   for (const key of new Set([...mine.keys(), ...theirs.keys()])) {
@@ -39,7 +35,7 @@ export function checkInputs(
       entry === undefined
         ? `${dump.file}   sample ${sample}: no ${INPUT_NAME}`
         : `${dump.file}   sample ${sample}: ${INPUT_NAME} ${entry.dtype} [${entry.shape.join(", ")}]`;
-    throw new NpuDiffError(otherLabel === "floor" ? "floor-incompatible" : "tokens-differ", {
+    throw new NpuDiffError(UNLIKE_REFERENCE[otherLabel], {
       what: "the dumps were made from different inputs",
       facts: [
         { label: "reference", text: describe(reference, a) },

@@ -5,9 +5,10 @@
 
 import { createHash } from "node:crypto";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
-import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
+import { type ErrorCode, type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import { readIntegers } from "../dump/decode.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
+import { isJudged } from "./align.ts";
 
 /** Ids that are in memory at a time. */
 const IDS_AT_ONCE = 2 ** 16;
@@ -73,32 +74,46 @@ export function tokensSha256(dump: Dump, table: TokenTable): string | null {
   return hash.digest("hex");
 }
 
+/** What a dump is to the reference that it is checked against. */
+export type OtherSide = "candidate" | "floor" | "forced";
+
+/** The error of a dump that was fed with something else than the reference. */
+export const UNLIKE_REFERENCE: Readonly<Record<OtherSide, ErrorCode>> = {
+  candidate: "tokens-differ",
+  floor: "floor-incompatible",
+  forced: "forced-incompatible",
+};
+
 /**
- * Checks that both dumps were fed with the same ids, sample by sample.
+ * Checks that both dumps were fed with the same ids: every sample, and every
+ * decode step that both ran. A step that one side did not run at all is for
+ * whoever looks for missing tensors; tensors of a step whose ids are not there
+ * cannot be compared with anything.
  *
- * @throws NpuDiffError `tokens-differ`, or `floor-incompatible` where
- *   `otherLabel` is a floor.
+ * @throws NpuDiffError the code of {@link UNLIKE_REFERENCE}.
  */
-export function checkTokens(
-  reference: Dump,
-  other: Dump,
-  otherLabel: "candidate" | "floor",
-): Tokens {
+export function checkTokens(reference: Dump, other: Dump, otherLabel: OtherSide): Tokens {
   const mine = tokenTable(reference, "input_ids");
   const theirs = tokenTable(other, "input_ids");
-  for (const key of new Set([...mine.keys(), ...theirs.keys()])) {
+  const [mySteps, theirSteps] = [decodeSteps(reference), decodeSteps(other)];
+  const known = [...mine.keys(), ...theirs.keys()];
+  // Without any ids nothing can be checked, which the report says.
+  const keys = known.length === 0 ? known : [...known, ...mySteps, ...theirSteps];
+  for (const key of new Set(keys)) {
     const a = mine.get(key);
     const b = theirs.get(key);
+    if (a === undefined && isUnrun(key, mySteps) && b !== undefined) continue;
+    if (b === undefined && isUnrun(key, theirSteps) && a !== undefined) continue;
     const difference =
       a === undefined || b === undefined ? -1 : firstDifference(reference, a, other, b);
     if (difference === null) continue;
-    throw new NpuDiffError(otherLabel === "floor" ? "floor-incompatible" : "tokens-differ", {
+    throw new NpuDiffError(UNLIKE_REFERENCE[otherLabel], {
       what: "the dumps were made from different token ids",
       facts: [
         describe("reference", reference, key, a, difference),
         describe(otherLabel, other, key, b, difference),
       ],
-      help: `capture the ${otherLabel} with --tokens-from ${reference.file}`,
+      help: `capture the ${otherLabel === "forced" ? "dump that it replays" : otherLabel} with --tokens-from ${reference.file}`,
     });
   }
   const entries = [...mine.values()];
@@ -108,6 +123,20 @@ export function checkTokens(
     tokens: entries.reduce((total, entry) => total + entry.elements, 0),
     sha256: tokensSha256(reference, mine),
   };
+}
+
+/** Samples and steps of the judged tensors that `dump` holds beyond its prompts. */
+function decodeSteps(dump: Dump): ReadonlySet<string> {
+  const steps = new Set<string>();
+  for (const entry of dump.tensors) {
+    if (entry.step > 0 && isJudged(entry)) steps.add(tokenKey(entry.sample, entry.step));
+  }
+  return steps;
+}
+
+/** Whether `key` is a decode step of which a dump with tensors at `steps` holds nothing. */
+function isUnrun(key: string, steps: ReadonlySet<string>): boolean {
+  return !key.endsWith(".0") && !steps.has(key);
 }
 
 /** Index of the first id that differs, the shorter length where one side ends early, null where none does. */

@@ -27,6 +27,11 @@ export const OPTIONS = {
     group: "Input",
     describe: "Noise floor: the reference engine in the candidate's precision (repeatable)",
   },
+  forced: {
+    kind: "list",
+    group: "Input",
+    describe: "Forced reference: a replay of the candidate or of a floor (repeatable)",
+  },
 
   preset: {
     kind: "value",

@@ -26,6 +26,7 @@ export type ErrorCode =
   | "nothing-aligned"
   | "floor-is-reference"
   | "floor-incompatible"
+  | "forced-incompatible"
   | "output-unwritable"
   | "nothing-to-repair"
   | "out-of-memory"

@@ -24,6 +24,8 @@ export interface CompareOptions {
   readonly candidate: string;
   /** Dumps of the reference engine in the candidate's precision. */
   readonly floors: readonly string[];
+  /** Forced references: the reference engine fed with the residual stream of the candidate, or of a floor. */
+  readonly forced: readonly string[];
   readonly preset: Preset;
   readonly decide: Decide;
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
@@ -38,6 +40,7 @@ export interface CompareOptions {
 /** What holds where nothing is said. */
 export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = {
   floors: [],
+  forced: [],
   preset: "auto",
   decide: "interval",
   limits: {},

@@ -112,6 +112,34 @@ export interface FloorFigures {
   readonly floorGm: number;
 }
 
+/**
+ * A tensor beside its forced reference, x: what the reference engine answered
+ * when it was fed with the candidate's own residual stream. The module's own
+ * error, without what it inherited; shown, not judged. Figures are null where
+ * the two differ in kind anywhere, as in a NaN on one side only.
+ */
+export interface OwnFigures {
+  /** Geometric mean of ρ_t = ‖y_t − x_t‖ / ‖x_t‖, as in {@link TokenRelL2}. */
+  readonly gm: number | null;
+  readonly p50: number | null;
+  readonly p99: number | null;
+  readonly max: number | null;
+  readonly maxAt: TokenAt | null;
+  /** `gm` in units of the number format's u. */
+  readonly u: number | null;
+  /** ⟨x,y⟩ / ⟨x,x⟩; null where x is zero. */
+  readonly slope: number | null;
+  /**
+   * `gm` over the floor's own, both raised to 0.425 u, the larger floor
+   * counting; null without a floor whose forced reference covers every row.
+   */
+  readonly gmOverFloor: number | null;
+  /** The larger floor's own `gm`, in the candidate's precision. */
+  readonly floorGm: number | null;
+  /** Positions where the two differ in kind. */
+  readonly mismatched: number;
+}
+
 /** One tensor: all samples of one name in one step group. Figures are null where nothing could be measured. */
 export interface TensorResult {
   readonly name: string;
@@ -143,8 +171,8 @@ export interface TensorResult {
   readonly floor: FloorFigures | null;
   /** The limit of `tokenRelL2.gm` where no floor decided. */
   readonly priorLimit: number | null;
-  /** The module's own error under a forced reference; null in plain pairs. */
-  readonly own: null;
+  /** The module's own error; null without a forced reference of this tensor. */
+  readonly own: OwnFigures | null;
   readonly nonFinite: NonFinite | null;
   /** Elements whose bytes differ; counted only where bit equality was asked for. */
   readonly bitsDiffering: number | null;
@@ -315,6 +343,8 @@ export interface ComparisonResult {
     readonly reference: InputSummary;
     readonly candidate: InputSummary;
     readonly floors: readonly InputSummary[];
+    /** Forced references: of the candidate first, then of the floors in their order. */
+    readonly forced: readonly InputSummary[];
   };
   /** Samples and tokens compared, from `input_ids` (or the rows of `input.0`). */
   readonly tokens: { readonly samples: number; readonly tokens: number };

@@ -9,6 +9,7 @@ import type { CompareOptions } from "../core/options.ts";
 import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts";
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
 import { leastRatios } from "../measure/noise-floor.ts";
+import type { OwnMeasurement } from "../measure/own.ts";
 import { finding, isWithin } from "./findings.ts";
 import {
   MAX_FLOOR_RATIO,
@@ -27,6 +28,8 @@ export interface MeasuredUnit {
   readonly measurement: TensorMeasurement | null;
   /** Why it cannot. */
   readonly unmeasurable: "reduced" | "integer" | null;
+  /** Shown beside the rest; decides nothing. */
+  readonly own: OwnMeasurement;
 }
 
 /** What the judge needs to know of the whole comparison. */

@@ -1,6 +1,7 @@
 /** The floors of a comparison: which can be used, and on what scale. */
 
 import { checkInputs } from "../align/inputs.ts";
+import { type RunRelation, refuseMissingRanks, refuseUnrelatedFloor } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
@@ -27,13 +28,15 @@ export interface Floors {
  * must not be its own floor. One of another precision is scaled by the quotient
  * of the units.
  *
- * @throws NpuDiffError where a floor cannot be read or was made from other tokens.
+ * @param relation how reference and candidate relate: a floor must be what the candidate is.
+ * @throws NpuDiffError where a floor cannot be read, was made from other tokens, or in another way.
  */
 export function openFloors(
   paths: readonly string[],
   open: (path: string) => Dump,
   reference: Dump,
   candidate: { readonly dump: Dump; readonly path: string },
+  relation: RunRelation,
 ): Floors {
   const used: FloorSource[] = [];
   const dropped: string[] = [];
@@ -45,6 +48,8 @@ export function openFloors(
       dropped.push(dump.file);
       continue;
     }
+    refuseMissingRanks(dump);
+    refuseUnrelatedFloor(dump, reference, relation);
     checkTokens(reference, dump, "floor");
     checkInputs(reference, dump, "floor");
     const floorU = DTYPES[dump.run.dtype].u;

@@ -66,6 +66,8 @@ export interface TensorFigures {
   /** Unit of the tensor's number format that limits are scaled by. */
   readonly u: number;
   readonly rows: number;
+  /** Rows that hold a pair of finite values. */
+  readonly measuredRows: number;
   readonly elements: number;
   readonly relL2: number;
   readonly snrDb: number;
@@ -312,6 +314,7 @@ class TensorMeter {
     return {
       u: this.u,
       rows: this.rows,
+      measuredRows: errors.rows,
       elements: this.elements,
       relL2: relation.relL2,
       snrDb: -20 * Math.log10(relation.relL2),

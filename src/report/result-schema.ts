@@ -140,6 +140,19 @@ const floorFigures = fields<R.FloorFigures>({
   floorGm: number,
 });
 
+const ownFigures = fields<R.OwnFigures>({
+  gm: nullable(number),
+  p50: nullable(number),
+  p99: nullable(number),
+  max: nullable(number),
+  maxAt: tokenAt,
+  u: nullable(number),
+  slope: nullable(number),
+  gmOverFloor: nullable(number),
+  floorGm: nullable(number),
+  mismatched: count,
+});
+
 const tensor = fields<R.TensorResult>({
   name: text,
   layer,
@@ -186,7 +199,7 @@ const tensor = fields<R.TensorResult>({
   floorRatioP99: nullable(number),
   floor: nullable(floorFigures),
   priorLimit: nullable(number),
-  own: nothing,
+  own: nullable(ownFigures),
   nonFinite: nullable(
     fields<R.NonFinite>({
       reference: kinds,
@@ -334,6 +347,7 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
     reference: input,
     candidate: input,
     floors: list(input),
+    forced: list(input),
   }),
   tokens: fields<R.ComparisonResult["tokens"]>({ samples: count, tokens: count }),
   environment: fields<R.ComparisonResult["environment"]>({

@@ -3,6 +3,7 @@
 import type { ComparisonResult, StepGroup, TensorResult } from "../core/result.ts";
 import { formatCosine, formatCount, formatError, formatRatio } from "./format-number.ts";
 import { decisive, foldRows, type LayerRow, layerRange, MAX_ROWS, worst } from "./layer-rows.ts";
+import { type OwnScale, ownScale, ownSize } from "./own-lines.ts";
 import { type Curve, commonScale, sparkline, sparklineColumn } from "./sparkline.ts";
 import { type Column, layOutTable, padEnd, width } from "./table.ts";
 import { fitNames, shortName } from "./tensor-label.ts";
@@ -12,6 +13,9 @@ const STEPS: readonly StepGroup[] = ["prefill", "decode"];
 
 /** Columns that a name gets at least before others are dropped for it. */
 const MIN_NAME = 12;
+
+/** Columns of a name that nothing is taken from. */
+const LEAST_NAME = 8;
 
 /** Blocks of lines: for each step group its curve, then its table. */
 export function layerTable(
@@ -85,7 +89,7 @@ function table(
     9 +
     Math.max(width(m.columns.layer), 5, ...ranges.map(width)) +
     Math.max(width(m.columns.verdict), ...verdicts.map(width));
-  let figures = figureColumns(evidence, context);
+  let figures = figureColumns(evidence, ownScale(tensors), context);
   const widthOf = (columnsShown: readonly FigureColumn[]): number =>
     columnsShown.reduce(
       (sum, { title, cell }) =>
@@ -94,14 +98,19 @@ function table(
     );
   const room = (): number => columns - fixed - widthOf(figures);
   // The largest absolute error is the least telling figure, then the L2 error.
-  for (const dropped of [m.columns.maxAbs, m.columns.relL2]) {
-    if (room() >= Math.min(longest, MIN_NAME)) break;
+  const dispensable = [
+    [m.columns.maxAbs, MIN_NAME],
+    [m.columns.relL2, MIN_NAME],
+    [m.columns.cosine, LEAST_NAME],
+  ] as const;
+  for (const [dropped, least] of dispensable) {
+    if (room() >= Math.min(longest, least)) break;
     figures = figures.filter(({ title }) => title !== dropped);
   }
   const fitted = fitNames(
     names,
     tensors.map((tensor) => shortName(tensor, m)),
-    Math.max(8, Math.min(longest, room())),
+    Math.max(LEAST_NAME, Math.min(longest, room())),
     ellipsis,
   );
   const layout: readonly Column[] = [
@@ -129,6 +138,7 @@ function padLayer(title: string): string {
 
 function figureColumns(
   evidence: ComparisonResult["evidence"],
+  own: OwnScale | null,
   { m }: TextContext,
 ): readonly FigureColumn[] {
   const column = (
@@ -153,6 +163,15 @@ function figureColumns(
     column(m.columns.relL2, ({ relL2 }) => relL2, formatError),
     column(m.columns.maxAbs, ({ maxAbs }) => maxAbs, formatError),
     last,
+    ...(own === null
+      ? []
+      : [
+          column(
+            own === "floor" ? m.columns.ownOverFloor : m.columns.own,
+            (t) => ownSize(t, own),
+            formatRatio,
+          ),
+        ]),
   ];
 }
 

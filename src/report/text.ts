@@ -68,8 +68,8 @@ function headerBlock(result: ComparisonResult, context: TextContext): readonly s
   const { m, dot, columns, style } = context;
   const { inputs, tokens } = result;
   const model = modelOf(result);
-  const files = [inputs.reference, inputs.candidate, ...inputs.floors].map(({ file }) =>
-    escapeText(file, 30),
+  const files = [inputs.reference, inputs.candidate, ...inputs.floors, ...inputs.forced].map(
+    ({ file }) => escapeText(file, 30),
   );
   const fileWidth = Math.max(...files.map(width));
   const inputText = (input: InputSummary): string => {
@@ -83,6 +83,7 @@ function headerBlock(result: ComparisonResult, context: TextContext): readonly s
     ...(inputs.floors.length === 0 && result.evidence === "prior"
       ? [[m.labels.floor, m.noFloor] as const]
       : inputs.floors.map((floor) => [m.labels.floor, inputText(floor)] as const)),
+    ...inputs.forced.map((forced) => [m.labels.forced, inputText(forced)] as const),
     [
       m.labels.model,
       [

@@ -6,6 +6,7 @@ import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
+import { ownLines } from "./own-lines.ts";
 import { isUndecided, perplexityPair, undecidedReasons } from "./quality-rows.ts";
 import { sentenceName } from "./tensor-label.ts";
 
@@ -63,7 +64,11 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
   ];
   const line =
     quality.length === 0 ? m.evidence.notMeasuredQuality : quality.join(m.quality.separator);
-  return { headline: passHeadline(result, count, lang), evidence: [line], next: null };
+  return {
+    headline: passHeadline(result, count, lang),
+    evidence: [line, ...ownLines(result, m)],
+    next: null,
+  };
 }
 
 function passHeadline(result: ComparisonResult, count: string, lang: Language): string {
@@ -94,6 +99,7 @@ function failLines(result: ComparisonResult, lang: Language): VerdictLines {
   const next = main === undefined ? null : `npu-diff explain ${main.rule}`;
   const evidence = [
     ...(origin === null ? [] : originEvidence(result, lang)),
+    ...ownLines(result, m),
     ...(result.evidence === "prior" && main?.rule.startsWith("layer/") ? [m.evidence.prior] : []),
     ...(also === null ? [] : [also]),
   ];
@@ -182,7 +188,7 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
       : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? ` (${m.andMore(tensors.length - 1)})` : ""}`;
   return {
     headline: m.headline.inconclusive(subject),
-    evidence,
+    evidence: [...evidence, ...ownLines(result, m)],
     next: `npu-diff explain ${main.rule}`,
   };
 }

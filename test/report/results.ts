@@ -4,6 +4,7 @@ import type {
   ComparisonResult,
   Finding,
   InputSummary,
+  OwnFigures,
   Quality,
   TensorResult,
 } from "../../src/core/result.ts";
@@ -233,6 +234,7 @@ export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonRes
       reference: input("cpu.arrow", "cpu", null, "F32"),
       candidate: input("npu.arrow", "npu", "Ascend910B2", "F16"),
       floors: [input("floor.arrow", "cpu", null, "F16")],
+      forced: [],
     },
     tokens: { samples: 30, tokens: 2170 },
     environment: { differences: [] },
@@ -535,8 +537,56 @@ export const HOSTILE: ComparisonResult = comparison({
     reference: input("\u001b[2Jcpu|x.arrow", "cpu", EVIL, "F32"),
     candidate: input("npu.arrow", "npu", "a|b", "F16"),
     floors: [input("floor.arrow", "cpu", null, "F16")],
+    forced: [],
   },
   missing: { reference: [EVIL], candidate: [] },
+});
+
+/** Own errors under forced references: `ratio` times the floor's where it is a number. */
+function own(ratio: number | null, parts: Partial<OwnFigures> = {}): OwnFigures {
+  const gm = 0.003 * (ratio ?? 1);
+  return {
+    gm,
+    p50: gm,
+    p99: 2 * gm,
+    max: 3 * gm,
+    maxAt: { sample: 3, step: 0, token: 17 },
+    u: gm * 2 ** 12,
+    slope: 0.99,
+    gmOverFloor: ratio,
+    floorGm: ratio === null ? null : 0.003,
+    mismatched: 0,
+    ...parts,
+  };
+}
+
+const FORCED_INPUTS: ComparisonResult["inputs"] = {
+  ...comparison().inputs,
+  forced: [
+    input("forced.arrow", "cpu", null, "F32"),
+    input("forced-floor.arrow", "cpu", null, "F32"),
+  ],
+};
+
+/** A failure with forced references: what follows the origin is clean in itself. */
+export const FAIL_WITH_OWN: ComparisonResult = {
+  ...FAIL_BY_LAYER,
+  inputs: FORCED_INPUTS,
+  tensors: FAIL_BY_LAYER.tensors.map((one, index) => {
+    if (one.role === "origin") return { ...one, own: own(58) };
+    if (one.name === "layers.9.mlp") return { ...one, own: null };
+    if (one.name === "layers.12.attn") {
+      const none = { gm: null, p50: null, p99: null, max: null, maxAt: null, u: null, slope: null };
+      return { ...one, own: own(null, { ...none, mismatched: 3 }) };
+    }
+    return { ...one, own: own(0.9 + 0.01 * (index % 20)) };
+  }),
+};
+
+/** A pass whose floor has no forced reference. */
+export const PASS_WITH_OWN: ComparisonResult = comparison({
+  inputs: { ...FORCED_INPUTS, forced: FORCED_INPUTS.forced.slice(0, 1) },
+  tensors: modelTensors(null).map((one) => ({ ...one, own: own(null) })),
 });
 
 /** Both ways of running, judged apart. */
@@ -618,4 +668,6 @@ export const RESULTS = {
   large: LARGE,
   hostile: HOSTILE,
   "with decode": WITH_DECODE,
+  "fail with own errors": FAIL_WITH_OWN,
+  "pass with own errors": PASS_WITH_OWN,
 } as const satisfies Record<string, ComparisonResult>;

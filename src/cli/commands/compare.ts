@@ -26,6 +26,7 @@ export const compare: Command = {
   ],
   options: [
     "floor",
+    "forced",
     "preset",
     "max-rel-l2",
     "min-cosine",
@@ -54,7 +55,7 @@ export const compare: Command = {
   async run(args, host) {
     const options = readOptions(args);
     const format = readFormat(args, FORMATS);
-    const inputs = [options.reference, options.candidate, ...options.floors];
+    const inputs = [options.reference, options.candidate, ...options.floors, ...options.forced];
     const requests = parseOutputs(args.list("output"), inputs, host.cwd);
     const lang = args.choice("lang", LANGUAGES, "en");
     const when = args.choice("color", ["auto", "always", "never"], "auto");
@@ -98,6 +99,7 @@ function readOptions(args: Arguments): CompareOptions {
     reference,
     candidate,
     floors: args.list("floor"),
+    forced: args.list("forced"),
     preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
     decide: args.choice("decide", ["interval", "point"], "interval"),
     limits,

@@ -272,6 +272,27 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["the floor did not capture the tensor", "the floor run is broken there"],
     tune: "Capture the floor with the candidate's selection.",
   },
+  "input/forced-absent": {
+    message: "{file} has no forced reference among those given",
+    why: "Own errors need the candidate's forced reference, and their ratio to the noise floor needs the floor's too.",
+    causes: ["only some of the dumps were replayed on the reference engine"],
+    tune: "Make the other with npu-dump replay, and give it with --forced.",
+  },
+  "input/forced-dtype": {
+    message: "{file} ran in {forced}, coarser than the reference's {reference}",
+    why: "What a forced reference rounds away counts as the candidate's own error.",
+    causes: ["the replay was run in the candidate's precision"],
+    tune: "Run the replay in the reference's precision.",
+  },
+  "input/own-unknown": {
+    message: "its own error is not known in full: {reason}",
+    why: "An own error that could not be measured proves nothing, neither for the module nor against it. It is shown, and decides nothing.",
+    causes: [
+      "the replay was captured with another selection",
+      "the candidate's stream holds NaN or infinite values",
+    ],
+    tune: "Capture the replay with the candidate's selection.",
+  },
   "input/repaired": {
     message: "{file} was put together by repair: tensors without all their chunks are missing",
     why: "A repaired dump holds what was complete when its writer was stopped, and no more.",

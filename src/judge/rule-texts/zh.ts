@@ -236,6 +236,24 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["噪声基底没有采集该张量", "噪声基底在该处本身有误"],
     tune: "以待测侧的采集范围采集噪声基底。",
   },
+  "input/forced-absent": {
+    message: "给出的强制基准中没有 {file} 的",
+    why: "自身误差需要待测侧的强制基准，与噪声基底之比还需要噪声基底的强制基准。",
+    causes: ["只对部分 dump 在基准引擎上做了重放"],
+    tune: "用 npu-dump replay 生成其余的强制基准，并通过 --forced 传入。",
+  },
+  "input/forced-dtype": {
+    message: "{file} 以 {forced} 运行，比基准的 {reference} 粗",
+    why: "强制基准舍入掉的部分会被算作待测侧的自身误差。",
+    causes: ["重放时使用了待测侧的精度"],
+    tune: "请以基准的精度重放。",
+  },
+  "input/own-unknown": {
+    message: "自身误差不完整：{reason}",
+    why: "没有测得的自身误差既不能证明该模块正确，也不能证明它有错。它只供显示，不参与判定。",
+    causes: ["重放时的采集范围不同", "待测侧的残差流中有 NaN 或无穷大"],
+    tune: "以待测侧的采集范围采集重放。",
+  },
   "input/repaired": {
     message: "{file} 由 repair 恢复：数据块不完整的张量视为缺失",
     why: "恢复后的 dump 只包含写入中断时已经完整的部分。",

@@ -29,6 +29,10 @@ export const EN: Messages = {
     "floor-lacks-rows": "a floor lacks rows of it, or holds no finite numbers there",
     "no-predictions": "the logits do not have a row for each token id",
     "floor-too-large": "the floor's own error is beyond every prior",
+    "forced-lacks": "the forced reference lacks it, or a part of it",
+    "forced-shape": "the forced reference has another shape",
+    "forced-not-finite": "it and its forced reference differ in NaN or infinite values",
+    "floor-own-unknown": "no floor's own error covers every row of it",
     "no-finite-pair": "no row holds a pair of finite values",
     reduced: "it is stored in a reduced form",
     integer: "it holds integers",
@@ -37,6 +41,7 @@ export const EN: Messages = {
     reference: "reference",
     candidate: "candidate",
     floor: "floor",
+    forced: "forced",
     model: "model",
     tensors: "tensors",
     missing: "missing",
@@ -58,6 +63,8 @@ export const EN: Messages = {
     maxAbs: "MAX-ABS",
     overFloor: "x FLOOR",
     overPrior: "x PRIOR",
+    ownOverFloor: "OWN",
+    own: "OWN/u",
     bits: "BITS",
     verdict: "VERDICT",
   },
@@ -102,6 +109,16 @@ export const EN: Messages = {
     storeDensely: "storing the tensors densely on both sides would decide",
     notMeasuredQuality: "quality was not measured: no logits on both sides",
     notReachedQuality: "quality was not measured: it stopped at the first failure",
+  },
+  own: {
+    overFloor: (ratio) => `${ratio} times the floor's`,
+    units: (u) => `${u} u`,
+    origin: (size) => `its own error, without what it inherited: ${size} (shown, not judged)`,
+    largest: (tensor, size) =>
+      `the largest own error of any module: ${size}, ${tensor} (shown, not judged)`,
+    largestAtOrigin: (size) =>
+      `its own error, the largest of any module: ${size} (shown, not judged)`,
+    unknown: (tensors) => `own error unknown in ${tensors}`,
   },
   quality: {
     perplexity: (reference, candidate, change) =>

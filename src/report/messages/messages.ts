@@ -26,6 +26,7 @@ export interface Messages {
     readonly reference: string;
     readonly candidate: string;
     readonly floor: string;
+    readonly forced: string;
     readonly model: string;
     readonly tensors: string;
     readonly missing: string;
@@ -47,6 +48,10 @@ export interface Messages {
     readonly maxAbs: string;
     readonly overFloor: string;
     readonly overPrior: string;
+    /** Own error over the floor's own. */
+    readonly ownOverFloor: string;
+    /** Own error in units of u. */
+    readonly own: string;
     readonly bits: string;
     readonly verdict: string;
   };
@@ -87,6 +92,17 @@ export interface Messages {
     readonly storeDensely: string;
     readonly notMeasuredQuality: string;
     readonly notReachedQuality: string;
+  };
+  /** The modules' own errors, under forced references. */
+  readonly own: {
+    overFloor(ratio: string): string;
+    units(u: string): string;
+    /** Of the origin. */
+    origin(size: string): string;
+    largest(tensor: string, size: string): string;
+    /** Of the origin, where it is the largest of all. */
+    largestAtOrigin(size: string): string;
+    unknown(tensors: string): string;
   };
   readonly quality: {
     perplexity(reference: string, candidate: string, change: string): string;

@@ -1,0 +1,104 @@
+/**
+ * Forced references: the reference engine fed with the residual stream of the
+ * candidate, or of a floor, throughout. What a module answered beside what it
+ * should have answered to that very input is its own error, without what it
+ * inherited.
+ */
+
+import { checkInputs } from "../align/inputs.ts";
+import { replayOf, shownReplay } from "../align/replay.ts";
+import { type RunRelation, refuseMissingRanks } from "../align/runs.ts";
+import { checkTokens } from "../align/tokens.ts";
+import { DTYPES } from "../core/dtype.ts";
+import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
+import type { Dump } from "../dump/dump.ts";
+import type { Sides } from "./measure-tensor.ts";
+
+/** The forced references of a comparison, each beside the dump that it replays. */
+export interface ForcedReferences {
+  /** Of the candidate; null where it has none. */
+  readonly candidate: Dump | null;
+  /** Of each floor, in their order; null where it has none. */
+  readonly floors: readonly (Dump | null)[];
+  /** Files of the candidate and of floors that have none, where any dump has one. */
+  readonly absent: readonly string[];
+  /** Those that ran in a coarser format than the reference. */
+  readonly coarse: readonly Dump[];
+}
+
+/**
+ * Opens the dumps at `paths` and pairs each with the dump that it replays, by
+ * `capture.replay_of`.
+ *
+ * @param relation how reference and candidate relate: an isolated replay is its own forced comparison.
+ * @throws NpuDiffError `forced-incompatible` where one replays no dump of this
+ *   comparison, or one that has a forced reference already, or was made from other tokens.
+ */
+export function openForced(
+  paths: readonly string[],
+  open: (path: string) => Dump,
+  { reference, candidate, floors }: Sides,
+  relation: RunRelation,
+): ForcedReferences {
+  const known = [candidate, ...floors.map(({ dump }) => dump)];
+  const byId = new Map<string, Dump>();
+  for (const path of paths) {
+    const dump = open(path);
+    if (relation === "isolated") throw needless(dump, candidate);
+    refuseMissingRanks(dump);
+    const id = replayOf(dump)?.id ?? null;
+    if (id === null || !known.some(({ run }) => run.id === id)) throw stranger(dump, known);
+    const other = byId.get(id);
+    if (other !== undefined) throw second(dump, other);
+    checkTokens(reference, dump, "forced");
+    checkInputs(reference, dump, "forced");
+    byId.set(id, dump);
+  }
+  const unit = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
+  return {
+    candidate: byId.get(candidate.run.id) ?? null,
+    floors: floors.map(({ dump }) => byId.get(dump.run.id) ?? null),
+    absent:
+      byId.size === 0 ? [] : known.filter(({ run }) => !byId.has(run.id)).map(({ file }) => file),
+    coarse: [...byId.values()].filter((dump) => unit(dump) > unit(reference)),
+  };
+}
+
+function stranger(dump: Dump, known: readonly Dump[]): NpuDiffError {
+  const [candidate, ...floors] = known;
+  const fact = (label: string, { file, run }: Dump): ErrorFact => ({
+    label,
+    text: `${file}   id ${run.id}`,
+  });
+  return new NpuDiffError("forced-incompatible", {
+    what: `${dump.file} replays neither the candidate nor a floor of this comparison`,
+    facts: [
+      { label: "forced", text: `${dump.file}   ${shownReplay(dump)}` },
+      ...(candidate === undefined ? [] : [fact("candidate", candidate)]),
+      ...floors.map((floor) => fact("floor", floor)),
+    ],
+    help: "give what npu-dump replay made of the candidate or of a floor that is given too",
+  });
+}
+
+function second(dump: Dump, other: Dump): NpuDiffError {
+  return new NpuDiffError("forced-incompatible", {
+    what: "two forced references replay the same dump",
+    facts: [other, dump].map((one) => ({
+      label: "forced",
+      text: `${one.file}   ${shownReplay(one)}`,
+    })),
+    help: "give one forced reference of each dump",
+  });
+}
+
+function needless(dump: Dump, candidate: Dump): NpuDiffError {
+  return new NpuDiffError("forced-incompatible", {
+    what: "an isolated replay has no forced reference: each of its tensors stands for itself already",
+    facts: [
+      { label: "candidate", text: `${candidate.file}   ${shownReplay(candidate)}` },
+      { label: "forced", text: `${dump.file}   ${shownReplay(dump)}` },
+    ],
+    help: "leave --forced away, or give the candidate's run without a replay",
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * The own error of a tensor: a dump beside its forced reference, and how it
+ * stands to the floor's own error.
+ */
+
+import {
+  type Index,
+  indexOf,
+  type Pair,
+  placeOf,
+  shapeConflict,
+  type Unit,
+  unitId,
+} from "../align/align.ts";
+import type { OwnFigures } from "../core/result.ts";
+import type { Dump, TensorEntry } from "../dump/dump.ts";
+import type { ForcedReferences } from "./forced.ts";
+import {
+  type MeasureOptions,
+  measureTensor,
+  type Sides,
+  type TensorMeasurement,
+  unmeasurable,
+} from "./measure-tensor.ts";
+import { LEAST_ROW_ERROR } from "./row-figures.ts";
+import type { SegmentReader } from "./segments.ts";
+
+/** Why an own error, or its ratio to the floor's, is not known. */
+export type OwnUnknown =
+  | "forced-lacks"
+  | "forced-shape"
+  | "forced-not-finite"
+  | "floor-own-unknown"
+  | "reduced"
+  | "integer";
+
+/** What came of measuring the own error of one tensor. */
+export interface OwnMeasurement {
+  /** Null where the candidate has no forced reference of this tensor. */
+  readonly figures: OwnFigures | null;
+  /** Why a figure that a forced reference was given for is not known; null where all are. */
+  readonly unknown: OwnUnknown | null;
+}
+
+/** Nothing to measure: no forced reference was given. */
+export const NO_OWN: OwnMeasurement = { figures: null, unknown: null };
+
+/** A dump with its forced reference. */
+interface Forced {
+  readonly dump: Dump;
+  readonly reference: Dump;
+  readonly index: Index;
+  /** Factor that brings its errors to the candidate's precision. */
+  readonly scale: number;
+  entry(pair: Pair): TensorEntry | null;
+}
+
+/** Measures own errors, tensor by tensor, in the same bounded memory as `measureTensor`. */
+export class OwnErrors {
+  private readonly candidate: Forced | null;
+  private readonly floors: readonly Forced[];
+
+  constructor(forced: ForcedReferences, sides: Sides) {
+    const all = { only: [], skip: [] };
+    this.candidate =
+      forced.candidate === null
+        ? null
+        : {
+            dump: sides.candidate,
+            reference: forced.candidate,
+            index: indexOf(forced.candidate, all),
+            scale: 1,
+            entry: (pair) => pair.candidate,
+          };
+    this.floors = sides.floors.flatMap(({ dump, scale }, floor): readonly Forced[] => {
+      const reference = forced.floors[floor] ?? null;
+      if (reference === null) return [];
+      const index = indexOf(reference, all);
+      return [{ dump, reference, index, scale, entry: (pair) => pair.floors[floor] ?? null }];
+    });
+  }
+
+  /** What {@link measure} reads for `unit`: the candidate and each floor beside its forced reference. */
+  units(unit: Unit): readonly Unit[] {
+    if (this.candidate === null) return [];
+    return [this.candidate, ...this.floors]
+      .map((forced) => besideForced(unit, forced))
+      .filter((one) => one !== null)
+      .filter(isMeasurable);
+  }
+
+  /**
+   * Measures `unit`. Where the forced reference and the dump differ in kind
+   * anywhere (a NaN on one side only) no figure is known: what came of such a
+   * module is no number.
+   */
+  measure(
+    unit: Unit,
+    options: MeasureOptions,
+    reader: SegmentReader,
+    progress: (bytes: number) => void,
+  ): OwnMeasurement {
+    const { candidate } = this;
+    if (candidate === null) return NO_OWN;
+    const own = besideForced(unit, candidate);
+    if (own === null) return { figures: null, unknown: "forced-lacks" };
+    if (own.shapeConflict !== null) return { figures: null, unknown: "forced-shape" };
+    const reason = unmeasurable(own);
+    if (reason !== null) return { figures: null, unknown: reason };
+    const measured = measureForced(own, candidate, options, reader, progress);
+    const figures = ownFigures(measured);
+    if (figures.gm === null) return { figures, unknown: "forced-not-finite" };
+    const floorGms = this.floors
+      .map((floor) => floorGm(unit, floor, options, reader, progress))
+      .filter((gm) => gm !== null);
+    // The larger floor counts.
+    const largest = floorGms.length === 0 ? null : Math.max(...floorGms);
+    const u = measured.figures?.u ?? options.u;
+    return {
+      figures: {
+        ...figures,
+        floorGm: largest,
+        gmOverFloor: largest === null ? null : raised(figures.gm, u) / largest,
+      },
+      unknown: largest === null && this.floors.length > 0 ? "floor-own-unknown" : null,
+    };
+  }
+}
+
+/** `unit` of a dump with its forced reference in the reference's place; null where that lacks any of it. */
+function besideForced(unit: Unit, forced: Forced): Unit | null {
+  const entries = forced.index.get(unitId(unit.name, unit.group));
+  const pairs: Pair[] = [];
+  for (const pair of unit.pairs) {
+    const reference = entries?.get(placeOf(pair.reference));
+    const candidate = forced.entry(pair);
+    if (reference === undefined || candidate === null) return null;
+    pairs.push({ ...pair, reference, candidate, floors: [] });
+  }
+  return { ...unit, pairs, shapeConflict: shapeConflict(pairs) };
+}
+
+function isMeasurable(unit: Unit): boolean {
+  return unit.shapeConflict === null && unmeasurable(unit) === null;
+}
+
+function measureForced(
+  unit: Unit,
+  { dump, reference, scale }: Forced,
+  options: MeasureOptions,
+  reader: SegmentReader,
+  progress: (bytes: number) => void,
+): TensorMeasurement {
+  return measureTensor(
+    unit,
+    { reference, candidate: dump, floors: [] },
+    { ...options, u: options.u / scale, bits: false },
+    reader,
+    null,
+    progress,
+  );
+}
+
+/** The own figures of a dump, without those that need a floor. */
+function ownFigures({ figures, nonFinite }: TensorMeasurement): OwnFigures {
+  const { mismatched } = nonFinite;
+  const known = mismatched === 0 ? figures : null;
+  const gm = known?.tokenRelL2.gm ?? null;
+  const slope = known?.slope ?? Number.NaN;
+  return {
+    gm,
+    p50: known?.tokenRelL2.p50 ?? null,
+    p99: known?.tokenRelL2.p99 ?? null,
+    max: known?.tokenRelL2.max ?? null,
+    maxAt: known?.tokenRelL2.maxAt ?? null,
+    u: gm === null || known === null ? null : gm / known.u,
+    slope: Number.isNaN(slope) ? null : slope,
+    gmOverFloor: null,
+    floorGm: null,
+    mismatched,
+  };
+}
+
+/**
+ * The own error of a floor in the candidate's precision; null where a row of it
+ * is not known, or is no finite number: what a floor does not cover it must not
+ * excuse.
+ */
+function floorGm(
+  unit: Unit,
+  floor: Forced,
+  options: MeasureOptions,
+  reader: SegmentReader,
+  progress: (bytes: number) => void,
+): number | null {
+  const own = besideForced(unit, floor);
+  if (own === null || !isMeasurable(own)) return null;
+  const { figures, nonFinite } = measureForced(own, floor, options, reader, progress);
+  if (figures === null || nonFinite.mismatched > 0 || figures.measuredRows < figures.rows) {
+    return null;
+  }
+  const gm = floor.scale * raised(figures.tokenRelL2.gm, figures.u);
+  return Number.isFinite(gm) ? gm : null;
+}
+
+/** `gm` as a ratio needs it: rows that are all equal stand at the least error too. */
+function raised(gm: number, u: number): number {
+  return Math.max(gm, LEAST_ROW_ERROR * u);
+}

@@ -1,0 +1,147 @@
+/** Own errors under forced references against NumPy (`fixtures/own_cases.py`). */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import { compareDumps } from "../../src/compare.ts";
+import type { ComparisonResult, OwnFigures, StepGroup } from "../../src/core/result.ts";
+
+const DIRECTORY = fileURLToPath(new URL("../../fixtures/own/", import.meta.url));
+
+type Figure = number | "Infinity" | null;
+type Expected = Partial<Record<keyof OwnFigures, Figure>> | null;
+
+const EXPECTED = JSON.parse(readFileSync(`${DIRECTORY}expected.json`, "utf8")) as Record<
+  StepGroup,
+  Record<string, Expected>
+>;
+
+const DUMPS = ["candidate", "floor.1", "floor.2"];
+const file = (name: string): string => `${DIRECTORY}${name}.arrow`;
+const FILES = {
+  reference: file("reference"),
+  candidate: file("candidate"),
+  floors: [file("floor.1"), file("floor.2")],
+  forced: DUMPS.map((dump) => file(`forced.${dump}`)),
+};
+
+let result: ComparisonResult;
+
+beforeAll(async () => {
+  result = await compareDumps(FILES);
+});
+
+function ownOf(compared: ComparisonResult, group: StepGroup, name: string): OwnFigures | null {
+  const found = compared.tensors.find((tensor) => tensor.name === name && tensor.step === group);
+  if (found === undefined) throw new Error(`${name} was not compared in ${group}`);
+  return found.own;
+}
+
+/** A figure that is a number, or null. */
+function figure(own: OwnFigures | null, key: string): number | null {
+  const value = own?.[key as keyof OwnFigures] ?? null;
+  return typeof value === "number" ? value : null;
+}
+
+function allOwn(compared: ComparisonResult): readonly unknown[] {
+  return compared.tensors.map(({ name, step, own }) => [step, name, own]);
+}
+
+describe.each(["prefill", "decode"] as const)("%s", (group) => {
+  test.each(Object.entries(EXPECTED[group]))("%s", (name, expected) => {
+    const own = ownOf(result, group, name);
+    if (expected === null) {
+      expect(own).toBeNull();
+      return;
+    }
+    for (const [key, value] of Object.entries(expected)) {
+      const measured = figure(own, key);
+      if (value === null) {
+        // NumPy's quantiles of infinite values are no numbers.
+        const infinite = key === "p50" || key === "p99";
+        if (!infinite) expect(measured, key).toBeNull();
+        continue;
+      }
+      if (typeof value !== "number") {
+        expect(measured, key).toBe(Number(value));
+        continue;
+      }
+      const error = Math.abs((measured ?? Number.NaN) - value);
+      expect(error <= 1e-9 * Math.abs(value), `${key}: ${String(measured)}`).toBe(true);
+    }
+  });
+});
+
+test("what is not known is said of each tensor, with the reason", () => {
+  const unknown = result.findings
+    .filter(({ rule }) => rule === "input/own-unknown")
+    .map(({ step, tensor, detail }) => [step, tensor, detail["reason"]]);
+  const everywhere = [
+    ["layers.0.mlp", "floor-own-unknown"],
+    ["layers.1.attn", "forced-lacks"],
+    ["layers.1.mlp", "forced-shape"],
+    ["layers.1", "forced-not-finite"],
+  ];
+  expect(unknown).toEqual(
+    ["prefill", "decode"].flatMap((step) => everywhere.map((entry) => [step, ...entry])),
+  );
+});
+
+test("a NaN in the forced reference leaves no figure, and none that is NaN", () => {
+  const own = ownOf(result, "prefill", "layers.1");
+  expect(own).toMatchObject({ gm: null, p50: null, p99: null, max: null, u: null, slope: null });
+  const figures = result.tensors.flatMap((tensor) =>
+    Object.keys(tensor.own ?? {}).map((key) => figure(tensor.own, key)),
+  );
+  expect(figures.some(Number.isNaN)).toBe(false);
+});
+
+test("the order of floors and of forced references changes nothing", async () => {
+  const swapped = await compareDumps({
+    ...FILES,
+    floors: FILES.floors.toReversed(),
+    forced: FILES.forced.toReversed(),
+  });
+  expect(allOwn(swapped)).toEqual(allOwn(result));
+});
+
+test("own errors decide nothing", async () => {
+  const plain = await compareDumps({ ...FILES, forced: [] });
+  const judged = (compared: ComparisonResult): unknown => [
+    compared.verdict,
+    compared.origin,
+    compared.rules,
+    compared.findings.filter(({ rule }) => rule !== "input/own-unknown"),
+    compared.tensors.map((tensor) => ({ ...tensor, own: null })),
+  ];
+  expect(judged(result)).toEqual(judged(plain));
+  expect(plain.tensors.every(({ own }) => own === null)).toBe(true);
+});
+
+test("a ratio needs the floor's forced reference; the larger floor counts", async () => {
+  const of = async (...dumps: readonly string[]): Promise<ComparisonResult> =>
+    compareDumps({ ...FILES, forced: dumps.map((dump) => file(`forced.${dump}`)) });
+  const alone = await of("candidate");
+  expect(alone.tensors.every(({ own }) => (own?.gmOverFloor ?? null) === null)).toBe(true);
+  expect(ownOf(alone, "prefill", "embed")?.gm).toBe(ownOf(result, "prefill", "embed")?.gm);
+  expect(
+    alone.findings.flatMap(({ rule, detail }) =>
+      rule === "input/forced-absent" ? [detail["file"]] : [],
+    ),
+  ).toEqual(["floor.1.arrow", "floor.2.arrow"]);
+  const ratios = await Promise.all(
+    ["floor.1", "floor.2"].map(async (floor) =>
+      ownOf(await of("candidate", floor), "prefill", "embed"),
+    ),
+  );
+  const [first = Number.NaN, second = Number.NaN] = ratios.map(
+    (own) => own?.gmOverFloor ?? Number.NaN,
+  );
+  expect(first).not.toBe(second);
+  expect(ownOf(result, "prefill", "embed")?.gmOverFloor).toBe(Math.min(first, second));
+  const withoutCandidate = await of("floor.1", "floor.2");
+  expect(withoutCandidate.tensors.every(({ own }) => own === null)).toBe(true);
+  expect(
+    withoutCandidate.findings.find(({ rule }) => rule === "input/forced-absent")?.detail,
+  ).toEqual({ file: "candidate.arrow" });
+});
