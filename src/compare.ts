@@ -3,7 +3,7 @@
  * knows all stages.
  */
 
-import { align, type Unit } from "./align/align.ts";
+import { align, isWanted, type Unit } from "./align/align.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
@@ -28,7 +28,9 @@ import { firstTokenAgreement, generationAgreement } from "./measure/generation.t
 import { LogitsMeter } from "./measure/logits.ts";
 import { measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
+import { reducedQuality } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
+import { measureStatistics } from "./measure/stats-figures.ts";
 
 /**
  * Compares a candidate dump with a reference dump.
@@ -113,11 +115,20 @@ function comparePair(
     reference,
   );
   refuseEchoAsForced(forced.candidate, candidate, units);
+  const said =
+    !stopped && isWanted("logits", options)
+      ? reducedQuality(reference, candidate, tokens.table)
+      : null;
+  const ofLogits = said?.quality ?? logits.quality();
+  const firstToken = firstTokenAgreement(reference, candidate, (said ?? logits).lastRowAgreement);
   const quality: Quality = {
-    ...logits.quality(),
-    firstToken: firstTokenAgreement(reference, candidate, logits.lastRowAgreement),
+    ...ofLogits,
+    firstToken,
     generation: generationAgreement(reference, candidate),
     determinism: null,
+    notAvailable: ofLogits.notAvailable.filter(
+      ({ figure }) => figure !== "firstToken" || firstToken === null,
+    ),
   };
   const overall = judge(
     alignment,
@@ -236,7 +247,11 @@ function measureUnits(
             tell,
           );
     const own = ownErrors.measure(unit, measuring, reader, tell);
-    const measured = { unit, measurement, unmeasurable: reason, own };
+    const statistics =
+      unit.shapeConflict === null && reason === "reduced"
+        ? measureStatistics(unit, sides, reader, tell)
+        : null;
+    const measured = { unit, measurement, unmeasurable: reason, own, statistics };
     const judgement = judgeTensor(measured, context);
     judged.push({ measured, judgement });
     if (judgement.verdict !== "fail") continue;

@@ -206,7 +206,8 @@ export function indexOf(dump: Dump, filter: TensorFilter): Index {
   return index;
 }
 
-function isWanted(name: string, { only, skip }: TensorFilter): boolean {
+/** Whether a comparison is about tensors of this name. */
+export function isWanted(name: string, { only, skip }: TensorFilter): boolean {
   return (only.length === 0 || matchesAny(only, name)) && !matchesAny(skip, name);
 }
 

@@ -43,7 +43,7 @@ export interface AppliedRule {
   /** Null where the limit differs from tensor to tensor, or the rule was not applied. */
   readonly limit: number | null;
   readonly limitFrom: LimitSource | null;
-  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`. */
+  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`, or one of {@link NotAvailable}. */
   readonly reason: string | null;
 }
 
@@ -140,6 +140,49 @@ export interface OwnFigures {
   readonly mismatched: number;
 }
 
+/** Statistics of one side of a tensor; `min max mean rms` over its finite values, NaN where there is none. */
+export interface SideStatistics {
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  readonly rms: number;
+  readonly nan: number;
+  readonly posInf: number;
+  readonly negInf: number;
+}
+
+/** What holds of the difference of two tensors whatever their elements are: no less than, for a cosine no more than. */
+export interface StatsBounds {
+  readonly relL2: number;
+  /** Of the largest ρ_t of a row. */
+  readonly tokenRelL2Max: number;
+  readonly maxAbs: number;
+  readonly mse: number;
+  /** The cosine is at most this. */
+  readonly cosine: number;
+}
+
+/** What is known of a tensor of which one side or both are stored as statistics. */
+export interface StatsFigures {
+  readonly reference: SideStatistics;
+  readonly candidate: SideStatistics;
+  /** Candidate minus reference; of nothing else than the statistics. */
+  readonly difference: {
+    readonly min: number;
+    readonly max: number;
+    readonly mean: number;
+    readonly rms: number;
+  };
+  /** ‖y‖/‖x‖, each side over its own finite values. */
+  readonly normRatio: number;
+  /** Positions that differ in kind (finite, NaN, +Inf, −Inf): at least so many. */
+  readonly mismatched: number;
+  /** Positions where the candidate sits at its dtype's largest value and the reference does not: at least so many. */
+  readonly saturated: number;
+  /** Null where the two sides have other numbers of finite values, or none: nothing follows then. */
+  readonly bounds: StatsBounds | null;
+}
+
 /** One tensor: all samples of one name in one step group. Figures are null where nothing could be measured. */
 export interface TensorResult {
   readonly name: string;
@@ -176,6 +219,8 @@ export interface TensorResult {
   readonly nonFinite: NonFinite | null;
   /** Elements whose bytes differ; counted only where bit equality was asked for. */
   readonly bitsDiffering: number | null;
+  /** What statistics say where either side is not stored densely; null where both are. */
+  readonly statsFigures: StatsFigures | null;
 }
 
 /** A mean over tokens with its standard error clustered by sample. */
@@ -219,6 +264,30 @@ export interface KlResult {
   readonly floorRatio: number | null;
 }
 
+/** A number that the mean KL divergence cannot be below, as far as the best tokens of each position tell. */
+export interface KlBoundResult extends ClusteredMean {
+  /** Largest bound of a position. */
+  readonly max: number;
+  readonly maxAt: TokenAt | null;
+  readonly positions: number;
+}
+
+/** |lse(candidate) − lse(reference)| over positions, in nats. */
+export interface LseResult {
+  readonly meanAbs: number;
+  readonly maxAbs: number;
+  readonly maxAt: TokenAt | null;
+  readonly positions: number;
+}
+
+/** A figure that the stored forms of the logits cannot give. */
+export interface NotAvailable {
+  /** Path of the figure inside `quality`. */
+  readonly figure: string;
+  /** By a stable word: `reduced-logits`, `no-token-logprob`, `no-topk`, `short-topk`, `tied-topk`, `no-lse`, `no-ids`, `no-predictions`, `some-samples`. */
+  readonly reason: string;
+}
+
 export interface Top1Result {
   readonly share: number;
   readonly agreed: number;
@@ -226,8 +295,8 @@ export interface Top1Result {
   readonly strict: number;
   /** Wilson's interval. */
   readonly ci95: readonly [number, number];
-  /** Positions without agreement whose margin is near a tie (z < 4). */
-  readonly nearTies: number;
+  /** Positions without agreement whose margin is near a tie (z < 4); null where only the best tokens are stored. */
+  readonly nearTies: number | null;
 }
 
 export interface FlipsResult {
@@ -286,6 +355,12 @@ export interface Quality {
   readonly firstToken: FirstTokenResult | null;
   readonly generation: GenerationResult | null;
   readonly determinism: null;
+  /** Only where the logits are stored in a reduced form on a side; `kl` is null then. */
+  readonly klLowerBound: KlBoundResult | null;
+  /** Only where the logits are stored in a reduced form on a side. */
+  readonly lse: LseResult | null;
+  /** Figures that reduced forms of the logits cannot give; empty where both sides store whole logits, or none. */
+  readonly notAvailable: readonly NotAvailable[];
 }
 
 /** One input of the comparison, as far as a report shows it. */

@@ -4,7 +4,7 @@
  */
 
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, Finding, LimitSource, Quality } from "../core/result.ts";
+import type { AppliedRule, ClusteredMean, Finding, LimitSource, Quality } from "../core/result.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
 import { finding, isWithin } from "./findings.ts";
 import {
@@ -41,7 +41,7 @@ export function judgeQuality(
   options: Pick<CompareOptions, "limits" | "decide">,
   circumstances: Circumstances,
 ): QualityJudgement {
-  const judge = new QualityJudge(circumstances);
+  const judge = new QualityJudge(quality, circumstances);
   judge.undefinedFigures(quality);
   judge.nll(quality);
   judge.klRatio(quality);
@@ -54,21 +54,25 @@ class QualityJudge implements QualityJudgement {
   readonly findings: Finding[] = [];
   readonly rules: AppliedRule[] = [];
   inconclusive = false;
-  /** Why a figure that comes from logits is missing. */
+  /** Why a figure that comes from logits is missing where there are no logits at all. */
   private readonly absent: "stopped" | "no-logits";
+  private readonly notAvailable: Quality["notAvailable"];
   /** Why a figure that comes from a floor's logits is missing. */
   private readonly noFloor: "no-floor" | "floor-lacks-rows";
 
-  constructor({ stopped, hasFloor }: Circumstances) {
+  constructor({ notAvailable }: Quality, { stopped, hasFloor }: Circumstances) {
+    this.notAvailable = notAvailable;
     this.absent = stopped ? "stopped" : "no-logits";
     this.noFloor = hasFloor ? "floor-lacks-rows" : "no-floor";
   }
 
-  undefinedFigures({ perplexity, kl }: Quality): void {
+  undefinedFigures({ perplexity, kl, klLowerBound, lse }: Quality): void {
     const figures: readonly (readonly [string, number | undefined])[] = [
       ["perplexity.reference", perplexity?.reference],
       ["perplexity.candidate", perplexity?.candidate],
       ["kl.mean", kl?.mean],
+      ["klLowerBound.mean", klLowerBound?.mean],
+      ["lse.meanAbs", lse?.meanAbs],
     ];
     for (const [metric, value] of figures) {
       if (value === undefined || Number.isFinite(value)) continue;
@@ -78,7 +82,8 @@ class QualityJudge implements QualityJudgement {
 
   nll({ perplexity, kl }: Quality): void {
     if (perplexity === null) {
-      this.notApplied("quality/nll", kl === null ? this.absent : "no-predictions");
+      const absent = kl === null ? this.absent : "no-predictions";
+      this.notApplied("quality/nll", this.lack("perplexity") ?? absent);
       return;
     }
     if (perplexity.samples < MIN_CLUSTERS_FOR_INTERVAL) {
@@ -102,7 +107,7 @@ class QualityJudge implements QualityJudgement {
 
   klRatio({ kl }: Quality): void {
     if (kl === null) {
-      this.notApplied("quality/kl-ratio", this.absent);
+      this.notApplied("quality/kl-ratio", this.lack("kl") ?? this.absent);
       return;
     }
     const { floorRatio } = kl;
@@ -125,7 +130,7 @@ class QualityJudge implements QualityJudgement {
 
   flips({ flips }: Quality): void {
     if (flips?.sigmaFrom !== "floor") {
-      const reason = flips === null ? this.absent : this.noFloor;
+      const reason = flips === null ? (this.lack("flips") ?? this.absent) : this.noFloor;
       this.notApplied("quality/flips", reason);
       this.notApplied("quality/real-flips", reason);
       return;
@@ -156,12 +161,13 @@ class QualityJudge implements QualityJudgement {
     quality: Quality,
     { limits, decide }: Pick<CompareOptions, "limits" | "decide">,
   ): void {
-    const { perplexity, kl, top1Agreement: top1, firstToken } = quality;
+    const { perplexity, kl, klLowerBound, top1Agreement: top1, firstToken } = quality;
     const clusters = perplexity?.samples ?? firstToken?.samples ?? 0;
     const byInterval = decide === "interval" && clusters >= MIN_CLUSTERS_FOR_INTERVAL;
     const common = { byInterval };
     this.userLimit("limit/ppl-increase", limits.maxPplIncrease, {
       ...common,
+      figure: "perplexity",
       value: perplexity?.relativeIncrease ?? null,
       ci95: perplexity?.ci95 ?? null,
       tokens: perplexity?.tokens ?? 0,
@@ -169,13 +175,16 @@ class QualityJudge implements QualityJudgement {
     });
     this.userLimit("limit/kl", limits.maxKl, {
       ...common,
+      figure: "kl",
       value: kl?.mean ?? null,
       ci95: kl?.ci95 ?? null,
+      least: klLowerBound,
       tokens: kl?.positions ?? 0,
       atMost: true,
     });
     this.userLimit("limit/top1", limits.minTop1, {
       ...common,
+      figure: "top1Agreement",
       value: top1?.share ?? null,
       ci95: top1?.ci95 ?? null,
       tokens: top1?.positions ?? 0,
@@ -184,6 +193,7 @@ class QualityJudge implements QualityJudgement {
     this.userLimit("limit/first-token", limits.minFirstToken, {
       ...common,
       byInterval: decide === "interval" && (firstToken?.samples ?? 0) >= MIN_CLUSTERS_FOR_INTERVAL,
+      figure: "firstToken",
       value: firstToken?.share ?? null,
       ci95: firstToken?.ci95 ?? null,
       tokens: firstToken?.samples ?? 0,
@@ -195,6 +205,11 @@ class QualityJudge implements QualityJudgement {
     if (limit === undefined) return;
     const { value } = figure;
     this.applied(rule, limit, "flag");
+    const lack = value === null ? this.lack(figure.figure) : null;
+    if (lack !== null) {
+      this.reducedLimit(rule, limit, lack, figure);
+      return;
+    }
     if (value === null || Number.isNaN(value)) {
       // A limit that nothing was measured against is not kept.
       this.findings.push(finding(rule, { value, limit, limitFrom: "flag" }));
@@ -230,6 +245,35 @@ class QualityJudge implements QualityJudgement {
     );
   }
 
+  /**
+   * A limit on a figure that the stored forms of the logits cannot give: broken
+   * where even the least that it can be is beyond the limit, else open.
+   */
+  private reducedLimit(
+    rule: RuleId,
+    limit: number,
+    reason: string,
+    { least = null, byInterval }: LimitedFigure,
+  ): void {
+    const low = byInterval ? (least?.ci95?.[0] ?? least?.mean) : least?.mean;
+    const fails = low !== undefined && !isWithin(low, limit);
+    if (!fails) this.inconclusive = true;
+    this.findings.push(
+      finding(rule, {
+        level: fails ? "error" : "warning",
+        value: least?.mean ?? null,
+        limit,
+        limitFrom: "flag",
+        detail: { reason, ...(least === null ? {} : { bound: "lower" }) },
+      }),
+    );
+  }
+
+  /** Why the stored forms of the logits cannot give a figure; null where that is not why it is missing. */
+  private lack(figure: string): string | null {
+    return this.notAvailable.find((one) => one.figure === figure)?.reason ?? null;
+  }
+
   private applied(rule: RuleId, limit: number, limitFrom: LimitSource = "method"): void {
     this.rules.push({ rule, applied: true, limit, limitFrom, reason: null });
   }
@@ -240,6 +284,10 @@ class QualityJudge implements QualityJudgement {
 }
 
 interface LimitedFigure {
+  /** Its path in {@link Quality}. */
+  readonly figure: string;
+  /** What the figure is at least, where no more is known. */
+  readonly least?: ClusteredMean | null;
   readonly value: number | null;
   readonly ci95: readonly [number, number] | null;
   /** Whether the interval decides instead of the point value. */

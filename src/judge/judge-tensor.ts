@@ -10,13 +10,15 @@ import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts"
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
 import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
+import type { StatsMeasurement } from "../measure/stats-figures.ts";
 import { finding, isWithin } from "./findings.ts";
+import { judgeStatistics } from "./judge-statistics.ts";
 import {
   MAX_FLOOR_RATIO,
   MAX_FLOOR_RATIO_P99,
   MAX_FLOOR_TOKEN_RATIO,
   type PriorLimits,
-  priorLimits,
+  priorLimitsOf,
 } from "./limits.ts";
 import type { Scale } from "./presets.ts";
 import type { RuleId } from "./rules.ts";
@@ -30,6 +32,8 @@ export interface MeasuredUnit {
   readonly unmeasurable: "reduced" | "integer" | null;
   /** Shown beside the rest; decides nothing. */
   readonly own: OwnMeasurement;
+  /** What statistics say of a reduced tensor; null where there are none. */
+  readonly statistics: StatsMeasurement | null;
 }
 
 /** What the judge needs to know of the whole comparison. */
@@ -61,14 +65,16 @@ export interface JudgedUnit {
 
 /** Judges one tensor. */
 export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): TensorJudgement {
-  const { unit, measurement } = measured;
+  const { unit, measurement, statistics } = measured;
   const about = { tensor: unit.name, step: unit.group };
   const findings: Finding[] = [];
   const report = (rule: RuleId, parts: Parameters<typeof finding>[1]): void => {
     findings.push(finding(rule, { ...about, ...parts }));
   };
-  const undecided = (reason: string): TensorJudgement => {
-    report("layer/undecided", { detail: { reason } });
+  const undecided = (reason: string, open: readonly RuleId[] = []): TensorJudgement => {
+    report("layer/undecided", {
+      detail: { reason, ...(open.length === 0 ? {} : { open: open.join(", ") }) },
+    });
     return {
       verdict: findings.some(({ level }) => level === "error") ? "fail" : "inconclusive",
       findings,
@@ -87,7 +93,12 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     });
     return { verdict: "fail", findings, priorLimit: null, decidedBy: null, ...NO_FLOOR };
   }
-  if (measurement === null) return undecided(measured.unmeasurable ?? "reduced");
+  if (measurement === null) {
+    if (statistics === null) return undecided(measured.unmeasurable ?? "reduced");
+    const { open, decidedBy } = judgeStatistics(unit, statistics, context, report);
+    if (findings.length === 0) return undecided("statistics", open);
+    return { verdict: "fail", findings, priorLimit: null, decidedBy, ...NO_FLOOR };
+  }
 
   judgeFinite(measurement, unit, report);
   let decidedBy: TensorJudgement["decidedBy"] = null;
@@ -99,12 +110,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     decidedBy = "exact";
     judgeBits(measurement, unit, report);
   } else if (figures !== null) {
-    const limits = priorLimits({
-      role: unit.role,
-      depth: Math.min(unit.layer ?? context.layers, context.layers),
-      u: figures.u,
-      bothSides: context.scale.bothSides,
-    });
+    const limits = priorLimitsOf(unit, figures.u, context);
     const usable = measurement.floors.filter((candidate) => candidate !== null);
     const plausible = usable.filter(({ floorGm }) => floorGm <= limits.floor);
     // Shown even where no floor decides.
@@ -145,7 +151,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
 
 const NO_FLOOR = { floor: null, floorFallback: null } as const;
 
-type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
+export type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
 
 function judgeFinite(measurement: TensorMeasurement, unit: Unit, report: Report): void {
   const { mismatched, saturated, firstAt } = measurement.nonFinite;

@@ -6,8 +6,10 @@
  * the demo.
  */
 
+import type { Unit } from "../align/align.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import type { TensorRole } from "../dump/contract.ts";
+import type { JudgeContext } from "./judge-tensor.ts";
 
 /** A tensor's `floorRatio`. Correct engines reach 1.14, with split-K partial sums in bf16 1.34. */
 export const MAX_FLOOR_RATIO = 1.5;
@@ -104,6 +106,16 @@ export function priorLimits(subject: PriorSubject): PriorLimits {
     gm: Math.min(MAX_PRIOR, gm * bothSides),
     token: Math.min(MAX_PRIOR_TOKEN, PRIOR_TOKEN[regime] * u * bothSides),
   };
+}
+
+/** The limits of the tensors of `unit`, of which u is `u`. */
+export function priorLimitsOf(
+  { role, layer }: Pick<Unit, "role" | "layer">,
+  u: number,
+  { layers, scale }: Pick<JudgeContext, "layers" | "scale">,
+): PriorLimits {
+  const depth = Math.min(layer ?? layers, layers);
+  return priorLimits({ role, depth, u, bothSides: scale.bothSides });
 }
 
 /** u of f32: formats at least as fine err by accumulation. */

@@ -242,7 +242,7 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "error",
     "quality",
     null,
-    "perplexity or mean KL divergence is NaN or infinite",
+    "perplexity, mean KL divergence (or its bound) or lse is NaN or infinite",
     "metric",
   ),
   "quality/nll": facts(

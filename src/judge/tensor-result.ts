@@ -5,7 +5,7 @@ import type { JudgedUnit } from "./judge-tensor.ts";
 
 /** The judged unit as the result shows it; `role` is what the diagnosis made of it. */
 export function tensorResult(
-  { measured: { unit, measurement, own }, judgement }: JudgedUnit,
+  { measured: { unit, measurement, statistics, own }, judgement }: JudgedUnit,
   role: Role | null,
 ): TensorResult {
   const figures = measurement?.figures ?? null;
@@ -34,7 +34,7 @@ export function tensorResult(
     bias: figures?.bias ?? null,
     maxAbs: figures?.maxAbs ?? null,
     maxAbsAt: figures?.maxAbsAt ?? null,
-    normRatio: figures?.normRatio ?? null,
+    normRatio: figures?.normRatio ?? statistics?.figures.normRatio ?? null,
     slope: figures?.slope ?? null,
     floorRatio: floor?.floorRatio ?? null,
     floorRatioP99: floor?.floorRatioP99 ?? null,
@@ -43,5 +43,6 @@ export function tensorResult(
     own: own.figures,
     nonFinite: measurement?.nonFinite ?? null,
     bitsDiffering: measurement?.bitsDiffering ?? null,
+    statsFigures: statistics?.figures ?? null,
   };
 }

@@ -19,10 +19,7 @@ import { SoftmaxPair } from "./softmax-pair.ts";
 const IDS_AT_ONCE = 4096;
 
 /** The part of {@link Quality} that comes from logits. */
-export type LogitsQuality = Pick<
-  Quality,
-  "perplexity" | "perplexitySeed" | "kl" | "top1Agreement" | "topKOverlap" | "flips" | "deltaP"
->;
+export type LogitsQuality = Omit<Quality, "firstToken" | "generation" | "determinism">;
 
 /** Whether the greedy token after the last row of a sample agrees, by sample. */
 export type LastRowAgreement = ReadonlyMap<number, boolean>;
@@ -157,6 +154,9 @@ export class LogitsMeter implements RowObserver {
       kl: this.divergence.result(),
       ...this.agreement.result(),
       deltaP: this.predictions.deltaP(),
+      klLowerBound: null,
+      lse: null,
+      notAvailable: [],
     };
   }
 

@@ -109,11 +109,9 @@ const SATURATION_ULPS = 4;
 
 /** Why a tensor cannot be measured, null where it can. */
 export function unmeasurable(unit: Unit): "reduced" | "integer" | null {
-  for (const { reference, candidate } of unit.pairs) {
-    if (reference.encoding !== "dense" || candidate.encoding !== "dense") return "reduced";
-    if (!isFloatDType(reference.dtype) || !isFloatDType(candidate.dtype)) return "integer";
-  }
-  return null;
+  const entries = unit.pairs.flatMap(({ reference, candidate }) => [reference, candidate]);
+  if (entries.some(({ dtype }) => !isFloatDType(dtype))) return "integer";
+  return entries.some(({ encoding }) => encoding !== "dense") ? "reduced" : null;
 }
 
 /**
@@ -337,7 +335,8 @@ class TensorMeter {
   }
 }
 
-function traitsOf({ reference, candidate }: Pair): PairTraits {
+/** What the inner loop has to watch for in a pair. */
+export function traitsOf({ reference, candidate }: Pair): PairTraits {
   const { maxFinite, u } = DTYPES[candidate.dtype];
   const largest = maxFinite ?? Number.POSITIVE_INFINITY;
   return {

@@ -10,11 +10,18 @@ export const TOP_K = 10;
  * the lowest index comes first.
  */
 export class TopK {
-  readonly values = new Float64Array(TOP_K).fill(Number.NEGATIVE_INFINITY);
-  readonly indices = new Int32Array(TOP_K).fill(-1);
+  readonly values: Float64Array;
+  readonly indices: Int32Array;
   count = 0;
   /** Values above this one enter. */
   threshold = Number.NEGATIVE_INFINITY;
+  private readonly capacity: number;
+
+  constructor(capacity: number = TOP_K) {
+    this.capacity = capacity;
+    this.values = new Float64Array(capacity).fill(Number.NEGATIVE_INFINITY);
+    this.indices = new Int32Array(capacity).fill(-1);
+  }
 
   reset(): void {
     this.values.fill(Number.NEGATIVE_INFINITY);
@@ -24,8 +31,8 @@ export class TopK {
   }
 
   add(value: number, index: number): void {
-    if (this.count === TOP_K && !(value > this.threshold)) return;
-    let at = Math.min(this.count, TOP_K - 1);
+    if (this.count === this.capacity && !(value > this.threshold)) return;
+    let at = Math.min(this.count, this.capacity - 1);
     while (at > 0 && value > (this.values[at - 1] as number)) {
       this.values[at] = this.values[at - 1] as number;
       this.indices[at] = this.indices[at - 1] as number;
@@ -33,8 +40,8 @@ export class TopK {
     }
     this.values[at] = value;
     this.indices[at] = index;
-    if (this.count < TOP_K) this.count += 1;
-    if (this.count === TOP_K) this.threshold = this.values[TOP_K - 1] as number;
+    if (this.count < this.capacity) this.count += 1;
+    if (this.count === this.capacity) this.threshold = this.values[this.capacity - 1] as number;
   }
 
   /** Share of the `k` best that `other` has among its `k` best too. */

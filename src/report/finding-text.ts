@@ -17,7 +17,7 @@ export function findingMessage(finding: Finding, lang: Language): string {
   const rule = RULES[finding.rule];
   const numbers = valueAndLimit(finding, rule.unit);
   const fill = (_match: string, name: string): string => {
-    if (name === "value") return numbers.value;
+    if (name === "value") return bounded(numbers.value, finding, lang);
     if (name === "limit") return numbers.limit;
     if (name === "sample") return finding.sample === null ? ABSENT : String(finding.sample);
     return detailText(name, finding.detail[name], lang);
@@ -40,6 +40,12 @@ export function valueAndLimit(
     value: value === null ? ABSENT : formatUnit(unit, value),
     limit: limit === null ? ABSENT : formatUnit(unit, limit),
   };
+}
+
+/** A value that only bounds the true one says so. */
+function bounded(value: string, { detail }: Finding, lang: Language): string {
+  const bound = detail["bound"];
+  return bound === "lower" || bound === "upper" ? MESSAGES[lang].bound[bound](value) : value;
 }
 
 function detailText(name: string, value: string | number | undefined, lang: Language): string {

@@ -15,7 +15,7 @@ import {
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
-import { isUndecided } from "./quality-rows.ts";
+import { isUndecided, notAvailableLines } from "./quality-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
@@ -53,6 +53,10 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
   const { inputs, quality } = result;
   const logits = result.tensors.find(({ name, step }) => name === "logits" && step === "prefill");
   const missing = m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noLogits);
+  const lacking = (figure: string, otherwise: string): string => {
+    const reason = quality.notAvailable.find((one) => one.figure === figure)?.reason;
+    return reason === undefined ? otherwise : m.card.notMeasured(m.reasons[reason] ?? reason);
+  };
   const ofLogits = (
     figure: (tensor: TensorResult) => number | null | undefined,
     format: (value: number) => string,
@@ -60,7 +64,7 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
     const value = logits === undefined ? null : (figure(logits) ?? null);
     return value === null ? missing : format(value);
   };
-  const { perplexity, kl, top1Agreement: top1, firstToken } = quality;
+  const { perplexity, kl, klLowerBound, top1Agreement: top1, firstToken } = quality;
   const rows: readonly (readonly string[])[] = [
     [
       m.card.item,
@@ -73,7 +77,10 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
           m.card.perplexity,
           NO_SIDE,
           NO_SIDE,
-          m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noIds),
+          lacking(
+            "perplexity",
+            m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noIds),
+          ),
         ]
       : [
           m.card.perplexity,
@@ -97,11 +104,18 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
       m.card.maxAbs,
       ofLogits(({ maxAbs }) => maxAbs, formatPlain),
     ),
-    alone(m.card.kl, kl === null ? missing : `${formatPlain(kl.mean)} nats`),
+    alone(
+      m.card.kl,
+      kl !== null
+        ? `${formatPlain(kl.mean)} nats`
+        : klLowerBound === null
+          ? lacking("kl", missing)
+          : m.bound.lower(`${formatPlain(klLowerBound.mean)} nats`),
+    ),
     alone(
       m.card.top1,
       top1 === null
-        ? missing
+        ? lacking("top1Agreement", missing)
         : m.card.agreement(
             formatShare(top1.share),
             formatCount(top1.agreed),
@@ -111,7 +125,7 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
     alone(
       m.card.firstToken,
       firstToken === null
-        ? missing
+        ? lacking("firstToken", missing)
         : m.card.agreement(
             formatShare(firstToken.share),
             formatCount(firstToken.agreed),
@@ -148,6 +162,7 @@ function sideTitle(input: InputSummary, side: string): string {
 function conclusion(result: ComparisonResult, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
   const { headline, evidence } = verdictLines(result, lang);
+  const lacking = notAvailableLines(result, m);
   const model = modelOf(result);
   const data = [
     ...(model.id === null ? [] : [model.id]),
@@ -156,7 +171,7 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
   return [
     `**${m.card.conclusion}**${m.colon}${m.verdict[result.verdict]}${m.stop}${escapeMarkdown(headline)}`,
     "",
-    ...evidence.map((line) => `- ${escapeLine(line)}`),
+    ...[...evidence, ...lacking].map((line) => `- ${escapeLine(line)}`),
     `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,
   ];
 }

@@ -29,6 +29,7 @@ interface RowRules {
 
 const PERPLEXITY: RowRules = { metric: "perplexity", rules: ["limit/ppl-increase", "quality/nll"] };
 const KL: RowRules = { metric: "kl", rules: ["limit/kl", "quality/kl-ratio"] };
+const KL_BOUND: RowRules = { metric: "klLowerBound", rules: ["limit/kl"] };
 const TOP1: RowRules = {
   metric: "top1Agreement",
   rules: ["limit/top1", "quality/flips", "quality/real-flips"],
@@ -39,7 +40,7 @@ const GENERATION: RowRules = { metric: "generation", rules: [] };
 /** The rows that have a figure, in the order of importance. */
 export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
   const m = MESSAGES[lang];
-  const { perplexity, kl, top1Agreement, firstToken, generation } = result.quality;
+  const { perplexity, kl, klLowerBound, top1Agreement, firstToken, generation } = result.quality;
   const rows: QualityRow[] = [];
   const add = (text: string, rules: RowRules): void => {
     rows.push(makeRow(text, rules, result, lang));
@@ -60,9 +61,17 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
     ];
     add(parts.join(m.quality.separator), KL);
   }
+  if (klLowerBound !== null) {
+    const text = m.quality.klBound(formatPlain(klLowerBound.mean), formatPlain(klLowerBound.max));
+    add([text, ...limitParts("limit/kl", result, m)].join(m.quality.separator), KL_BOUND);
+  }
   if (top1Agreement !== null) {
     const { share, positions, nearTies } = top1Agreement;
-    const text = m.quality.top1(formatShare(share), formatCount(positions), formatCount(nearTies));
+    const text = m.quality.top1(
+      formatShare(share),
+      formatCount(positions),
+      nearTies === null ? null : formatCount(nearTies),
+    );
     add([text, ...limitParts("limit/top1", result, m)].join(m.quality.separator), TOP1);
   }
   if (firstToken !== null) {
@@ -86,15 +95,35 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
 export function notAppliedLines(result: ComparisonResult, messages: Messages): readonly string[] {
   // Whatever their own reasons: nothing was measured for them.
   if (result.stopped) return [];
-  const byReason = new Map<string, string[]>();
-  for (const { rule, applied, reason } of result.rules) {
-    if (applied) continue;
-    const shown = reason === null ? "-" : (messages.reasons[reason] ?? reason);
-    byReason.set(shown, [...(byReason.get(shown) ?? []), rule]);
-  }
-  return [...byReason].map(([reason, rules]) =>
-    messages.quality.notApplied(reason, rules.join(", ")),
+  const lacking = result.rules.filter(({ applied }) => !applied);
+  return byReason(lacking, ({ rule }) => rule, messages).map(([reason, rules]) =>
+    messages.quality.notApplied(reason, rules),
   );
+}
+
+/** The figures that reduced logits cannot give, by reason. */
+export function notAvailableLines(
+  { quality }: ComparisonResult,
+  messages: Messages,
+): readonly string[] {
+  return byReason(quality.notAvailable, ({ figure }) => figure, messages).map(([reason, figures]) =>
+    messages.quality.notAvailable(reason, figures),
+  );
+}
+
+/** Each reason in words, with what it holds for. */
+function byReason<T extends { readonly reason: string | null }>(
+  items: readonly T[],
+  name: (item: T) => string,
+  { reasons }: Messages,
+): readonly (readonly [reason: string, names: string])[] {
+  const found = new Map<string, string[]>();
+  for (const item of items) {
+    const { reason } = item;
+    const shown = reason === null ? "-" : (reasons[reason] ?? reason);
+    found.set(shown, [...(found.get(shown) ?? []), name(item)]);
+  }
+  return [...found].map(([reason, names]) => [reason, names.join(", ")]);
 }
 
 /** Both perplexities, with the decimals that tell them apart. */
@@ -113,7 +142,8 @@ export function perplexityPair(
 /** What would decide a limit that the data leave open. */
 export function undecidedReasons(finding: Finding, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
-  const { low, high, tokensNeeded } = finding.detail;
+  const { low, high, tokensNeeded, reason } = finding.detail;
+  if (typeof reason === "string") return [m.reasons[reason] ?? reason, m.evidence.storeLogits];
   const unit = isRuleId(finding.rule) ? RULES[finding.rule].unit : null;
   if (typeof low !== "number" || typeof high !== "number" || unit === null) return [];
   const show = (value: number): string =>

@@ -153,6 +153,39 @@ const ownFigures = fields<R.OwnFigures>({
   mismatched: count,
 });
 
+const sideStatistics = fields<R.SideStatistics>({
+  min: number,
+  max: number,
+  mean: number,
+  rms: number,
+  nan: count,
+  posInf: count,
+  negInf: count,
+});
+
+const statsFigures = fields<R.StatsFigures>({
+  reference: sideStatistics,
+  candidate: sideStatistics,
+  difference: fields<R.StatsFigures["difference"]>({
+    min: number,
+    max: number,
+    mean: number,
+    rms: number,
+  }),
+  normRatio: number,
+  mismatched: count,
+  saturated: count,
+  bounds: nullable(
+    fields<R.StatsBounds>({
+      relL2: number,
+      tokenRelL2Max: number,
+      maxAbs: number,
+      mse: number,
+      cosine: number,
+    }),
+  ),
+});
+
 const tensor = fields<R.TensorResult>({
   name: text,
   layer,
@@ -210,6 +243,7 @@ const tensor = fields<R.TensorResult>({
     }),
   ),
   bitsDiffering: nullable(count),
+  statsFigures: nullable(statsFigures),
 });
 
 const quality = fields<R.Quality>({
@@ -254,7 +288,7 @@ const quality = fields<R.Quality>({
       positions: count,
       strict: number,
       ci95: pair(number),
-      nearTies: count,
+      nearTies: nullable(count),
     }),
   ),
   topKOverlap: nullable(
@@ -303,6 +337,20 @@ const quality = fields<R.Quality>({
     }),
   ),
   determinism: nothing,
+  klLowerBound: nullable(
+    fields<R.KlBoundResult>({
+      mean: number,
+      se: nullable(number),
+      ci95: interval,
+      max: number,
+      maxAt: tokenAt,
+      positions: count,
+    }),
+  ),
+  lse: nullable(
+    fields<R.LseResult>({ meanAbs: number, maxAbs: number, maxAt: tokenAt, positions: count }),
+  ),
+  notAvailable: list(fields<R.NotAvailable>({ figure: text, reason: text })),
 });
 
 const input = fields<R.InputSummary>({

@@ -136,21 +136,33 @@ function padLayer(title: string): string {
   return " ".repeat(Math.max(0, 5 - width(title))) + title;
 }
 
+interface ColumnOptions {
+  /** Whether the smallest value is the worst. */
+  readonly smallest?: boolean;
+  /** What the figure is at least, where it was not measured. */
+  readonly bound?: (tensor: TensorResult) => number | null;
+}
+
 function figureColumns(
   evidence: ComparisonResult["evidence"],
   own: OwnScale | null,
-  { m }: TextContext,
+  { m, ascii }: TextContext,
 ): readonly FigureColumn[] {
+  const atLeast = ascii ? ">=" : "≥";
   const column = (
     title: string,
     figure: (tensor: TensorResult) => number | null,
     format: (value: number) => string,
-    smallest = false,
+    { smallest = false, bound = () => null }: ColumnOptions = {},
   ): FigureColumn => ({
     title,
     cell: (row) => {
       const value = worst(row.tensors.map(figure), { smallest });
-      return value === null ? "-" : format(value);
+      if (value !== null) return format(value);
+      const proved = worst(row.tensors.map(bound), { smallest });
+      // Next to nothing is known of a figure that may have any size.
+      if (proved === null || proved === 0) return "-";
+      return `${atLeast}${format(proved)}`;
     },
   });
   const last = {
@@ -159,9 +171,13 @@ function figureColumns(
     exact: column(m.columns.bits, (t) => decisive(t, "exact"), formatCount),
   }[evidence];
   return [
-    column(m.columns.cosine, ({ cosine }) => cosine, formatCosine, true),
-    column(m.columns.relL2, ({ relL2 }) => relL2, formatError),
-    column(m.columns.maxAbs, ({ maxAbs }) => maxAbs, formatError),
+    column(m.columns.cosine, ({ cosine }) => cosine, formatCosine, { smallest: true }),
+    column(m.columns.relL2, ({ relL2 }) => relL2, formatError, {
+      bound: ({ statsFigures }) => statsFigures?.bounds?.relL2 ?? null,
+    }),
+    column(m.columns.maxAbs, ({ maxAbs }) => maxAbs, formatError, {
+      bound: ({ statsFigures }) => statsFigures?.bounds?.maxAbs ?? null,
+    }),
     last,
     ...(own === null
       ? []

@@ -4,7 +4,7 @@ import { escapeText } from "../core/escape.ts";
 import type { ComparisonResult, InputSummary } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
-import { notAppliedLines, qualityRows } from "./quality-rows.ts";
+import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 import { layerTable } from "./text-layers.ts";
@@ -36,7 +36,7 @@ const NAMES_SHOWN = 4;
 
 /**
  * The report as lines of text, ending with a newline. A pass is two lines, and
- * what was not captured;
+ * what was not captured or cannot be said;
  * everything else shows where the error begins and what it does.
  */
 export function renderText(result: ComparisonResult, options: TextOptions): string {
@@ -157,10 +157,10 @@ function qualityBlock(result: ComparisonResult, context: TextContext): readonly 
   if (rows.length === 0) {
     lines.push(result.stopped ? m.evidence.notReachedQuality : m.evidence.notMeasuredQuality);
   }
-  const notApplied = notAppliedLines(result, m).flatMap((line) =>
+  const lacking = [...notAvailableLines(result, m), ...notAppliedLines(result, m)].flatMap((line) =>
     wrapText(line, columns - indent.length).map((one) => style.dim(one)),
   );
-  return [...lines, ...notApplied].map((line, i) =>
+  return [...lines, ...lacking].map((line, i) =>
     i === 0 ? `  ${padEnd(m.labels.quality, labelWidth)}  ${line}` : indent + line,
   );
 }
@@ -181,9 +181,12 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
   // The header of a longer report has said it already.
   const absent =
     result.verdict === "pass"
-      ? absentRows(m.labels.notCaptured, result.notCaptured, m).map(
-          ([label, text]) => `${label}${m.colon}${text}`,
-        )
+      ? [
+          ...absentRows(m.labels.notCaptured, result.notCaptured, m).map(
+            ([label, text]) => `${label}${m.colon}${text}`,
+          ),
+          ...notAvailableLines(result, m),
+        ]
       : [];
   const lines = [headline, ...evidence, ...absent].flatMap((line) => wrapText(line, room));
   // A command is copied: it is never broken.

@@ -73,6 +73,7 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
 
 function passHeadline(result: ComparisonResult, count: string, lang: Language): string {
   const m = MESSAGES[lang];
+  if (result.tensors.length === 0) return m.headline.passQuality;
   if (result.evidence === "exact") return m.headline.passExact(count);
   if (result.evidence === "prior") return m.headline.passPrior(count);
   const worst = result.tensors.reduce<TensorResult | null>(
@@ -180,8 +181,14 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
   if (main === undefined) return { headline: m.verdict.inconclusive, evidence: [], next: null };
   const what = findingMessage(main, lang);
   const tensors = open.filter(({ rule }) => rule === "layer/undecided");
+  const { open: rules } = main.detail;
   const evidence =
-    main.rule === "layer/undecided" ? [m.evidence.storeDensely] : undecidedReasons(main, lang);
+    main.rule === "layer/undecided"
+      ? [
+          m.evidence.storeDensely,
+          ...(typeof rules === "string" ? [m.evidence.leftOpen(escapeText(rules, 400))] : []),
+        ]
+      : undecidedReasons(main, lang);
   const subject =
     main.tensor === null || main.rule !== "layer/undecided"
       ? what

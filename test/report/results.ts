@@ -89,6 +89,7 @@ export function tensor(
       saturated: 0,
     },
     bitsDiffering: null,
+    statsFigures: null,
     ...parts,
   };
 }
@@ -156,6 +157,9 @@ export const QUALITY: Quality = {
   firstToken: { agreed: 30, samples: 30, share: 1, ci95: [0.886, 1], from: "logits" },
   generation: null,
   determinism: null,
+  klLowerBound: null,
+  lse: null,
+  notAvailable: [],
 };
 
 export const NO_QUALITY: Quality = {
@@ -169,6 +173,9 @@ export const NO_QUALITY: Quality = {
   firstToken: null,
   generation: null,
   determinism: null,
+  klLowerBound: null,
+  lse: null,
+  notAvailable: [],
 };
 
 export function input(

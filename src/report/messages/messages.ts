@@ -60,6 +60,8 @@ export interface Messages {
   readonly colon: string;
   /** Between two sentences. */
   readonly stop: string;
+  /** A value of which only one side is known. */
+  readonly bound: Readonly<Record<"lower" | "upper", (value: string) => string>>;
   /** The stream after a layer, as against its blocks. */
   readonly layerOutput: string;
   layer(layer: number): string;
@@ -81,6 +83,7 @@ export interface Messages {
     passFloor(tensors: string, worst: string, ratio: string): string;
     passPrior(tensors: string): string;
     passExact(tensors: string): string;
+    readonly passQuality: string;
   };
   readonly evidence: {
     cleanInputRatio(ratio: string): string;
@@ -90,6 +93,8 @@ export interface Messages {
     interval(low: string, high: string): string;
     tokensNeeded(count: string): string;
     readonly storeDensely: string;
+    readonly storeLogits: string;
+    leftOpen(rules: string): string;
     readonly notMeasuredQuality: string;
     readonly notReachedQuality: string;
   };
@@ -108,13 +113,15 @@ export interface Messages {
     perplexity(reference: string, candidate: string, change: string): string;
     limit(limit: string): string;
     kl(mean: string, max: string): string;
+    klBound(mean: string, max: string): string;
     klFloor(ratio: string): string;
-    top1(share: string, positions: string, nearTies: string): string;
+    top1(share: string, positions: string, nearTies: string | null): string;
     top1Short(agreed: string, positions: string): string;
     firstToken(agreed: string, samples: string): string;
     firstTokenShort(agreed: string, samples: string): string;
     generation(exact: string, samples: string): string;
     notApplied(reason: string, rules: string): string;
+    notAvailable(reason: string, figures: string): string;
     readonly separator: string;
   };
 
