@@ -10,7 +10,9 @@ import type { ComparisonResult, Quality, StatsBounds } from "../../src/core/resu
 
 const FIXTURES = new URL("../../fixtures/", import.meta.url).pathname;
 
-type Figures = { readonly [name: string]: number | readonly number[] | Figures };
+interface Figures {
+  readonly [name: string]: number | readonly number[] | Figures;
+}
 
 interface Expected {
   readonly logits: Record<"candidate" | "broken", Record<"leastKl" | "kl" | "lse", Figures>>;
