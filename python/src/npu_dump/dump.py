@@ -16,6 +16,7 @@ from torch import nn
 
 from . import provenance
 from .capture import Capture, DecoderCapture, ModuleCapture, Piece
+from .device_stats import device_stats
 from .errors import DumpError
 from .limits import Limits
 from .modes import DEFAULT_TOP_K, Modes
@@ -24,7 +25,6 @@ from .probe import Point
 from .reader import load
 from .replay import Replay
 from .router import RouterTap, expert_count
-from .stats import device_stats
 from .stream import BackgroundWriter
 from .target import check_target
 from .tensor import HostTensor, host_tensor
@@ -263,7 +263,12 @@ def _looking() -> Iterator[None]:
 def _on_host(tensor: torch.Tensor) -> HostTensor:
     """Return a contiguous copy in host memory."""
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(tensor.detach())
-    return host_tensor(copy)
+    host = host_tensor(copy)
+    if tensor.device.type != "cpu":
+        return host
+    # The model waits for this, but has all of torch's threads for it; on the writer's thread it would cost the model
+    # one of its cores, and the others wait for that one.
+    return replace(host, stats=device_stats(copy))
 
 
 def _statistics(tensor: torch.Tensor) -> HostTensor:

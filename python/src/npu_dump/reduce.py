@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .device_stats import wide_dtype
+
 
 def reduced_logits(
     logits: torch.Tensor, input_ids: torch.Tensor, before: torch.Tensor | None, k: int
@@ -19,7 +21,7 @@ def reduced_logits(
         before: ``[V]``, the logits that predict ``input_ids[0]``; None where there are none, which gives NaN there.
         k: how many of the most likely tokens; all where V is smaller.
     """
-    wide = torch.float32 if logits.device.type in ("npu", "mps") else torch.float64
+    wide = wide_dtype(logits.device)
     lse = torch.cat([torch.logsumexp(rows.to(wide), -1) for rows in logits.split(_rows_at_once(logits))])
     ids = _top_ids(logits, min(k, logits.shape[-1]))
     best = logits.gather(-1, ids).to(wide) - lse[:, None]
