@@ -32,8 +32,10 @@ function run(program: string, ...args: readonly string[]): string {
   });
 }
 
+let model: string;
+
 beforeAll(() => {
-  const model = run(process.execPath, join(ROOT, "scripts/model.mjs")).trim();
+  model = run(process.execPath, join(ROOT, "scripts/model.mjs")).trim();
   const passages = readFileSync(join(ROOT, "demo/passages.jsonl"), "utf8").split("\n");
   writeFileSync(join(folder, "prompts.jsonl"), `${passages.slice(0, PASSAGES).join("\n")}\n`);
   const capture = (...args: readonly string[]): string =>
@@ -58,6 +60,16 @@ async function compare(candidate: string): Promise<readonly [number | null, Comp
   const { code, stdout } = await cli(args, { cwd: folder });
   return [code, JSON.parse(stdout) as ComparisonResult];
 }
+
+test("the model holds what its checkpoint says", () => {
+  const report = run(PYTHON, "-m", "npu_dump", "weights", "--model", model, "--json");
+  expect(JSON.parse(report)).toMatchObject({
+    ok: true,
+    // 134,515,008 weights in float32; the head is the embedding.
+    compared: { count: 272, bytes: 134_515_008 * 4 },
+    findings: [],
+  });
+});
 
 describe("a correct engine in bf16", () => {
   test("passes against the floor", async () => {

@@ -9,8 +9,8 @@
 
     load("cpu.arrow")["layers.3.mlp", 0, 0]
 
-`Dump` captures, `DumpWriter` writes tensors of your own, `load` reads, `DumpError` is every error. torch and
-transformers are imported only when they are needed.
+`Dump` captures, `DumpWriter` writes tensors of your own, `load` reads, `check_weights` compares a loaded model with
+its checkpoint, `DumpError` is every error. torch and transformers are imported only when they are needed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,20 @@ if TYPE_CHECKING:
     from .errors import DumpError
     from .limits import Limits
     from .reader import DumpFile, load
+    from .weights import WeightFinding, check_weights
     from .writer import DumpWriter
 
-__all__ = ["Dump", "DumpError", "DumpFile", "DumpWriter", "Limits", "__version__", "load"]
+__all__ = [
+    "Dump",
+    "DumpError",
+    "DumpFile",
+    "DumpWriter",
+    "Limits",
+    "WeightFinding",
+    "__version__",
+    "check_weights",
+    "load",
+]
 
 _HOMES = {
     "Dump": "dump",
@@ -34,6 +45,8 @@ _HOMES = {
     "DumpFile": "reader",
     "DumpWriter": "writer",
     "Limits": "limits",
+    "WeightFinding": "weights",
+    "check_weights": "weights",
     "load": "reader",
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ._version import __version__
+from .commands import weights
 from .errors import DumpError, printable
 
 EXIT_OK = 0
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are printed, never raised."""
     try:
         options = build_parser().parse_args(arguments)
-        return _run(options)
+        return _weights(options) if options.command == "weights" else _run(options)
     except DumpError as error:
         print(error.render(), file=sys.stderr)  # noqa: T201
         return EXIT_COULD_NOT
@@ -95,6 +96,15 @@ def build_parser() -> argparse.ArgumentParser:
     replay.add_argument("replay", type=Path, metavar="DUMP", help="the dump to replay")
     _add_model_options(replay)
     replay.add_argument("--limit", type=_count, metavar="N", help="at most N samples")
+    checker = commands.add_parser(
+        "weights",
+        help="compare a checkpoint with the model that is loaded from it",
+        description=weights.DESCRIPTION,
+        epilog=weights.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    weights.add_options(checker)
     return parser
 
 
@@ -211,6 +221,21 @@ def _check_run_options(values: dict[str, Any]) -> None:
             facts=[("--chat", "given"), ("--prompts", "not given")],
             help="leave --chat out, or give prompts",
         )
+
+
+def _weights(options: argparse.Namespace) -> int:
+    with _StdoutToStderr() as stdout:
+        _quiet_libraries(bars=sys.stderr.isatty() if options.progress is None else options.progress)
+        _require_transformers()
+        from .progress import Progress
+
+        progress = Progress(bars=options.progress)
+        try:
+            text, code = weights.execute(options, progress)
+        finally:
+            progress.close()
+        _print(stdout, text)
+        return code
 
 
 def _tell_interrupted(output: Path) -> None:

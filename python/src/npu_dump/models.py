@@ -108,6 +108,7 @@ def load_model(
     dtype: torch.dtype | None,
     attention: str | None,
     note: Callable[[str], None],
+    refuse: bool = True,
 ) -> Any:
     """Load the weights, all of them, in evaluation mode.
 
@@ -117,6 +118,7 @@ def load_model(
         dtype: precision of the weights; None: the checkpoint's own.
         attention: ``eager``, ``sdpa``, …; None: transformers' choice.
         note: called with one line about each thing worth knowing.
+        refuse: whether weights that are missing or do not fit are an error; else they stay random.
 
     Raises:
         DumpError: weights are missing or do not fit, the attention is unknown, or memory ran out.
@@ -127,10 +129,13 @@ def load_model(
     keywords["dtype" if renamed else "torch_dtype"] = dtype or "auto"
     if attention:
         keywords["attn_implementation"] = attention
+    if not refuse:
+        keywords["ignore_mismatched_sizes"] = True
     with _loading(source, "model"):
         loaded: Any = _auto_class(source).from_pretrained(source.name, output_loading_info=True, **keywords)
     model, info = loaded
-    _check_weights(info, note)
+    if refuse:
+        _check_weights(info, note)
     with _loading(source, "model"):
         model = model.eval().to(device)
     if tied(model):

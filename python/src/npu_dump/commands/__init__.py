@@ -1,0 +1,1 @@
+"""The commands of npu-dump, one file each."""
