@@ -295,7 +295,20 @@ def _require_transformers() -> None:
             facts=[("missing", error.name or error)],
             help="pip install npu-dump[transformers]",
         ) from error
+    except RuntimeError as error:
+        cause = error.__cause__ or error
+        raise DumpError(
+            "device-absent",
+            "torch cannot load an extension that brings it a device",
+            facts=[("torch", _first_line(error)), (type(cause).__name__, _first_line(cause))],
+            help="for torch_npu: source the CANN set_env.sh, and match torch_npu to torch and to CANN; without it: "
+            "TORCH_DEVICE_BACKEND_AUTOLOAD=0",
+        ) from error
     logging.disable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0]
 
 
 def _number(text: str, convert: Callable[[str], Any], accept: Callable[[Any], bool], what: str) -> Any:

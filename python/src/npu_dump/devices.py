@@ -51,7 +51,10 @@ def resolve(name: str) -> torch.device:
         )
     device = torch.device("mps") if kind == "mps" else torch.device(kind, index)
     if kind != "mps":
-        backend.set_device(device)
+        try:
+            backend.set_device(device)
+        except RuntimeError as error:
+            raise _unusable(name, kind, error) from error
     return device
 
 
@@ -76,9 +79,23 @@ def _npu_broken(name: str, error: BaseException) -> DumpError:
     return DumpError(
         "device-absent",
         "torch_npu is installed but cannot be loaded",
-        facts=[("given", name), (type(error).__name__, str(error).splitlines()[0] if str(error) else "")],
+        facts=[("given", name), (type(error).__name__, _first_line(error))],
         help="source the CANN set_env.sh (e.g. /usr/local/Ascend/ascend-toolkit/set_env.sh), and match torch_npu to "
         f"torch {torch.__version__.split('+')[0]} and to CANN",
+    )
+
+
+def _unusable(name: str, kind: str, error: BaseException) -> DumpError:
+    check = (
+        "npu-smi info must show it healthy, and driver, firmware and CANN must match"
+        if kind == "npu"
+        else _INSTALL[kind]
+    )
+    return DumpError(
+        "device-unusable",
+        f"{name} is there but cannot be opened",
+        facts=[("given", name), (type(error).__name__, _first_line(error))],
+        help=f"end the process that holds the device, if one does; {check}",
     )
 
 
@@ -171,7 +188,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and re.search(
             r"out of memory|can't allocate memory|not enough memory|alloc(ation)? failed|bad_alloc"
-            r"|can't start new thread",
+            r"|can't start new thread"
+            # What CANN says where torch_npu's own allocator was not asked: EL0004, 207001.
+            r"|failed to allocate|failed to apply for memory",
             str(error),
             re.IGNORECASE,
         )
@@ -186,6 +205,10 @@ def _cpu_name() -> str | None:
     except OSError:
         return None
     return found[1].strip() if found else None
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
 def _try(read: Any) -> Any:

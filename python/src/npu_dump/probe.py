@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from .contract import Kind
+from .devices import is_out_of_memory
 from .errors import DumpError
 from .module_tree import (
     Decoder,
@@ -89,7 +90,7 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
     The random state is restored; nothing else of the model changes.
 
     Raises:
-        DumpError: the model cannot run four tokens.
+        DumpError: the model cannot run four tokens, for another reason than memory.
     """
     calls = _run(model, decoder)
     layers = [path for path, _ in decoder.layers]
@@ -248,6 +249,8 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
             try:
                 model(**_probe_inputs(model))
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise
                 raise DumpError(
                     "probe-failed",
                     f"the model could not run {PROBE_TOKENS} tokens, which tell where its tensors are",
