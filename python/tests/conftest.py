@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -17,8 +18,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from .architectures import ARCHITECTURES, VOCABULARY, Architecture, build
+from .standin import process
 
 __all__ = ["ARCHITECTURES", "VOCABULARY", "Architecture", "build"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(process, "standin")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,3 +91,18 @@ def prompts(tmp_path: Path) -> Path:
     path = tmp_path / "prompts.txt"
     path.write_text("The capital of France is\n\nthe sea\nParis, größer als 巴黎\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def chips() -> Iterator[list[Any]]:
+    """The chips of the stand-in NPU, without faults and with nothing counted, for tests of ``test_npu*.py``."""
+    from torch_npu import CHIPS  # the stand-in is there in those tests' process only
+
+    present = list(CHIPS)
+    gc.collect()
+    for chip in present:
+        chip.reset()
+    yield CHIPS
+    CHIPS[:] = present
+    for chip in present:
+        chip.reset()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -73,62 +73,51 @@ def test_torch_npu_that_cannot_load_points_to_cann(fake_npu: Path) -> None:
     assert "set_env.sh" in error.help
 
 
-def test_torch_npu_without_a_device_says_what_to_check(fake_npu: Path) -> None:
-    fake_npu.write_text(
-        "import torch, types\n__version__ = '9.9'\n"
-        "torch.npu = types.SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)\n"
-    )
-    error = refusal("npu:0")
-    assert ("torch_npu", "9.9") in error.facts
-    assert "npu-smi info" in error.help
-    assert "/dev/davinci" in error.help
-
-
-def test_an_npu_that_is_there_is_described(tmp_path: Path) -> None:
-    """In a process of its own: naming the backend of torch's spare device type cannot be taken back."""
-    (tmp_path / "torch_npu.py").write_text(
-        textwrap.dedent(
-            """
-            import types, torch
-            torch.utils.rename_privateuse1_backend("npu")
-            torch.npu = types.SimpleNamespace(
-                is_available=lambda: True,
-                device_count=lambda: 2,
-                set_device=lambda device: None,
-                get_device_properties=lambda device: types.SimpleNamespace(name="Ascend910B2", total_memory=64 << 30),
-                get_soc_version=lambda: 222,
-                matmul=types.SimpleNamespace(allow_hf32=False),
-                conv=types.SimpleNamespace(allow_hf32=True),
-                is_jit_compile_false=lambda: True,
-            )
-            """
-        )
-    )
-    home = tmp_path / "cann"
-    (home / "compiler").mkdir(parents=True)
-    (home / "compiler" / "version.info").write_text("Version=8.5.1\nversion_dir=8.5\n")
-    program = textwrap.dedent(
-        """
-        from npu_dump.devices import describe, numerics, resolve
-        device = resolve("npu:1")
-        assert str(device) == "npu:1", device
-        assert describe(device) == {
-            "type": "npu", "name": "Ascend910B2", "count": 2, "memory_bytes": 64 << 30, "soc": "222", "cann": "8.5.1",
-        }, describe(device)
-        found = numerics(device)
-        expected = {
-            "allow_hf32": False, "allow_hf32_conv": True, "jit_compile": False, "hccl_deterministic": True,
-        }
-        assert expected.items() <= found.items(), found
-        """
-    )
-    environment = {
-        "PYTHONPATH": str(tmp_path), "ASCEND_TOOLKIT_HOME": str(home), "HCCL_DETERMINISTIC": "true", "PATH": "",
-    }  # fmt: skip
+def test_torch_npu_that_torch_cannot_load_by_itself(tmp_path: Path) -> None:
+    """As it is installed: with an entry point by which ``import torch`` loads it, whatever device is asked for."""
+    (tmp_path / "torch_npu.py").write_text("raise ImportError('libhccl.so: cannot open shared object file')")
+    installed = tmp_path / "torch_npu-9.9.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 9.9\n")
+    (installed / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        [
+            sys.executable,
+            "-m",
+            "npu_dump",
+            "run",
+            "--model",
+            "m",
+            "-o",
+            "a.arrow",
+            "--prompts",
+            "p",
+            "--device",
+            "cpu",
+        ],
+        env={**os.environ, "PYTHONPATH": paths, "TORCH_DEVICE_BACKEND_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[device-absent]: torch cannot load an extension that brings it a device\n")
+    assert "libhccl.so: cannot open shared object file" in done.stderr
+    assert "set_env.sh" in done.stderr
+    assert "TORCH_DEVICE_BACKEND_AUTOLOAD=0" in done.stderr
+
+
+def test_a_device_that_is_there_but_held_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(_device: torch.device) -> None:
+        raise RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nmore")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", held)
+    error = refusal("cuda:0")
+    assert error.code == "device-unusable"
+    assert ("RuntimeError", "CUDA error: CUDA-capable device(s) is/are busy or unavailable") in error.facts
 
 
 @pytest.mark.parametrize(
@@ -138,6 +127,8 @@ def test_an_npu_that_is_there_is_described(tmp_path: Path) -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("NPU out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("EL0004: [PID: 7] Failed to allocate memory.\nPossible Cause: ..."), True),
+        (RuntimeError("error code is 207001\n[Error]: Failed to apply for memory."), True),
         (RuntimeError("shape mismatch"), False),
         (ValueError("out of memory"), False),
     ],
