@@ -109,6 +109,9 @@ class DumpFile(Mapping[Key, Any]):
             return np.require(data.view(dtype.numpy).reshape(shape), requirements="A")
         return _torch_tensor(data, dtype, shape)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._chunks
+
     def __iter__(self) -> Iterator[Key]:
         return iter(self._chunks)
 

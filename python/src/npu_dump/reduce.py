@@ -13,7 +13,7 @@ def reduced_logits(
     """Return ``lse [T]``, ``topk_ids [T, k]``, ``topk_logprobs [T, k]`` and ``token_logprob [T]`` of one sample.
 
     Computed in float64 where the device has it, else in float32; natural logarithms. Of equal logits the lower token
-    id comes first. A row with a NaN, or with +Inf, gives NaN.
+    id comes first. A row with a NaN or with +Inf gives no finite number.
 
     Args:
         logits: ``[T, V]``, row t for the token after ``input_ids[t]``.
