@@ -139,7 +139,7 @@ function comparePair(
     stopped,
   );
   if (!overall.decided) {
-    throw nothingDecided(reference, candidate, options, alignment.units.length > 0);
+    throw nothingDecided(reference, candidate, options, units);
   }
   const { origin, roles } = locateOrigin(units);
   const roleOf = new Map(
@@ -304,24 +304,30 @@ function nothingDecided(
   reference: Dump,
   candidate: Dump,
   options: CompareOptions,
-  aligned: boolean,
+  units: readonly JudgedUnit[],
 ): NpuDiffError {
   const names = (dump: Dump): string =>
     [...new Set(dump.tensors.map(({ name }) => name))].slice(0, 6).join(" ");
+  const aligned = units.length > 0;
+  const statistics = units.some(({ measured }) => measured.statistics !== null);
   const filtered = options.only.length > 0 || options.skip.length > 0;
   const selection = filtered
     ? "widen --only, or drop --skip"
     : "capture both sides with the same --select, or check that the names agree";
   return new NpuDiffError("nothing-aligned", {
-    what: aligned
-      ? "of the tensors that both dumps hold, none could be compared"
-      : "the dumps share no tensor that could be compared",
+    what: statistics
+      ? "the statistics that the dumps hold break no rule, and nothing else in them could decide one"
+      : aligned
+        ? "of the tensors that both dumps hold, none could be compared"
+        : "the dumps share no tensor that could be compared",
     facts: [
       { label: "reference", text: `${reference.file}   ${names(reference)}` },
       { label: "candidate", text: `${candidate.file}   ${names(candidate)}` },
     ],
-    help: aligned
-      ? "capture whole float tensors: these are empty, reduced to statistics, or integers"
-      : selection,
+    help: statistics
+      ? "capture some tensors densely on both sides, or the logits with --mode logits=topk; npu-diff inspect shows the statistics"
+      : aligned
+        ? "capture whole float tensors: these are empty, reduced, or integers"
+        : selection,
   });
 }

@@ -5,7 +5,13 @@
 
 import { isFloatDType } from "../core/dtype.ts";
 import type { StepGroup } from "../core/result.ts";
-import { matchesAny, type TensorRole, tensorName } from "../dump/contract.ts";
+import {
+  isReducedLogits,
+  matchesAny,
+  REDUCED_LOGITS,
+  type TensorRole,
+  tensorName,
+} from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { compareKeys, executionKey } from "./order.ts";
 import { selectOf } from "./selection.ts";
@@ -69,15 +75,12 @@ export interface TensorFilter {
 }
 
 /** Names that are compared in other ways, or shown and never judged. */
-const NOT_JUDGED = new Set([
+const NOT_JUDGED = new Set<string>([
   "input_ids",
   "position_ids",
   "prompt",
   "token_text",
-  "lse",
-  "topk_ids",
-  "topk_logprobs",
-  "token_logprob",
+  ...REDUCED_LOGITS,
   "generated_ids",
   "generated_text",
   "generated_topk_ids",
@@ -98,6 +101,11 @@ export function isJudged(entry: TensorEntry): boolean {
  */
 function isDecodeInput({ name, step, repeat }: TensorEntry): boolean {
   return name === "input_ids" && step > 0 && repeat === 0;
+}
+
+/** What stands for logits is not judged as a tensor, but what one side lacks of it is missing there. */
+function standsForLogits({ name, repeat }: TensorEntry): boolean {
+  return isReducedLogits(name) && repeat === 0;
 }
 
 /** The tensors that a comparison is about, by name and group ({@link unitId}), then by place ({@link placeOf}). */
@@ -137,7 +145,7 @@ export function align(
   for (const [id, entries] of mine) {
     const partners = theirs.get(id);
     appearance += 1;
-    if (partners === undefined || id === DECODE_INPUT) continue;
+    if (partners === undefined || NO_UNITS.has(id)) continue;
     const pairs: Pair[] = [];
     for (const [place, entry] of entries) {
       const partner = partners.get(place);
@@ -185,18 +193,23 @@ export function align(
   };
 }
 
-const DECODE_INPUT = unitId("input_ids", "decode");
+/** What is looked for on both sides, and not compared as a tensor. */
+const NO_UNITS: ReadonlySet<string> = new Set([
+  unitId("input_ids", "decode"),
+  ...REDUCED_LOGITS.flatMap((name) => [unitId(name, "prefill"), unitId(name, "decode")]),
+]);
 
 function groupOf(step: number): StepGroup {
   return step === 0 ? "prefill" : "decode";
 }
 
-/** The tensors of `dump` that `filter` lets through and that are judged, or say which decode steps it ran. */
+/** The tensors of `dump` that `filter` lets through and that are judged, stand for logits, or say which decode steps it ran. */
 export function indexOf(dump: Dump, filter: TensorFilter): Index {
   const index = new Map<string, Map<string, TensorEntry>>();
   for (const entry of dump.tensors) {
-    if (!isJudged(entry) && !isDecodeInput(entry)) continue;
-    if (!isWanted(entry.name, filter)) continue;
+    const forLogits = standsForLogits(entry);
+    if (!forLogits && !isJudged(entry) && !isDecodeInput(entry)) continue;
+    if (!isWanted(forLogits ? "logits" : entry.name, filter)) continue;
     const id = unitId(entry.name, groupOf(entry.step));
     const place = placeOf(entry);
     const places = index.get(id);
@@ -223,7 +236,12 @@ function absences(
   const notCaptured: Absence[] = [];
   for (const [id, entries] of present) {
     const partners = other.get(id);
-    const lacking = [...entries].filter(([place]) => partners?.has(place) !== true);
+    // Whole logits hold whatever stands for them.
+    const holdsWhole = (place: string, { name, step }: TensorEntry): boolean =>
+      isReducedLogits(name) && other.get(unitId("logits", groupOf(step)))?.has(place) === true;
+    const lacking = [...entries].filter(
+      ([place, entry]) => partners?.has(place) !== true && !holdsWhole(place, entry),
+    );
     const [first] = lacking;
     if (first === undefined) continue;
     const { name, sample, step } = first[1];

@@ -70,6 +70,16 @@ export function isColumnName(name: string): name is ColumnName {
 /** The fields of `stats`: of the whole tensor, over its finite values. */
 export const STATISTICS = ["min", "max", "mean", "rms", "nan", "posinf", "neginf"] as const;
 
+/** Tensors that stand for logits which are not stored: log-sum-exp, the best tokens, and the true ones. */
+export const REDUCED_LOGITS = ["lse", "topk_ids", "topk_logprobs", "token_logprob"] as const;
+
+export type ReducedLogitsName = (typeof REDUCED_LOGITS)[number];
+
+/** Whether a tensor of this name stands for logits. */
+export function isReducedLogits(name: string): name is ReducedLogitsName {
+  return (REDUCED_LOGITS as readonly string[]).includes(name);
+}
+
 /** The part of the model that a canonical name stands for; `other` is every other name. */
 export type TensorRole =
   | "embed"

@@ -31,8 +31,3 @@ export interface LogitsForm {
   /** The position `row`; asked for in rising order. */
   at(row: number): LogitsRow;
 }
-
-/** Tensors that stand for logits which are not stored. */
-export const REDUCED_LOGITS = ["lse", "topk_ids", "topk_logprobs", "token_logprob"] as const;
-
-export type ReducedName = (typeof REDUCED_LOGITS)[number];

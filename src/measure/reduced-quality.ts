@@ -7,16 +7,12 @@ import { sameShape } from "../align/shapes.ts";
 import { type TokenTable, tokenKey, tokenTable } from "../align/tokens.ts";
 import { isFloatDType } from "../core/dtype.ts";
 import type { NotAvailable, TokenAt } from "../core/result.ts";
+import { REDUCED_LOGITS, type ReducedLogitsName } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { DenseForm, type SampleIds } from "./dense-form.ts";
 import { leastKl } from "./kl-bound.ts";
 import type { LastRowAgreement, LogitsQuality } from "./logits.ts";
-import {
-  type LogitsForm,
-  type LogitsRow,
-  REDUCED_LOGITS,
-  type ReducedName,
-} from "./logits-form.ts";
+import type { LogitsForm, LogitsRow } from "./logits-form.ts";
 import { MeanWithLargest } from "./mean-with-largest.ts";
 import { Predictions } from "./predictions.ts";
 import { TOP_K } from "./softmax-pair.ts";
@@ -86,17 +82,20 @@ export function reducedQuality(
 /** How a dump stores the logits of one sample. */
 interface StoredLogits {
   readonly dense: TensorEntry | null;
-  readonly reduced: ReadonlyMap<ReducedName, TensorEntry>;
+  readonly reduced: ReadonlyMap<ReducedLogitsName, TensorEntry>;
 }
 
 /** By sample and step; prompts only. */
 function storedLogits(dump: Dump): ReadonlyMap<string, StoredLogits> {
   const found = new Map<
     string,
-    { dense: TensorEntry | null; reduced: Map<ReducedName, TensorEntry> }
+    { dense: TensorEntry | null; reduced: Map<ReducedLogitsName, TensorEntry> }
   >();
   const at = (key: string) => {
-    const known = found.get(key) ?? { dense: null, reduced: new Map<ReducedName, TensorEntry>() };
+    const known = found.get(key) ?? {
+      dense: null,
+      reduced: new Map<ReducedLogitsName, TensorEntry>(),
+    };
     found.set(key, known);
     return known;
   };

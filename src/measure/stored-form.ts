@@ -2,9 +2,10 @@
 
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
+import type { ReducedLogitsName } from "../dump/contract.ts";
 import { decodeInto, readIntegers } from "../dump/decode.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
-import type { LogitsForm, LogitsRow, ReducedName, TopList } from "./logits-form.ts";
+import type { LogitsForm, LogitsRow, TopList } from "./logits-form.ts";
 
 /** Numbers of one tensor that are in memory at a time, unless one position has more. */
 const VALUES_AT_ONCE = 2 ** 14;
@@ -23,7 +24,7 @@ const LEAST_LSE = 4;
 const ROUNDINGS = 4;
 
 /** Its tensors of one sample, by name. */
-export type StoredTensors = ReadonlyMap<ReducedName, TensorEntry>;
+export type StoredTensors = ReadonlyMap<ReducedLogitsName, TensorEntry>;
 
 /**
  * Reads what `tensors` hold, a block of positions at a time, and refuses what
@@ -51,7 +52,7 @@ export class StoredForm implements LogitsForm {
   constructor(dump: Dump, tensors: StoredTensors, rows: number, vocabulary: number) {
     this.rows = rows;
     this.vocabulary = vocabulary;
-    const flat = (name: ReducedName): Column | null => {
+    const flat = (name: ReducedLogitsName): Column | null => {
       const entry = tensors.get(name);
       return entry === undefined ? null : new Column(dump, entry, [rows], "float");
     };
