@@ -81,7 +81,10 @@ export function reduced(logits: readonly (readonly number[][])[], k: number): Re
 }
 
 /** A hidden state of each sample, dense. */
-export function hidden(name: string, change: (value: number) => number = (value) => value) {
+export function hidden(
+  name: string,
+  change: (value: number) => number = (value) => value,
+): ReducedTensor[] {
   const next = random(name.length);
   return TOKENS.map((tokens, sample): ReducedTensor => {
     const values = Array.from({ length: tokens * 8 }, () => Math.fround(change(next() - 0.3)));
