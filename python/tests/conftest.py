@@ -9,9 +9,11 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -41,6 +43,25 @@ def architecture(request: pytest.FixtureRequest, record_property: Callable[[str,
     """Each architecture that this version of transformers has; the matrix of versions counts by it."""
     record_property("architecture", request.param)
     return ARCHITECTURES[request.param]
+
+
+def module_of(path: Path, name: str) -> str:
+    """The module path that a dump tells of a tensor."""
+    return next(row["module"] for row in pa.ipc.open_file(str(path)).read_all().to_pylist() if row["name"] == name)
+
+
+@contextmanager
+def disturbed(model: torch.nn.Module, path: str, factor: float = 1.5) -> Iterator[None]:
+    """Let a module return its first output times a factor."""
+
+    def scale(_module: torch.nn.Module, _args: object, output: Any) -> Any:
+        return (output[0] * factor, *output[1:]) if isinstance(output, tuple) else output * factor
+
+    handle = model.get_submodule(path).register_forward_hook(scale)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,10 @@ def folder(tmp_path: Path, architecture: Architecture) -> Path:
     return path
 
 
-def run(folder: Path, name: str, *options: object) -> DumpFile:
-    prompts, output = folder.parent / "prompts.txt", folder.parent / f"{name}.arrow"
-    prompts.write_text("\n".join(PROMPTS), encoding="utf-8")
-    arguments = ["--model", folder, "-o", output, "--prompts", prompts, "--trust-remote-code", *options]
+def run(folder: Path, name: str, *options: object, prompts: Sequence[str] = PROMPTS) -> DumpFile:
+    file, output = folder.parent / "prompts.txt", folder.parent / f"{name}.arrow"
+    file.write_text("\n".join(prompts), encoding="utf-8")
+    arguments = ["--model", folder, "-o", output, "--prompts", file, "--trust-remote-code", *options]
     assert main(["run", *map(str, arguments)]) == 0
     return load(output)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .cache import cache_positions, first_cache
 from .errors import DumpError
 from .models import accepted_arguments
 from .tokens import Sample, Tokens
@@ -49,6 +50,10 @@ class Feeder:
         for number, call in enumerate(calls):
             ids, positions, fed = self._padded(call)
             mask = torch.cat([mask, fed], dim=1)
+            if number == 0 and len(calls) > 1:
+                cache = first_cache(self._model, ids.to(self._device), mask.to(self._device), _width(calls))
+                # Caches that are given, unlike those that models make, do not tell where a window ends.
+                plain = plain and not cache
             inputs: dict[str, Any] = {"input_ids": ids.to(self._device)} | cache
             # Positions never go without a mask: transformers takes a jump in them for the start of another sequence.
             if not plain:
@@ -59,7 +64,7 @@ class Feeder:
                 inputs["use_cache"] = len(calls) > 1
             if cache and "cache_position" in self._accepted:
                 past = mask.shape[1] - ids.shape[1]
-                inputs["cache_position"] = torch.arange(past, mask.shape[1], device=self._device)
+                inputs["cache_position"] = cache_positions(self._model, past, ids.shape[1]).to(self._device)
             output = self._model(**inputs)
             if number + 1 < len(calls):
                 cache = self._cache_of(output, len(calls) - 1)
@@ -98,3 +103,8 @@ def _calls(batch: Sequence[Sample]) -> list[list[Tokens]]:
         [sample.steps[number] if number < len(sample.steps) else nothing for sample in batch]
         for number in range(steps)
     ]
+
+
+def _width(calls: Sequence[Sequence[Tokens]]) -> int:
+    """Return how many columns all calls have together."""
+    return sum(max(len(tokens.ids) for tokens in call) for call in calls)

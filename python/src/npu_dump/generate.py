@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from .cache import needs_hybrid_cache
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -33,13 +35,14 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling:
     own = getattr(model, "generation_config", None)
     ends = getattr(own, "eos_token_id", None)
     end_ids: set[int] = {ends} if isinstance(ends, int) else set(ends or ())
-    # Only a filler after the end of a shorter continuation; cut off below.
-    padding = min(end_ids, default=0)
+    # Only a filler after the end of a shorter continuation; cut off below. Any token of the vocabulary will do.
+    padding = min((end for end in end_ids if end < model.get_input_embeddings().num_embeddings), default=0)
     config = GenerationConfig(
         max_new_tokens=count,
         num_beams=1,
         eos_token_id=sorted(end_ids) or None,
         pad_token_id=padding,
+        cache_implementation="hybrid" if needs_hybrid_cache(model) else None,
         **(
             {"do_sample": False}
             if sampling is None

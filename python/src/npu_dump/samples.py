@@ -164,12 +164,17 @@ class SampleTracker:
             return 0
         if isinstance(cache, tuple):
             return int(cache[0][0].shape[-2]) if cache else 0
+        reference, sequence = self._by_cache.get(id(cache), (None, None))
+        fed = sequence.fed if sequence and reference and reference() is cache else 0
         try:
-            return int(cache.get_seq_length())
+            length = int(cache.get_seq_length())
         except (AttributeError, ValueError):
             # A recurrent state does not say how many tokens it has seen.
-            reference, sequence = self._by_cache.get(id(cache), (None, None))
-            return sequence.fed if sequence and reference and reference() is cache else 0
+            return fed
+        if not length or _holds_nothing(cache):
+            return 0
+        # One that keeps a window may count only what is in it.
+        return fed if fed and any(getattr(cache, "is_sliding", ())) else length
 
     def _known(self, cache: Any, past: int, batch: int) -> _Sequence:
         reference, sequence = self._by_cache.get(id(cache), (lambda: None, None))
@@ -185,6 +190,12 @@ class SampleTracker:
                 help="run the prompt inside the same `with Dump(...)` block, with the same batch",
             )
         return sequence
+
+
+def _holds_nothing(cache: Any) -> bool:
+    """Return whether all keys are empty: until they are used, caches of some hybrids count the batch as tokens."""
+    keys = getattr(cache, "key_cache", None)
+    return isinstance(keys, list) and all(isinstance(key, torch.Tensor) and not key.numel() for key in keys)
 
 
 def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list[Row]:
