@@ -81,12 +81,18 @@ def _compare(options: argparse.Namespace, progress: Progress) -> Report:
     )
     if to_fetch:  # it is in the cache now
         source = models.locate(options.model, trust_remote_code=options.trust_remote_code, allow_download=False)
-    return compare(
-        model,
-        _folder(source),
-        dtype=dtype,
-        progress=lambda done, total: progress.step("comparing", done, total, "tensors"),
-    )
+    folder = _folder(source)
+    try:
+        return compare(
+            model,
+            folder,
+            dtype=dtype,
+            progress=lambda done, total: progress.step("comparing", done, total, "tensors"),
+        )
+    except Exception as error:
+        if devices.is_out_of_memory(error):
+            raise models.out_of_memory(error) from error
+        raise
 
 
 def _folder(source: Any) -> Path:

@@ -113,7 +113,7 @@ class _Comparison:
             self._piece(piece)
             if progress:
                 progress(done, len(self.layout.pieces))
-        judge_head(self.head, self.layout, self.state, self.checkpoint, self.findings)
+        judge_head(self.head, self.state, self.explainer.read, self.findings)
         absent.missing(self.layout, self.state, self.checkpoint, self.head, config, self.findings)
         absent.unused(self.layout, self.state, self.checkpoint, self.model, self.findings)
         return Report(
@@ -165,6 +165,14 @@ class _Comparison:
         if held.is_meta:
             self.findings.not_compared(
                 [name], "has no values in memory", ("model", "on the meta device"), ("checkpoint", "has values")
+            )
+            return
+        if wanted.is_floating_point() and wanted.dtype.itemsize == 1 and held.dtype != wanted.dtype:
+            self.findings.not_compared(
+                [name],
+                "is stored in 8 bits, with scales that only its quantiser knows",
+                ("checkpoint", dtype_name(wanted.dtype)),
+                ("model", dtype_name(held.dtype)),
             )
             return
         if wanted.shape != held.shape:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,5 +26,7 @@ def read_text_config(folder: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """Return a JSON number; None for anything else."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """Return a finite JSON number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
+        return None
+    return None if math.isnan(value) else float(value)

@@ -146,7 +146,7 @@ def _buffers(
 ) -> None:
     twins = dict(fresh.named_buffers())
     for name, held in model.named_buffers():
-        if name in done.judged:
+        if name in done.judged or _moves(model, name):
             continue
         wanted = twins.get(name)
         if wanted is None or wanted.is_meta or held.is_meta:
@@ -170,6 +170,13 @@ def _buffers(
                 ("model", f"{form(held.dtype, held.shape)} {_few(held)}"),
                 ("config.json", f"{form(wanted.dtype, wanted.shape)} {_few(wanted)}"),
             )
+
+
+def _moves(model: nn.Module, name: str) -> bool:
+    """Return whether a buffer follows the length of the last forward; its ``original_`` twin does not."""
+    module, _, leaf = name.rpartition(".")
+    kind = getattr(model.get_submodule(module), "rope_type", None)
+    return kind in ("dynamic", "longrope") and bool(_FREQUENCIES.search(leaf)) and "original" not in leaf
 
 
 def _own_module(model: nn.Module, config: Mapping[str, Any], findings: Findings, done: Constants) -> None:

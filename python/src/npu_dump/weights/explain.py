@@ -30,6 +30,11 @@ class Explainer:
         self._candidates = candidates
         self._prints: dict[str, tuple[tuple[int, ...], torch.Tensor]] | None = None
 
+    def read(self, name: str) -> torch.Tensor | None:
+        """Return what a tensor of the model should hold; None where the checkpoint has nothing for it to read."""
+        candidate = self._candidates.get(name)
+        return candidate() if candidate else None
+
     def explain(self, name: str, wanted: torch.Tensor, held: torch.Tensor) -> Cause | None:
         """Return rule, sentence and facts of the cause; None where none is known.
 
@@ -39,7 +44,7 @@ class Explainer:
             held: what it holds, on the CPU, of whatever shape.
         """
         cast = wanted.to(held.dtype)
-        if held.numel() == 0 or bool((comparable(held) == comparable(held).flatten()[0]).all()):
+        if _is_constant(held):
             # Its transpose and its permutations are itself: it tells nothing of where it comes from.
             return None
         return (
@@ -73,6 +78,11 @@ class Explainer:
         return None
 
 
+def _is_constant(tensor: torch.Tensor) -> bool:
+    values = comparable(tensor).reshape(-1)
+    return all(bool((part == values[0]).all()) for part in (values[:_SAMPLES], values)) if len(values) else True
+
+
 def _transposed(wanted: torch.Tensor, held: torch.Tensor) -> Cause | None:
     if wanted.ndim < 2 or not same(wanted.transpose(-1, -2), held):
         return None
@@ -88,6 +98,9 @@ def _rounded(wanted: torch.Tensor, held: torch.Tensor) -> Cause | None:
     if not (wanted.is_floating_point() and held.is_floating_point()):
         return None
     for dtype in (torch.bfloat16, torch.float16):
+        start = wanted[:1] if wanted.ndim else wanted
+        if not same(start.to(dtype).to(held.dtype), held[:1] if held.ndim else held):
+            continue
         if same(wanted.to(dtype).to(held.dtype), held):
             return (
                 "weights/rounded",
@@ -106,7 +119,11 @@ def _halves(name: str, wanted: torch.Tensor, held: torch.Tensor) -> Cause | None
     for dimension, size in enumerate(wanted.shape):
         if size % 2:
             continue
-        for made, what in _rearranged(wanted, dimension):
+        # One fibre tells whether it is worth the whole.
+        fibres = [
+            what for made, what in _rearranged(_fibre(wanted, dimension), 0) if same(made, _fibre(held, dimension))
+        ]
+        for made, what in _rearranged(wanted, dimension) if fibres else ():
             if same(made, held):
                 return (
                     "weights/halves-swapped",
@@ -135,7 +152,7 @@ def _permuted(wanted: torch.Tensor, held: torch.Tensor) -> Cause | None:
         return None
     for dimension in range(min(wanted.ndim, 3)):
         mine, theirs = held.movedim(dimension, 0), wanted.movedim(dimension, 0)
-        if len(mine) < 2 or not same(_first(mine), _first(theirs)):
+        if len(mine) < 2 or not same(_sorted(held, dimension), _sorted(wanted, dimension)):
             continue
         places: dict[bytes, list[int]] = {}
         for index, digest in enumerate(_digests(theirs)):
@@ -153,9 +170,14 @@ def _permuted(wanted: torch.Tensor, held: torch.Tensor) -> Cause | None:
     return None
 
 
-def _first(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the first element of each slice along dimension 0, sorted: what every permutation keeps."""
-    return comparable(tensor.flatten(1)[:, 0] if tensor.ndim > 1 else tensor).sort().values
+def _fibre(tensor: torch.Tensor, dimension: int) -> torch.Tensor:
+    """Return the first elements along a dimension, where all other indices are 0."""
+    return tensor[tuple(slice(None) if number == dimension else 0 for number in range(tensor.ndim))]
+
+
+def _sorted(tensor: torch.Tensor, dimension: int) -> torch.Tensor:
+    """Return the first element of each slice along a dimension, sorted: what every permutation of them keeps."""
+    return comparable(_fibre(tensor, dimension)).sort().values
 
 
 def _digests(tensor: torch.Tensor) -> Iterable[bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checkpoint import Checkpoint
 from .config_file import read_text_config
 from .difference import measure, same
 from .findings import Findings, dtype_name
-from .layout import Layout
 
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 _EMBEDDINGS = (
@@ -66,19 +65,25 @@ def shares(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def judge_head(
-    head: Head, layout: Layout, state: Mapping[str, torch.Tensor], checkpoint: Checkpoint, findings: Findings
+    head: Head,
+    state: Mapping[str, torch.Tensor],
+    read: Callable[[str], torch.Tensor | None],
+    findings: Findings,
 ) -> None:
-    """Report a head that is tied, or not, against what checkpoint and config.json say."""
+    """Report a head that is tied, or not, against what checkpoint and config.json say.
+
+    Args:
+        head: of the model.
+        state: the model's parameters by name.
+        read: returns what the checkpoint holds for one of them, or None.
+        findings: where to report.
+    """
     if head.head is None or head.embedding is None or state[head.head].is_meta:
         return
-    own = next((piece for piece in layout.pieces if head.head in piece.targets), None)
-    if head.shared and own:
-        stored = own.make(checkpoint.read)[head.head]
-        held = state[head.head]
-        if stored.shape != held.shape:
-            return
-        difference = measure(stored, held)
-        if difference.differ:
+    own, held = read(head.head), state[head.head]
+    if head.shared and own is not None:
+        difference = measure(own, held) if own.shape == held.shape else None
+        if difference and difference.differ:
             findings.add(
                 "weights/tied",
                 "error",
@@ -97,14 +102,15 @@ def judge_head(
             ("checkpoint", "no head of its own"),
         )
     elif not head.shared and head.ties:
+        stored = "no head of its own" if own is None else "a head of its own"
         copy = same(state[head.head].detach().cpu(), state[head.embedding].detach().cpu())
         findings.add(
             "weights/untied",
-            "warning" if copy or own else "error",
+            "warning" if copy or own is not None else "error",
             [head.head],
             "is a tensor of its own, though config.json ties it to the embedding",
             ("model", "a copy of the embedding's values" if copy else f"other values than {head.embedding}"),
-            ("config.json", f"tie_word_embeddings true; the checkpoint holds {'a' if own else 'no'} head of its own"),
+            ("config.json", f"tie_word_embeddings true; the checkpoint holds {stored}"),
         )
 
 
@@ -129,7 +135,10 @@ def _weight(model: Any, getter: str, state: Mapping[str, torch.Tensor], endings:
         path = next((path for path, found in model.named_modules() if found is module), None)
         name = f"{path}.weight" if path else "weight"
         return name if path is not None and name in state else None
-    return next((name for ending in endings for name in state if f".{name}".endswith(f".{ending}")), None)
+    # At the top or one level below it: deeper modules have outputs, too.
+    return next(
+        (name for ending in endings for name in state if re.fullmatch(rf"([^.]+\.)?{re.escape(ending)}", name)), None
+    )
 
 
 def _module(model: Any, getter: str) -> nn.Module | None:

@@ -77,9 +77,9 @@ class Rope:
 
     def _yarn(self, plain: torch.Tensor, factor: float) -> torch.Tensor | None:
         original = self._number("original_max_position_embeddings") or self._number("max_position_embeddings")
-        if original is None or self.theta <= 1:
-            return None
         fast, slow = self._number("beta_fast") or 32.0, self._number("beta_slow") or 1.0
+        if original is None or original <= 0 or self.theta <= 1 or fast <= 0 or slow <= 0:
+            return None
         dimension = 2 * len(plain)
         bounds = [
             dimension * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(self.theta))
@@ -126,4 +126,5 @@ def implied_theta(frequencies: torch.Tensor) -> float | None:
     """Return the base that plain inverse frequencies were made with; None where there are too few to tell."""
     if frequencies.numel() < 2 or not 0 < float(frequencies[1]) < 1:
         return None
-    return float(frequencies[1].double()) ** -frequencies.numel()
+    # A hostile value may lead beyond the largest number.
+    return math.exp(min(-math.log(float(frequencies[1])) * frequencies.numel(), 700.0))
