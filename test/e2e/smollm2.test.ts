@@ -18,6 +18,7 @@ const PYTHON = join(ROOT, ".venv/bin/python");
 /** Passages of the demo: fewer than it takes, enough for intervals. */
 const PASSAGES = 8;
 const FAULTY_LAYER = 7;
+const INT8_LAYER = 14;
 
 const { folder } = scratch();
 
@@ -53,10 +54,22 @@ beforeAll(() => {
     ...["--model", model, "--tokens-from", "cpu.arrow", "-o", "faulty.arrow"],
     ...["--layer", String(FAULTY_LAYER)],
   );
-}, 600_000);
+  const rounded = join(ROOT, "test/e2e/int8_checkpoint.py");
+  run(PYTHON, rounded, model, "int8", `model.layers.${String(INT8_LAYER)}.mlp.down_proj`);
+  // Another attention kernel than the floor's, as on a device.
+  const engine = [...bf16, "--attn", "eager", "-o", "int8.arrow"];
+  run(PYTHON, "-m", "npu_dump", "run", "--model", "int8", ...engine);
+  for (const dump of ["floor", "int8"]) {
+    const forced = ["replay", `${dump}.arrow`, "--model", model, "-o", `${dump}.forced.arrow`];
+    run(PYTHON, "-m", "npu_dump", ...forced);
+  }
+}, 900_000);
 
-async function compare(candidate: string): Promise<readonly [number | null, ComparisonResult]> {
-  const args = ["compare", "cpu.arrow", candidate, "--floor", "floor.arrow", "--json"];
+async function compare(
+  candidate: string,
+  options: readonly string[] = ["--floor", "floor.arrow"],
+): Promise<readonly [number | null, ComparisonResult]> {
+  const args = ["compare", "cpu.arrow", candidate, ...options, "--json"];
   const { code, stdout } = await cli(args, { cwd: folder });
   return [code, JSON.parse(stdout) as ComparisonResult];
 }
@@ -65,8 +78,8 @@ test("the model holds what its checkpoint says", () => {
   const report = run(PYTHON, "-m", "npu_dump", "weights", "--model", model, "--json");
   expect(JSON.parse(report)).toMatchObject({
     ok: true,
-    // 134,515,008 weights in float32; the head is the embedding.
-    compared: { count: 272, bytes: 134_515_008 * 4 },
+    // 134,515,008 weights in bfloat16; the head is the embedding.
+    compared: { count: 272, bytes: 134_515_008 * 2 },
     findings: [],
   });
 });
@@ -124,5 +137,56 @@ test("a wrong rotary base in one layer fails with that attention as the origin",
   expect(result.origin).toMatchObject({
     tensor: `layers.${String(FAULTY_LAYER)}.attn`,
     layer: FAULTY_LAYER,
+  });
+});
+
+describe("forced references", () => {
+  test("a correct engine's own errors are those of its number format, whatever came before", async () => {
+    const [, result] = await compare("floor.arrow", ["--forced", "floor.forced.arrow"]);
+    // In units of half a bfloat16 ulp: bounds of an independent study of this model, eight kernels among them.
+    const bounds: readonly (readonly [RegExp, number, number])[] = [
+      [/\.attn$/, 1, 7],
+      [/\.mlp$/, 1.7, 3.1],
+      [/^layers\.\d+$/, 0.8, 1.3],
+      [/^norm$/, 1, 1.3],
+      [/^logits$/, 0.8, 0.9],
+    ];
+    let matched = 0;
+    for (const { name, own } of result.tensors) {
+      for (const [pattern, low, high] of bounds) {
+        if (!pattern.test(name)) continue;
+        matched += 1;
+        expect(own?.u, name).toBeGreaterThan(low);
+        expect(own?.u, name).toBeLessThan(high);
+      }
+    }
+    expect(matched).toBe(92);
+    // Looked up in the same weights: equal to the last bit.
+    expect(result.tensors[0]).toMatchObject({ name: "embed", own: { gm: 0, max: 0 } });
+    // What is inherited grows with the layers; what is a module's own does not.
+    const plain = (layer: number): number =>
+      result.tensors.find(({ name }) => name === `layers.${String(layer)}`)?.tokenRelL2?.gm ?? 0;
+    expect(plain(29)).toBeGreaterThan(2 * plain(0));
+  });
+
+  test("one projection rounded to int8 hides in plain pairs, and stands out by its own error", async () => {
+    const module = `layers.${String(INT8_LAYER)}.mlp`;
+    const floors = ["--floor", "floor.arrow", "--floor", "device.arrow"];
+    const [, plain] = await compare("int8.arrow", floors);
+    expect(plain.tensors.find(({ name }) => name === module)?.floorRatio).toBeLessThan(1.1);
+    const [, result] = await compare("int8.arrow", [
+      ...["--floor", "floor.arrow", "--forced", "int8.forced.arrow"],
+      ...["--forced", "floor.forced.arrow"],
+    ]);
+    const faulty = result.tensors.find(({ name }) => name === module);
+    expect(faulty?.own?.gmOverFloor).toBeGreaterThan(1.8);
+    const others = result.tensors
+      .filter(({ name }) => name !== module)
+      .map(({ own }) => own?.gmOverFloor ?? Number.NaN)
+      .sort((a, b) => a - b);
+    expect(others).toHaveLength(92);
+    expect(Math.abs((others[46] ?? Number.NaN) - 1)).toBeLessThan(0.05);
+    expect(others[0]).toBeGreaterThan(0.7);
+    expect(others[91]).toBeLessThan(1.4);
   });
 });
