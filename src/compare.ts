@@ -3,7 +3,7 @@
  * knows all stages.
  */
 
-import { align, isWanted, type Unit } from "./align/align.ts";
+import { align, bytesOf, isWanted, type Unit } from "./align/align.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
@@ -11,8 +11,8 @@ import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
 import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./core/options.ts";
-import type { ComparisonResult, Finding, InputSummary, Quality, Role } from "./core/result.ts";
-import { locateOrigin } from "./diagnose/origin.ts";
+import type { ComparisonResult, Finding, InputSummary, Role } from "./core/result.ts";
+import { diagnose } from "./diagnose/groups.ts";
 import type { Dump } from "./dump/dump.ts";
 import { openDump } from "./dump/open-dump.ts";
 import { judge } from "./judge/judge.ts";
@@ -24,11 +24,10 @@ import { scaleOf } from "./judge/presets.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
-import { firstTokenAgreement, generationAgreement } from "./measure/generation.ts";
 import { LogitsMeter } from "./measure/logits.ts";
 import { measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
-import { reducedQuality } from "./measure/reduced-quality.ts";
+import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
 
@@ -96,6 +95,7 @@ function comparePair(
     scale,
     layers: layerCount(reference, alignment.units),
     hasFloor: floors.used.length > 0,
+    isolated: relation === "isolated",
     limits: options.limits,
   };
   const { units, logits, stopped } = measureUnits(
@@ -115,21 +115,10 @@ function comparePair(
     reference,
   );
   refuseEchoAsForced(forced.candidate, candidate, units);
-  const said =
-    !stopped && isWanted("logits", options)
-      ? reducedQuality(reference, candidate, tokens.table)
-      : null;
-  const ofLogits = said?.quality ?? logits.quality();
-  const firstToken = firstTokenAgreement(reference, candidate, (said ?? logits).lastRowAgreement);
-  const quality: Quality = {
-    ...ofLogits,
-    firstToken,
-    generation: generationAgreement(reference, candidate),
-    determinism: null,
-    notAvailable: ofLogits.notAvailable.filter(
-      ({ figure }) => figure !== "firstToken" || firstToken === null,
-    ),
-  };
+  const quality = qualityOf(reference, candidate, tokens.table, logits, {
+    isolated: context.isolated,
+    reduced: !stopped && isWanted("logits", options),
+  });
   const overall = judge(
     alignment,
     units.map(({ judgement }) => judgement),
@@ -141,7 +130,12 @@ function comparePair(
   if (!overall.decided) {
     throw nothingDecided(reference, candidate, options, units);
   }
-  const { origin, roles } = locateOrigin(units);
+  const { origin, groups, roles } = diagnose(units, {
+    findings: overall.findings,
+    inconclusive: overall.openLimit,
+    relation,
+    layers: context.layers,
+  });
   const roleOf = new Map(
     units.map(({ measured: { unit } }, index): [string, Role | null] => [
       `${unit.group}:${unit.name}`,
@@ -153,11 +147,14 @@ function comparePair(
     schemaVersion: 1,
     verdict: overall.verdict,
     origin,
+    groups,
+    isolated: context.isolated,
     findings: [
       ...inputFindings({
         reference,
         candidate,
         floors,
+        isolated: context.isolated,
         differences,
         texts: differingTexts(reference, candidate),
         verified: tokens.samples > 0 || inputs > 0,
@@ -207,15 +204,17 @@ function measureUnits(
   observer: CompareObserver,
 ): {
   readonly units: readonly JudgedUnit[];
-  readonly logits: LogitsMeter;
+  readonly logits: LogitsMeters;
   readonly stopped: boolean;
 } {
   const reader = new SegmentReader();
-  const logits = new LogitsMeter(
-    sides.reference,
-    tokens.table,
-    sides.floors.map(({ scale }) => scale),
-  );
+  const meter = (): LogitsMeter =>
+    new LogitsMeter(
+      sides.reference,
+      tokens.table,
+      sides.floors.map(({ scale }) => scale),
+    );
+  const logits = { prefill: meter(), decode: meter() };
   const judged: JudgedUnit[] = [];
   const totalBytes = units
     .flatMap((unit) => [unit, ...ownErrors.units(unit)])
@@ -243,7 +242,7 @@ function measureUnits(
             sides,
             measuring,
             reader,
-            unit.role === "logits" && unit.group === "prefill" ? logits : null,
+            unit.role === "logits" && !context.isolated ? logits[unit.group] : null,
             tell,
           );
     const own = ownErrors.measure(unit, measuring, reader, tell);
@@ -262,19 +261,6 @@ function measureUnits(
     if (options.failFast) return { units: judged, logits, stopped: judged.length < units.length };
   }
   return { units: judged, logits, stopped: false };
-}
-
-function bytesOf(unit: Unit): number {
-  return unit.pairs.reduce((total, { reference, candidate, floors }) => {
-    const entries = [reference, candidate, ...floors.filter((entry) => entry !== null)];
-    return (
-      total +
-      entries.reduce(
-        (sum, entry) => sum + entry.chunks.reduce((size, chunk) => size + chunk.bytes, 0),
-        0,
-      )
-    );
-  }, 0);
 }
 
 /** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */

@@ -199,6 +199,20 @@ const NO_UNITS: ReadonlySet<string> = new Set([
   ...REDUCED_LOGITS.flatMap((name) => [unitId(name, "prefill"), unitId(name, "decode")]),
 ]);
 
+/** Bytes of `unit` on all sides. */
+export function bytesOf(unit: Unit): number {
+  return unit.pairs.reduce((total, { reference, candidate, floors }) => {
+    const entries = [reference, candidate, ...floors.filter((entry) => entry !== null)];
+    return (
+      total +
+      entries.reduce(
+        (sum, entry) => sum + entry.chunks.reduce((size, chunk) => size + chunk.bytes, 0),
+        0,
+      )
+    );
+  }, 0);
+}
+
 function groupOf(step: number): StepGroup {
   return step === 0 ? "prefill" : "decode";
 }

@@ -11,8 +11,12 @@ export type Verdict = "pass" | "fail" | "inconclusive";
 /** Prefill (teacher-forced prompt, step 0) and decode (step ≥ 1) run other kernels and are judged apart. */
 export type StepGroup = "prefill" | "decode";
 
-/** `origin`: the first module in execution order beyond its limit; `inherited`: what follows it. */
-export type Role = "origin" | "inherited";
+/**
+ * `origin`: the first module in execution order beyond its limit; `inherited`:
+ * what follows it; `independent`: what follows it in an isolated replay, where
+ * nothing is inherited.
+ */
+export type Role = "origin" | "inherited" | "independent";
 
 /** Where a limit came from. */
 export type LimitSource = "method" | "floor" | "prior" | "flag" | "preset" | "structure";
@@ -339,6 +343,13 @@ export interface GenerationResult {
   } | null;
 }
 
+/** What the logits of the decode steps say; shown, not judged. The true token of a step is the one that the next step was fed with. */
+export type DecodeQuality = Pick<
+  Quality,
+  "perplexity" | "kl" | "top1Agreement" | "topKOverlap" | "flips" | "deltaP"
+>;
+
+/** What the model says; of the prompts, but for `decode`, and null throughout in an isolated replay. */
 export interface Quality {
   readonly perplexity: PerplexityResult | null;
   /** The same with the mean loss of each sample weighted by T instead of T−1, as published tables have it. */
@@ -361,6 +372,8 @@ export interface Quality {
   readonly lse: LseResult | null;
   /** Figures that reduced forms of the logits cannot give; empty where both sides store whole logits, or none. */
   readonly notAvailable: readonly NotAvailable[];
+  /** Null without logits of decode steps. */
+  readonly decode: DecodeQuality | null;
 }
 
 /** One input of the comparison, as far as a report shows it. */
@@ -396,9 +409,24 @@ export interface Origin {
   readonly causes: readonly CauseResult[];
 }
 
+/** The verdict on one step group; the whole comparison passes only where every group does. */
+export interface GroupResult {
+  readonly step: StepGroup;
+  readonly verdict: Verdict;
+  /** The first module of the group beyond its limit. */
+  readonly origin: Origin | null;
+  /**
+   * Whether that module reads keys and values which the prefill computed after
+   * its own origin: the error may have come through the cache, and nothing but
+   * a decode without the prefill's fault can tell.
+   */
+  readonly throughCache: boolean;
+}
+
 export interface ComparisonResult {
   readonly schemaVersion: 1;
   readonly verdict: Verdict;
+  /** The origin of the first group that has one. */
   readonly origin: Origin | null;
   readonly findings: readonly Finding[];
   readonly quality: Quality;
@@ -429,6 +457,10 @@ export interface ComparisonResult {
   readonly evidence: "floor" | "prior" | "exact";
   /** Format whose u scaled the limits. */
   readonly preset: "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
+  /** Prefill before decode; what was not reached is not listed. */
+  readonly groups: readonly GroupResult[];
+  /** Whether candidate and reference read one residual stream, so that every tensor stands for itself. */
+  readonly isolated: boolean;
   readonly rules: readonly AppliedRule[];
   /** Whether measuring stopped at the first failure, so that later tensors are not listed. */
   readonly stopped: boolean;

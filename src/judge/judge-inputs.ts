@@ -10,6 +10,7 @@ export interface InputFacts {
   readonly reference: Dump;
   readonly candidate: Dump;
   readonly floors: Floors;
+  readonly isolated: boolean;
   readonly differences: readonly EnvironmentDifference[];
   /** Texts that differ, with the number of samples. */
   readonly texts: readonly { readonly name: string; readonly samples: number }[];
@@ -22,6 +23,7 @@ export function inputFindings({
   reference,
   candidate,
   floors,
+  isolated,
   differences,
   texts,
   verified,
@@ -30,6 +32,7 @@ export function inputFindings({
   if (reference.run.id === candidate.run.id) {
     findings.push(finding("input/same-id", { detail: { id: reference.run.id } }));
   }
+  if (isolated) findings.push(finding("input/isolated", { detail: { file: candidate.file } }));
   if (reference.run.dtype !== candidate.run.dtype) {
     findings.push(
       finding("input/dtype", {

@@ -4,7 +4,14 @@
  */
 
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, ClusteredMean, Finding, LimitSource, Quality } from "../core/result.ts";
+import type {
+  AppliedRule,
+  ClusteredMean,
+  Finding,
+  LimitSource,
+  Quality,
+  StepGroup,
+} from "../core/result.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
 import { finding, isWithin } from "./findings.ts";
 import {
@@ -31,6 +38,8 @@ interface Circumstances {
   readonly stopped: boolean;
   /** Whether a floor was given. */
   readonly hasFloor: boolean;
+  /** Whether the candidate was fed with the reference's stream: its logits are not what the model says then. */
+  readonly isolated: boolean;
 }
 
 /**
@@ -42,7 +51,10 @@ export function judgeQuality(
   circumstances: Circumstances,
 ): QualityJudgement {
   const judge = new QualityJudge(quality, circumstances);
-  judge.undefinedFigures(quality);
+  judge.undefinedFigures(quality, { path: "" });
+  if (quality.decode !== null) {
+    judge.undefinedFigures(quality.decode, { path: "decode.", step: "decode" });
+  }
   judge.nll(quality);
   judge.klRatio(quality);
   judge.flips(quality);
@@ -55,18 +67,22 @@ class QualityJudge implements QualityJudgement {
   readonly rules: AppliedRule[] = [];
   inconclusive = false;
   /** Why a figure that comes from logits is missing where there are no logits at all. */
-  private readonly absent: "stopped" | "no-logits";
+  private readonly absent: "isolated" | "stopped" | "no-logits";
   private readonly notAvailable: Quality["notAvailable"];
   /** Why a figure that comes from a floor's logits is missing. */
   private readonly noFloor: "no-floor" | "floor-lacks-rows";
 
-  constructor({ notAvailable }: Quality, { stopped, hasFloor }: Circumstances) {
+  constructor({ notAvailable }: Quality, { stopped, hasFloor, isolated }: Circumstances) {
     this.notAvailable = notAvailable;
-    this.absent = stopped ? "stopped" : "no-logits";
+    this.absent = isolated ? "isolated" : stopped ? "stopped" : "no-logits";
     this.noFloor = hasFloor ? "floor-lacks-rows" : "no-floor";
   }
 
-  undefinedFigures({ perplexity, kl, klLowerBound, lse }: Quality): void {
+  undefinedFigures(
+    quality: Pick<Quality, "perplexity" | "kl"> & Partial<Pick<Quality, "klLowerBound" | "lse">>,
+    about: { readonly path: string; readonly step?: StepGroup },
+  ): void {
+    const { perplexity, kl, klLowerBound, lse } = quality;
     const figures: readonly (readonly [string, number | undefined])[] = [
       ["perplexity.reference", perplexity?.reference],
       ["perplexity.candidate", perplexity?.candidate],
@@ -74,9 +90,13 @@ class QualityJudge implements QualityJudgement {
       ["klLowerBound.mean", klLowerBound?.mean],
       ["lse.meanAbs", lse?.meanAbs],
     ];
-    for (const [metric, value] of figures) {
+    const { path, step } = about;
+    for (const [name, value] of figures) {
       if (value === undefined || Number.isFinite(value)) continue;
-      this.findings.push(finding("quality/undefined", { value, detail: { metric } }));
+      const detail = { metric: path + name };
+      this.findings.push(
+        finding("quality/undefined", { value, detail, ...(step === undefined ? {} : { step }) }),
+      );
     }
   }
 

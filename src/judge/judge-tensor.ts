@@ -42,6 +42,8 @@ export interface JudgeContext {
   /** Decoder layers: the depth of what comes after the last one, and of nothing more. */
   readonly layers: number;
   readonly hasFloor: boolean;
+  /** Whether every tensor stands for itself: no error grows with depth then. */
+  readonly isolated: boolean;
   readonly limits: CompareOptions["limits"];
 }
 

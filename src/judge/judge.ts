@@ -16,6 +16,8 @@ export interface Judgement {
   readonly findings: readonly Finding[];
   readonly rules: readonly AppliedRule[];
   readonly evidence: ComparisonResult["evidence"];
+  /** Whether a limit on what the model says could be neither kept nor broken. */
+  readonly openLimit: boolean;
   /** Whether any layer or quality rule was decided: without one, nothing was compared. */
   readonly decided: boolean;
 }
@@ -32,6 +34,7 @@ export function judge(
   const ofQuality = judgeQuality(quality, options, {
     stopped,
     hasFloor: context.hasFloor,
+    isolated: context.isolated,
   });
   const findings = [
     ...(["reference", "candidate"] as const).flatMap((side) => [
@@ -55,6 +58,7 @@ export function judge(
     findings,
     rules: [...layerRules(tensors, context), ...ofQuality.rules],
     evidence,
+    openLimit: ofQuality.inconclusive,
     decided:
       tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
       ofQuality.rules.some(({ applied }) => applied),

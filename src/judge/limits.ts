@@ -112,9 +112,10 @@ export function priorLimits(subject: PriorSubject): PriorLimits {
 export function priorLimitsOf(
   { role, layer }: Pick<Unit, "role" | "layer">,
   u: number,
-  { layers, scale }: Pick<JudgeContext, "layers" | "scale">,
+  { layers, scale, isolated }: Pick<JudgeContext, "layers" | "scale" | "isolated">,
 ): PriorLimits {
-  const depth = Math.min(layer ?? layers, layers);
+  // Where nothing is inherited, no error grows with depth.
+  const depth = isolated ? 0 : Math.min(layer ?? layers, layers);
   return priorLimits({ role, depth, u, bothSides: scale.bothSides });
 }
 

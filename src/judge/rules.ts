@@ -42,6 +42,7 @@ export const RULE_IDS = [
   "quality/flips",
   "quality/real-flips",
   "input/same-id",
+  "input/isolated",
   "input/dtype",
   "input/model",
   "input/floor-dropped",
@@ -273,6 +274,13 @@ const FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   ),
 
   "input/same-id": facts("warning", null, null, "id(reference) = id(candidate)", "id"),
+  "input/isolated": facts(
+    "info",
+    "isolated",
+    null,
+    "replay_of.id(candidate) = id(reference), or both replay one dump",
+    "file",
+  ),
   "input/dtype": facts(
     "info",
     "dtype",

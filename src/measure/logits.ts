@@ -1,12 +1,12 @@
 /**
- * What the model says, from the logits of the prompt, gathered while they
- * stream by.
+ * What the model says, from the logits of the prompts or of the decode steps,
+ * gathered while they stream by.
  */
 
 import type { Pair } from "../align/align.ts";
 import { extentOf } from "../align/shapes.ts";
 import { readIds, type TokenTable, tokenKey } from "../align/tokens.ts";
-import type { Quality, TokenAt } from "../core/result.ts";
+import type { DecodeQuality, Quality, TokenAt } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
 import { Agreement } from "./agreement.ts";
 import { CentredError } from "./centred-error.ts";
@@ -19,16 +19,17 @@ import { SoftmaxPair } from "./softmax-pair.ts";
 const IDS_AT_ONCE = 4096;
 
 /** The part of {@link Quality} that comes from logits. */
-export type LogitsQuality = Omit<Quality, "firstToken" | "generation" | "determinism">;
+export type LogitsQuality = Omit<Quality, "firstToken" | "generation" | "determinism" | "decode">;
 
 /** Whether the greedy token after the last row of a sample agrees, by sample. */
 export type LastRowAgreement = ReadonlyMap<number, boolean>;
 
 /**
- * Gathers {@link LogitsQuality} over the rows of `logits`.
+ * Gathers {@link LogitsQuality} over the rows of `logits` of one step group.
  *
- * Row t of a sample predicts token t + 1; the row after the last token has no
- * true token and counts in KL and agreement, not in perplexity. Everything is
+ * Row t of a prompt predicts token t + 1, that of a decode step the token that
+ * the next step was fed with; a row whose token is not known, as after the last
+ * one of a prompt, counts in KL and agreement, not in perplexity. Everything is
  * accumulated in float64. A NaN or +∞ in a row makes the figures that need it
  * NaN: such a figure is never a pass.
  */
@@ -160,10 +161,19 @@ export class LogitsMeter implements RowObserver {
     };
   }
 
+  /** The same of decode steps; null where not a row was seen. */
+  decodeQuality(): DecodeQuality | null {
+    const kl = this.divergence.result();
+    if (kl === null) return null;
+    const [perplexity] = this.predictions.perplexity();
+    return { perplexity, kl, ...this.agreement.result(), deltaP: this.predictions.deltaP() };
+  }
+
   /** The token after row `row`; -1 where there is none or no ids are known. */
   private trueToken(row: number): number {
     const { pair } = this;
-    if (pair === null || row + 1 >= this.rows) return -1;
+    if (pair === null) return -1;
+    if (row + 1 >= this.rows) return pair.step === 0 ? -1 : this.tokenOfNextStep(pair);
     const entry = this.tokens.get(tokenKey(pair.sample, pair.step));
     if (entry?.elements !== this.rows) return -1;
     const wanted = row + 1;
@@ -172,9 +182,23 @@ export class LogitsMeter implements RowObserver {
       const count = Math.min(IDS_AT_ONCE, entry.elements - wanted);
       this.ids = readIds(this.reference, entry, wanted, count);
     }
-    const id = this.ids[wanted - this.idsFrom] ?? -1;
-    // A negative id is beyond the vocabulary like one that is too large: no
-    // logit belongs to it, and so no perplexity comes of it.
-    return id < 0 ? Number.MAX_SAFE_INTEGER : id;
+    return withinVocabulary(this.ids[wanted - this.idsFrom] ?? -1);
   }
+
+  private tokenOfNextStep({ sample, step }: Pair): number {
+    const entry = this.tokens.get(tokenKey(sample, step + 1));
+    const id =
+      entry === undefined || entry.elements === 0
+        ? undefined
+        : readIds(this.reference, entry, 0, 1)[0];
+    return id === undefined ? -1 : withinVocabulary(id);
+  }
+}
+
+/**
+ * A negative id is beyond the vocabulary like one that is too large: no logit
+ * belongs to it, and so no perplexity comes of it.
+ */
+function withinVocabulary(id: number): number {
+  return id < 0 ? Number.MAX_SAFE_INTEGER : id;
 }

@@ -52,7 +52,11 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
 function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
   const { inputs, quality } = result;
   const logits = result.tensors.find(({ name, step }) => name === "logits" && step === "prefill");
-  const missing = m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noLogits);
+  const why = (otherwise: string): string => {
+    if (result.isolated) return m.card.notMeasured(m.card.replayed);
+    return m.card.notMeasured(result.stopped ? m.card.notReached : otherwise);
+  };
+  const missing = why(m.card.noLogits);
   const lacking = (figure: string, otherwise: string): string => {
     const reason = quality.notAvailable.find((one) => one.figure === figure)?.reason;
     return reason === undefined ? otherwise : m.card.notMeasured(m.reasons[reason] ?? reason);
@@ -73,15 +77,7 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
       m.card.difference,
     ],
     perplexity === null
-      ? [
-          m.card.perplexity,
-          NO_SIDE,
-          NO_SIDE,
-          lacking(
-            "perplexity",
-            m.card.notMeasured(result.stopped ? m.card.notReached : m.card.noIds),
-          ),
-        ]
+      ? [m.card.perplexity, NO_SIDE, NO_SIDE, lacking("perplexity", why(m.card.noIds))]
       : [
           m.card.perplexity,
           formatPerplexity(perplexity.reference, PERPLEXITY_DECIMALS),
@@ -122,6 +118,7 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
             formatCount(top1.positions),
           ),
     ),
+    ...decodeRows(quality.decode, m),
     alone(
       m.card.firstToken,
       firstToken === null
@@ -134,6 +131,31 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
     ),
   ];
   return markdownTable(rows);
+}
+
+/** The figures of the decode steps, where there are any. */
+function decodeRows(
+  decode: ComparisonResult["quality"]["decode"],
+  m: Messages,
+): readonly (readonly string[])[] {
+  if (decode === null) return [];
+  const { kl, top1Agreement: top1 } = decode;
+  const ofDecode = (item: string): string => `${item} (${m.step.decode})`;
+  return [
+    ...(kl === null ? [] : [alone(ofDecode(m.card.kl), `${formatPlain(kl.mean)} nats`)]),
+    ...(top1 === null
+      ? []
+      : [
+          alone(
+            ofDecode(m.card.top1),
+            m.card.agreement(
+              formatShare(top1.share),
+              formatCount(top1.agreed),
+              formatCount(top1.positions),
+            ),
+          ),
+        ]),
+  ];
 }
 
 function alone(item: string, difference: string): readonly string[] {

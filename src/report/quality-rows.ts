@@ -1,6 +1,6 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
-import type { ComparisonResult, Finding } from "../core/result.ts";
+import type { ComparisonResult, DecodeQuality, Finding } from "../core/result.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";
 import {
@@ -25,6 +25,8 @@ export interface QualityRow {
 interface RowRules {
   readonly metric: string;
   readonly rules: readonly RuleId[];
+  /** The word where no rule looks at the row and nothing is wrong with it. */
+  readonly otherwise?: QualityWord;
 }
 
 const PERPLEXITY: RowRules = { metric: "perplexity", rules: ["limit/ppl-increase", "quality/nll"] };
@@ -36,11 +38,13 @@ const TOP1: RowRules = {
 };
 const FIRST_TOKEN: RowRules = { metric: "firstToken", rules: ["limit/first-token"] };
 const GENERATION: RowRules = { metric: "generation", rules: [] };
+const DECODE: RowRules = { metric: "decode", rules: [], otherwise: "notJudged" };
 
 /** The rows that have a figure, in the order of importance. */
 export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
   const m = MESSAGES[lang];
-  const { perplexity, kl, klLowerBound, top1Agreement, firstToken, generation } = result.quality;
+  const { perplexity, kl, klLowerBound, top1Agreement, firstToken, generation, decode } =
+    result.quality;
   const rows: QualityRow[] = [];
   const add = (text: string, rules: RowRules): void => {
     rows.push(makeRow(text, rules, result, lang));
@@ -88,7 +92,38 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
     const { exact, samples } = generation;
     add(m.quality.generation(formatCount(exact), formatCount(samples)), GENERATION);
   }
+  if (decode !== null) {
+    const text = decodeFigures(decode, m).join(m.quality.separator);
+    add(m.group.of(m.step.decode, text), DECODE);
+  }
   return rows;
+}
+
+/** What the decode steps say; no rule looks at it. */
+function decodeFigures(
+  { perplexity, kl, top1Agreement: top1 }: DecodeQuality,
+  m: Messages,
+): readonly string[] {
+  return [
+    ...(perplexity === null
+      ? []
+      : [
+          m.quality.perplexity(
+            ...perplexityPair(perplexity.reference, perplexity.candidate),
+            formatChange(perplexity.relativeIncrease),
+          ),
+        ]),
+    ...(kl === null ? [] : [m.quality.kl(formatPlain(kl.mean), formatPlain(kl.max))]),
+    ...(top1 === null
+      ? []
+      : [
+          m.quality.top1(
+            formatShare(top1.share),
+            formatCount(top1.positions),
+            top1.nearTies === null ? null : formatCount(top1.nearTies),
+          ),
+        ]),
+  ];
 }
 
 /** The quality rules that were not applied, by reason. */
@@ -166,7 +201,7 @@ export function isUndecided(finding: Finding): boolean {
 
 function makeRow(
   text: string,
-  { metric, rules }: RowRules,
+  { metric, rules, otherwise }: RowRules,
   result: ComparisonResult,
   lang: Language,
 ): QualityRow {
@@ -180,7 +215,8 @@ function makeRow(
   const told = result.verdict === "inconclusive" ? result.findings.find(isUndecided) : undefined;
   return {
     text,
-    word: rules.length === 0 && findings.length === 0 ? null : wordOf(findings, applied),
+    word:
+      rules.length === 0 && findings.length === 0 ? (otherwise ?? null) : wordOf(findings, applied),
     reasons: findings.flatMap((finding) => {
       // What would decide the whole comparison stands with its verdict.
       if (isUndecided(finding)) return finding === told ? [] : undecidedReasons(finding, lang);

@@ -66,7 +66,7 @@ function fields<T>(properties: { readonly [K in keyof T]-?: SchemaOf<T[K]> }): S
 
 const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
 const step = oneOf<R.StepGroup>("prefill", "decode");
-const role = oneOf<R.Role>("origin", "inherited");
+const role = oneOf<R.Role>("origin", "inherited", "independent");
 const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
 const source = oneOf<R.LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
 const interval = nullable(pair(number));
@@ -246,18 +246,69 @@ const tensor = fields<R.TensorResult>({
   statsFigures: nullable(statsFigures),
 });
 
+const perplexity = nullable(
+  fields<R.PerplexityResult>({
+    reference: number,
+    candidate: number,
+    relativeIncrease: number,
+    ci95: interval,
+    tokens: count,
+    samples: count,
+    deltaNll: clusteredMean,
+  }),
+);
+const kl = nullable(
+  fields<R.KlResult>({
+    mean: number,
+    se: nullable(number),
+    ci95: interval,
+    gm: number,
+    median: number,
+    p95: number,
+    p99: number,
+    p999: number,
+    max: number,
+    maxAt: tokenAt,
+    positions: count,
+    floorRatio: nullable(number),
+  }),
+);
+const top1Agreement = nullable(
+  fields<R.Top1Result>({
+    share: number,
+    agreed: count,
+    positions: count,
+    strict: number,
+    ci95: pair(number),
+    nearTies: nullable(count),
+  }),
+);
+const topKOverlap = nullable(
+  fields<NonNullable<R.Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
+);
+const flips = nullable(
+  fields<R.FlipsResult>({
+    count,
+    expected: number,
+    real: count,
+    sigmaFrom: oneOf<R.FlipsResult["sigmaFrom"]>("floor", "candidate"),
+  }),
+);
+const deltaP = nullable(
+  fields<R.DeltaPResult>({
+    rms: number,
+    p1: number,
+    p5: number,
+    p50: number,
+    p95: number,
+    p99: number,
+    min: number,
+    max: number,
+  }),
+);
+
 const quality = fields<R.Quality>({
-  perplexity: nullable(
-    fields<R.PerplexityResult>({
-      reference: number,
-      candidate: number,
-      relativeIncrease: number,
-      ci95: interval,
-      tokens: count,
-      samples: count,
-      deltaNll: clusteredMean,
-    }),
-  ),
+  perplexity,
   perplexitySeed: nullable(
     fields<NonNullable<R.Quality["perplexitySeed"]>>({
       reference: number,
@@ -265,55 +316,11 @@ const quality = fields<R.Quality>({
       relativeIncrease: number,
     }),
   ),
-  kl: nullable(
-    fields<R.KlResult>({
-      mean: number,
-      se: nullable(number),
-      ci95: interval,
-      gm: number,
-      median: number,
-      p95: number,
-      p99: number,
-      p999: number,
-      max: number,
-      maxAt: tokenAt,
-      positions: count,
-      floorRatio: nullable(number),
-    }),
-  ),
-  top1Agreement: nullable(
-    fields<R.Top1Result>({
-      share: number,
-      agreed: count,
-      positions: count,
-      strict: number,
-      ci95: pair(number),
-      nearTies: nullable(count),
-    }),
-  ),
-  topKOverlap: nullable(
-    fields<NonNullable<R.Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
-  ),
-  flips: nullable(
-    fields<R.FlipsResult>({
-      count,
-      expected: number,
-      real: count,
-      sigmaFrom: oneOf<R.FlipsResult["sigmaFrom"]>("floor", "candidate"),
-    }),
-  ),
-  deltaP: nullable(
-    fields<R.DeltaPResult>({
-      rms: number,
-      p1: number,
-      p5: number,
-      p50: number,
-      p95: number,
-      p99: number,
-      min: number,
-      max: number,
-    }),
-  ),
+  kl,
+  top1Agreement,
+  topKOverlap,
+  flips,
+  deltaP,
   firstToken: nullable(
     fields<R.FirstTokenResult>({
       agreed: count,
@@ -351,6 +358,9 @@ const quality = fields<R.Quality>({
     fields<R.LseResult>({ meanAbs: number, maxAbs: number, maxAt: tokenAt, positions: count }),
   ),
   notAvailable: list(fields<R.NotAvailable>({ figure: text, reason: text })),
+  decode: nullable(
+    fields<R.DecodeQuality>({ perplexity, kl, top1Agreement, topKOverlap, flips, deltaP }),
+  ),
 });
 
 const input = fields<R.InputSummary>({
@@ -360,6 +370,15 @@ const input = fields<R.InputSummary>({
   run: record,
   repaired: flag,
 });
+
+const origin = nullable(
+  fields<R.Origin>({
+    tensor: text,
+    layer,
+    step,
+    causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
+  }),
+);
 
 const names = fields<R.ComparisonResult["missing"]>({
   reference: list(text),
@@ -378,14 +397,7 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
   $schema: { const: RESULT_SCHEMA_ID },
   schemaVersion: { const: 1 },
   verdict,
-  origin: nullable(
-    fields<R.Origin>({
-      tensor: text,
-      layer,
-      step,
-      causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
-    }),
-  ),
+  origin,
   findings: list(finding),
   quality,
   tensors: list(tensor),
@@ -406,6 +418,8 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
   performance: nothing,
   evidence: oneOf<R.ComparisonResult["evidence"]>("floor", "prior", "exact"),
   preset: oneOf<R.ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
+  groups: list(fields<R.GroupResult>({ step, verdict, origin, throughCache: flag })),
+  isolated: flag,
   rules: list(appliedRule),
   stopped: flag,
 });

@@ -8,7 +8,7 @@ import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 import { layerTable } from "./text-layers.ts";
-import { verdictLines } from "./verdict-lines.ts";
+import { unmeasuredQuality, verdictLines } from "./verdict-lines.ts";
 
 export interface TextOptions {
   readonly lang: Language;
@@ -155,7 +155,7 @@ function qualityBlock(result: ComparisonResult, context: TextContext): readonly 
     ];
   });
   if (rows.length === 0) {
-    lines.push(result.stopped ? m.evidence.notReachedQuality : m.evidence.notMeasuredQuality);
+    lines.push(...wrapText(unmeasuredQuality(result, m), columns - indent.length));
   }
   const lacking = [...notAvailableLines(result, m), ...notAppliedLines(result, m)].flatMap((line) =>
     wrapText(line, columns - indent.length).map((one) => style.dim(one)),

@@ -1,11 +1,17 @@
 /** The verdict in a sentence, what it rests on, and what to do next. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, Finding, TensorResult } from "../core/result.ts";
+import type {
+  ComparisonResult,
+  Finding,
+  GroupResult,
+  Origin,
+  TensorResult,
+} from "../core/result.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
-import { type Language, MESSAGES } from "./messages/index.ts";
+import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { ownLines } from "./own-lines.ts";
 import { isUndecided, perplexityPair, undecidedReasons } from "./quality-rows.ts";
 import { sentenceName } from "./tensor-label.ts";
@@ -63,12 +69,26 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
         ]),
   ];
   const line =
-    quality.length === 0 ? m.evidence.notMeasuredQuality : quality.join(m.quality.separator);
+    quality.length === 0 ? unmeasuredQuality(result, m) : quality.join(m.quality.separator);
   return {
     headline: passHeadline(result, count, lang),
-    evidence: [line, ...ownLines(result, m)],
+    evidence: [line, ...decodeLine(result, m), ...ownLines(result, m)],
     next: null,
   };
+}
+
+/** Why there are no figures of what the model says. */
+export function unmeasuredQuality(result: ComparisonResult, m: Messages): string {
+  if (result.isolated) return m.evidence.isolatedQuality;
+  return result.stopped ? m.evidence.notReachedQuality : m.evidence.notMeasuredQuality;
+}
+
+/** Where decode was judged beside the prefill, what it says. */
+function decodeLine({ quality: { decode } }: ComparisonResult, m: Messages): readonly string[] {
+  const top1 = decode?.top1Agreement ?? null;
+  if (top1 === null) return [];
+  const figures = m.quality.top1Short(formatCount(top1.agreed), formatCount(top1.positions));
+  return [m.group.of(m.step.decode, figures)];
 }
 
 function passHeadline(result: ComparisonResult, count: string, lang: Language): string {
@@ -100,6 +120,7 @@ function failLines(result: ComparisonResult, lang: Language): VerdictLines {
   const next = main === undefined ? null : `npu-diff explain ${main.rule}`;
   const evidence = [
     ...(origin === null ? [] : originEvidence(result, lang)),
+    ...otherGroups(result, m),
     ...ownLines(result, m),
     ...(result.evidence === "prior" && main?.rule.startsWith("layer/") ? [m.evidence.prior] : []),
     ...(also === null ? [] : [also]),
@@ -118,7 +139,9 @@ function failHeadline(
   if (main === undefined) return m.tensorVerdict.fail;
   const how = findingMessage(main, lang);
   if (origin !== null && main.tensor === origin.tensor) {
-    return m.headline.origin(sentenceName({ name: origin.tensor, layer: origin.layer }, m), how);
+    const headline = m.headline.origin(originName(origin, m), how);
+    const alone = result.groups.length === 1 && origin.step === "prefill";
+    return alone ? headline : m.group.of(m.step[origin.step], headline);
   }
   if (main.rule === "structure/missing") {
     const names = new Set(
@@ -128,6 +151,24 @@ function failHeadline(
   }
   if (main.tensor === null) return m.headline.quality(how);
   return m.headline.tensor(escapeText(main.tensor), how);
+}
+
+/** The groups that the headline does not speak of, where there are several. */
+function otherGroups({ groups, origin }: ComparisonResult, m: Messages): readonly string[] {
+  if (groups.length < 2) return [];
+  return groups
+    .filter(({ step }) => step !== origin?.step)
+    .map((group) => m.group.of(m.step[group.step], groupText(group, m)));
+}
+
+function groupText({ verdict, origin, throughCache }: GroupResult, m: Messages): string {
+  if (origin === null) return m.group[verdict];
+  const name = originName(origin, m);
+  return throughCache ? m.group.throughCache(name) : m.group.origin(name);
+}
+
+function originName({ tensor, layer }: Origin, m: Messages): string {
+  return sentenceName({ name: tensor, layer }, m);
 }
 
 function originEvidence(result: ComparisonResult, lang: Language): readonly string[] {
@@ -140,12 +181,22 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
   const causes = origin.causes
     .slice(0, SHOWN)
     .map(({ evidence }) => `${m.labels.cause}${m.colon}${escapeText(evidence)}`);
+  if (result.isolated) return [m.evidence.isolated, ...independent(tensors, m), ...causes];
   if (index === 0) return [m.evidence.firstTensor, ...causes];
   if (before?.verdict !== "pass") return causes;
   const ratio = result.evidence === "floor" ? decisive(before, "floor") : null;
   const clean =
     ratio === null ? m.evidence.cleanInput : m.evidence.cleanInputRatio(formatRatio(ratio));
   return [clean, ...causes];
+}
+
+/** What else fails where nothing is inherited. */
+function independent(tensors: readonly TensorResult[], m: Messages): readonly string[] {
+  const failing = tensors.filter(({ role }) => role === "independent");
+  if (failing.length === 0) return [];
+  const shown = failing.slice(0, SHOWN).map((one) => sentenceName(one, m));
+  const more = failing.length > SHOWN ? ` ${m.andMore(failing.length - SHOWN)}` : "";
+  return [m.evidence.independent(shown.join(m.quality.separator) + more)];
 }
 
 /** Rules that are broken beside the one of the headline; what tensors inherit is not told again. */

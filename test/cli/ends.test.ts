@@ -94,6 +94,7 @@ describe("a real comparison in a heap that is too small", () => {
     const tensors = Array.from({ length: 20_000 }, (_, i) => ({
       name: `tensor.${"name".repeat(40)}.${i}`,
       sample: i % 2,
+      step: 0,
       shape: [1, 1],
       values: Float32Array.of(i + 1),
     }));

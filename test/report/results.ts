@@ -4,6 +4,7 @@ import type {
   ComparisonResult,
   Finding,
   InputSummary,
+  Origin,
   OwnFigures,
   Quality,
   TensorResult,
@@ -160,6 +161,7 @@ export const QUALITY: Quality = {
   klLowerBound: null,
   lse: null,
   notAvailable: [],
+  decode: null,
 };
 
 export const NO_QUALITY: Quality = {
@@ -176,6 +178,7 @@ export const NO_QUALITY: Quality = {
   klLowerBound: null,
   lse: null,
   notAvailable: [],
+  decode: null,
 };
 
 export function input(
@@ -228,10 +231,13 @@ export function notApplied(id: string, reason: string): ComparisonResult["rules"
 
 /** A pass against a floor, with whatever differs from it. */
 export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonResult {
+  const { verdict = "pass", origin = null } = parts;
   return {
     schemaVersion: 1,
-    verdict: "pass",
-    origin: null,
+    verdict,
+    origin,
+    groups: [{ step: "prefill", verdict, origin, throughCache: false }],
+    isolated: false,
     findings: [],
     quality: QUALITY,
     tensors: modelTensors(null),
@@ -596,10 +602,36 @@ export const PASS_WITH_OWN: ComparisonResult = comparison({
   tensors: modelTensors(null).map((one) => ({ ...one, own: own(null) })),
 });
 
-/** Both ways of running, judged apart. */
+const DECODE_ORIGIN: Origin = { tensor: "layers.7.mlp", layer: 7, step: "decode", causes: [] };
+
+function decodeTensors(fault: string | null): TensorResult[] {
+  return modelTensors(fault).map((one) => ({ ...one, step: "decode", rows: 240 }));
+}
+
+const DECODE_QUALITY: Quality["decode"] = {
+  perplexity: QUALITY.perplexity,
+  kl: { ...(QUALITY.kl as NonNullable<Quality["kl"]>), positions: 240, floorRatio: null },
+  top1Agreement: {
+    share: 238 / 240,
+    agreed: 238,
+    positions: 240,
+    strict: 238 / 240,
+    ci95: [0.97, 0.998],
+    nearTies: 2,
+  },
+  topKOverlap: null,
+  flips: null,
+  deltaP: null,
+};
+
+/** Both ways of running, judged apart: the prefill holds. */
 export const WITH_DECODE: ComparisonResult = {
   ...FAIL_BY_LAYER,
-  origin: { tensor: "layers.7.mlp", layer: 7, step: "decode", causes: [] },
+  origin: DECODE_ORIGIN,
+  groups: [
+    { step: "prefill", verdict: "pass", origin: null, throughCache: false },
+    { step: "decode", verdict: "fail", origin: DECODE_ORIGIN, throughCache: false },
+  ],
   findings: [
     finding("layer/floor-ratio-p99", {
       tensor: "layers.7.mlp",
@@ -610,10 +642,54 @@ export const WITH_DECODE: ComparisonResult = {
       limitFrom: "method",
     }),
   ],
-  tensors: [
-    ...modelTensors(null),
-    ...modelTensors("layers.7.mlp").map((one): TensorResult => ({ ...one, step: "decode" })),
+  quality: { ...QUALITY, decode: DECODE_QUALITY },
+  tensors: [...modelTensors(null), ...decodeTensors("layers.7.mlp")],
+};
+
+/** The prefill's error reaches a later layer of decode through the cache. */
+export const THROUGH_CACHE: ComparisonResult = {
+  ...FAIL_BY_LAYER,
+  groups: [
+    { step: "prefill", verdict: "fail", origin: FAIL_BY_LAYER.origin, throughCache: false },
+    {
+      step: "decode",
+      verdict: "fail",
+      origin: { ...DECODE_ORIGIN, tensor: "layers.8.attn", layer: 8 },
+      throughCache: true,
+    },
   ],
+  tensors: [
+    ...FAIL_BY_LAYER.tensors,
+    ...decodeTensors("layers.8.attn").map(
+      (one): TensorResult => (one.role === "origin" ? { ...one, role: "inherited" } : one),
+    ),
+  ],
+};
+
+/** Prefill and decode hold. */
+export const PASS_WITH_DECODE: ComparisonResult = comparison({
+  groups: [
+    { step: "prefill", verdict: "pass", origin: null, throughCache: false },
+    { step: "decode", verdict: "pass", origin: null, throughCache: false },
+  ],
+  quality: { ...QUALITY, decode: DECODE_QUALITY },
+  tensors: [...modelTensors(null), ...decodeTensors(null)],
+});
+
+/** An isolated replay: two modules fail, each by itself. */
+export const ISOLATED: ComparisonResult = {
+  ...FAIL_BY_LAYER,
+  isolated: true,
+  findings: FAIL_BY_LAYER.findings.filter(({ role }) => role === "origin"),
+  quality: NO_QUALITY,
+  tensors: modelTensors(null).map((one) => {
+    if (one.name === "layers.7.mlp")
+      return tensor(one.name, 7, 67.2, { verdict: "fail", role: "origin" });
+    if (one.name === "norm")
+      return tensor(one.name, null, 9, { verdict: "fail", role: "independent" });
+    return one;
+  }),
+  rules: [...FLOOR_RULES.slice(0, 8), notApplied("quality/nll", "isolated")],
 };
 
 function unmeasured(one: TensorResult, parts: Partial<TensorResult>): TensorResult {
@@ -675,6 +751,9 @@ export const RESULTS = {
   large: LARGE,
   hostile: HOSTILE,
   "with decode": WITH_DECODE,
+  "through the cache": THROUGH_CACHE,
+  "pass with decode": PASS_WITH_DECODE,
+  isolated: ISOLATED,
   "fail with own errors": FAIL_WITH_OWN,
   "pass with own errors": PASS_WITH_OWN,
 } as const satisfies Record<string, ComparisonResult>;

@@ -11,6 +11,8 @@ const VOCABULARY = 16;
 export interface ToyTensor {
   readonly name: string;
   readonly sample: number;
+  /** 0 for the prompt, k for the k-th decode step. */
+  readonly step: number;
   readonly shape: readonly number[];
   values: Float32Array;
 }
@@ -26,8 +28,12 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** Every tensor of the model, in the order in which it computes them. */
-export function toyTensors(): ToyTensor[] {
+/**
+ * Every tensor of the model, in the order in which it computes them.
+ *
+ * @param steps decode steps of each sample.
+ */
+export function toyTensors(steps: readonly number[] = []): ToyTensor[] {
   const random = uniform(1);
   const names = [
     "embed",
@@ -39,13 +45,17 @@ export function toyTensors(): ToyTensor[] {
     "norm",
     "logits",
   ];
-  return TOKENS.flatMap((tokens, sample) =>
+  const forward = (sample: number, step: number, tokens: number): ToyTensor[] =>
     names.map((name) => {
       const shape = [tokens, name === "logits" ? VOCABULARY : HIDDEN];
       const values = Float32Array.from({ length: tokens * (shape[1] ?? 1) }, random);
-      return { name, sample, shape, values };
-    }),
+      return { name, sample, step, shape, values };
+    });
+  const prompts = TOKENS.flatMap((tokens, sample) => forward(sample, 0, tokens));
+  const decoded = steps.flatMap((count, sample) =>
+    Array.from({ length: count }, (_, step) => forward(sample, step + 1, 1)).flat(),
   );
+  return [...prompts, ...decoded];
 }
 
 /** Adds float32-sized noise, as another correct engine would. */
@@ -64,13 +74,15 @@ export interface ToyOptions {
   readonly run?: Readonly<Record<string, unknown>>;
   /** Token ids of each sample, by default 0, 1, 2, … */
   readonly ids?: (sample: number) => readonly number[];
+  /** The id that a decode step was fed with; null where it is not stored. */
+  readonly stepId?: (sample: number, step: number) => number | null;
 }
 
 /** Writes `tensors` with their token ids as a dump. */
 export function writeToyRun(
   path: string,
   tensors: readonly ToyTensor[],
-  { id, dtype = "F32", select, run, ids = defaultIds }: ToyOptions,
+  { id, dtype = "F32", select, run, ids = defaultIds, stepId = defaultStepId }: ToyOptions,
 ): void {
   const writer = createDumpWriter(path, {
     tool: { name: "toy", version: "1" },
@@ -80,21 +92,27 @@ export function writeToyRun(
     ...(select === undefined ? {} : { capture: { select } }),
     ...run,
   });
-  for (const sample of TOKENS.keys()) {
-    const tokens = ids(sample);
+  const writeIds = (sample: number, step: number, tokens: readonly number[]): void => {
     writer.write({
       name: "input_ids",
       kind: "tokens",
       dtype: "I64",
       sample,
+      step,
       shape: [tokens.length],
       bytes: new Uint8Array(BigInt64Array.from(tokens, BigInt).buffer),
     });
+  };
+  for (const sample of TOKENS.keys()) writeIds(sample, 0, ids(sample));
+  for (const [sample, step] of decodeSteps(tensors)) {
+    const fed = stepId(sample, step);
+    if (fed !== null) writeIds(sample, step, [fed]);
   }
-  for (const { name, sample, shape, values } of tensors) {
+  for (const { name, sample, step, shape, values } of tensors) {
     const tensor: TensorInput = {
       name,
       sample,
+      step,
       dtype: "F32",
       shape,
       bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
@@ -102,6 +120,18 @@ export function writeToyRun(
     writer.write(tensor);
   }
   writer.close();
+}
+
+/** The decode steps that `tensors` hold, each once. */
+function decodeSteps(tensors: readonly ToyTensor[]): readonly (readonly [number, number])[] {
+  const places = tensors
+    .filter(({ step }) => step > 0)
+    .map(({ sample, step }) => [`${String(sample)}.${String(step)}`, [sample, step]] as const);
+  return [...new Map(places).values()];
+}
+
+function defaultStepId(sample: number, step: number): number {
+  return (7 * sample + 3 * step) % VOCABULARY;
 }
 
 function defaultIds(sample: number): readonly number[] {

@@ -242,6 +242,12 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["one file was given twice, or copied"],
     tune: "Check the two paths.",
   },
+  "input/isolated": {
+    message: "{file} was fed with the reference's residual stream: every tensor stands for itself",
+    why: "In an isolated replay nothing is inherited: each module that fails is at fault itself. What the whole model says is not measured, because its logits follow from the reference's stream.",
+    causes: ["the candidate was made by npu-dump replay on the reference's dump"],
+    tune: "Compare the candidate's own run as well for the quality of the whole model.",
+  },
   "input/dtype": {
     message: "the reference ran in {reference}, the candidate in {candidate}",
     why: "Another dtype is no fault: the limits take it into account.",

@@ -206,6 +206,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["同一个文件给了两次，或是复制件"],
     tune: "请检查两个路径。",
   },
+  "input/isolated": {
+    message: "{file} 以基准的残差流为输入：每个张量各自独立",
+    why: "隔离重放中没有误差传播，不通过的模块都是自身有误。其 logits 由基准的残差流得出，因此不测量整个模型的输出质量。",
+    causes: ["待测 dump 由 npu-dump replay 对基准 dump 重放得到"],
+    tune: "如需评估整个模型的质量，请另行比较待测侧自己的运行。",
+  },
   "input/dtype": {
     message: "运行精度不同：基准 {reference}，待测 {candidate}",
     why: "数据类型不同并非问题，阈值已考虑在内。",

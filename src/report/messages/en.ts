@@ -3,7 +3,7 @@ import type { Messages } from "./messages.ts";
 export const EN: Messages = {
   verdict: { pass: "PASS", fail: "FAIL", inconclusive: "INCONCLUSIVE" },
   tensorVerdict: { pass: "pass", fail: "FAIL", inconclusive: "undecided" },
-  role: { origin: "origin", inherited: "inherited" },
+  role: { origin: "origin", inherited: "inherited", independent: "independent" },
   step: { prefill: "prefill", decode: "decode" },
   side: { reference: "reference", candidate: "candidate" },
   source: {
@@ -24,6 +24,7 @@ export const EN: Messages = {
   reasons: {
     "no-floor": "no noise floor",
     "few-samples": "fewer than 6 samples",
+    isolated: "the candidate replays the reference",
     "no-logits": "no logits on both sides",
     stopped: "stopped at the first failure",
     "floor-lacks-rows": "a floor lacks rows of it, or holds no finite numbers there",
@@ -97,6 +98,15 @@ export const EN: Messages = {
     `${notCaptured} not captured`,
   ],
   stopped: "stopped at the first failure",
+  group: {
+    of: (step, what) => `${step}: ${what}`,
+    pass: "every tensor holds",
+    fail: "fails",
+    inconclusive: "not decided",
+    origin: (tensor) => `${tensor} diverges first`,
+    throughCache: (tensor) =>
+      `${tensor} fails first; the prefill's error may have reached it through the cache`,
+  },
   headline: {
     origin: (tensor, how) => `${tensor} diverges first: ${how}`,
     missing: (tensors) => `${tensors} missing that should have been stored`,
@@ -117,6 +127,9 @@ export const EN: Messages = {
     prior: "a prior decided: no noise floor was given for the layers",
     interval: (low, high) => `the 95 % interval from ${low} to ${high} holds the limit`,
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
+    isolated: "both read one residual stream: nothing is inherited",
+    independent: (tensors) => `fails on its own too: ${tensors}`,
+    isolatedQuality: "quality was not measured: the candidate was fed with the reference's stream",
     storeDensely: "storing the tensors densely on both sides would decide",
     storeLogits: "storing the logits densely on both sides would decide",
     leftOpen: (rules) => `left open: ${rules}`,
@@ -179,6 +192,7 @@ export const EN: Messages = {
     noLogits: "no logits on both sides",
     noIds: "no logits or token ids on both sides",
     notReached: "stopped at the first failure",
+    replayed: "the candidate replays the reference",
     conclusion: "Conclusion",
     data: "Data",
     limits: "Limits",

@@ -73,6 +73,17 @@ export interface Messages {
   tensorSummary(compared: number, missing: number, notCaptured: number): readonly string[];
   readonly stopped: string;
 
+  /** What the groups of prefill and decode have come to, each where there are both. */
+  readonly group: {
+    /** A sentence about one of them. */
+    of(step: string, what: string): string;
+    readonly pass: string;
+    readonly fail: string;
+    readonly inconclusive: string;
+    origin(tensor: string): string;
+    /** The prefill's error may have come to it through the cache of keys and values. */
+    throughCache(tensor: string): string;
+  };
   readonly headline: {
     /** The first tensor that fails, and how. */
     origin(tensor: string, how: string): string;
@@ -95,6 +106,9 @@ export interface Messages {
     readonly storeDensely: string;
     readonly storeLogits: string;
     leftOpen(rules: string): string;
+    readonly isolated: string;
+    independent(tensors: string): string;
+    readonly isolatedQuality: string;
     readonly notMeasuredQuality: string;
     readonly notReachedQuality: string;
   };
@@ -154,6 +168,7 @@ export interface Messages {
     readonly noLogits: string;
     readonly noIds: string;
     readonly notReached: string;
+    readonly replayed: string;
     readonly conclusion: string;
     readonly data: string;
     readonly limits: string;

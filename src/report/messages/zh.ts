@@ -3,7 +3,7 @@ import type { Messages } from "./messages.ts";
 export const ZH: Messages = {
   verdict: { pass: "通过", fail: "不通过", inconclusive: "无法判定" },
   tensorVerdict: { pass: "通过", fail: "不通过", inconclusive: "未定" },
-  role: { origin: "起点", inherited: "传播" },
+  role: { origin: "起点", inherited: "传播", independent: "独立" },
   step: { prefill: "prefill", decode: "decode" },
   side: { reference: "基准", candidate: "待测" },
   source: {
@@ -24,6 +24,7 @@ export const ZH: Messages = {
   reasons: {
     "no-floor": "没有噪声基底",
     "few-samples": "样本少于 6 个",
+    isolated: "待测侧重放了基准的残差流",
     "no-logits": "两侧未同时提供 logits",
     stopped: "遇到首个不通过即停止",
     "floor-lacks-rows": "某个噪声基底缺少部分行，或其中不是有限数",
@@ -97,6 +98,14 @@ export const ZH: Messages = {
     `未采集 ${notCaptured}`,
   ],
   stopped: "遇到首个不通过即停止",
+  group: {
+    of: (step, what) => `${step}：${what}`,
+    pass: "所有张量均在限内",
+    fail: "不通过",
+    inconclusive: "未定",
+    origin: (tensor) => `${tensor} 最先出现偏差`,
+    throughCache: (tensor) => `${tensor} 最先不通过；prefill 的误差可能经 KV 缓存传播到该处`,
+  },
   headline: {
     origin: (tensor, how) => `${tensor} 最先出现偏差：${how}`,
     missing: (tensors) => `缺失${tensors}，本应写入`,
@@ -116,6 +125,9 @@ export const ZH: Messages = {
     prior: "各层未提供噪声基底，按先验上限判定",
     interval: (low, high) => `95 % 置信区间 ${low} 至 ${high} 包含阈值`,
     tokensNeeded: (count) => `约需 ${count} 个 token 才能判定，或使用 --decide point`,
+    isolated: "两侧读取同一残差流：没有误差传播",
+    independent: (tensors) => `同样自身有误：${tensors}`,
+    isolatedQuality: "未测量输出质量：待测侧以基准的残差流为输入",
     storeDensely: "两侧都完整保存这些张量即可判定",
     storeLogits: "两侧都完整保存 logits 即可判定",
     leftOpen: (rules) => `尚未判定的规则：${rules}`,
@@ -175,6 +187,7 @@ export const ZH: Messages = {
     noLogits: "两侧未同时提供 logits",
     noIds: "两侧未同时提供 logits 或 token ID",
     notReached: "遇到首个不通过即停止",
+    replayed: "待测侧重放了基准的残差流",
     conclusion: "结论",
     data: "测试数据",
     limits: "判定阈值",

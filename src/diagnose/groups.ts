@@ -1,0 +1,91 @@
+/**
+ * The diagnosis of each step group. Prefill and decode run other kernels: each
+ * has a verdict and an origin of its own.
+ */
+
+import type { RunRelation } from "../align/runs.ts";
+import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
+import { tensorName } from "../dump/contract.ts";
+import type { JudgedUnit } from "../judge/judge-tensor.ts";
+import { locateOrigin, suspicion } from "./origin.ts";
+
+export interface Diagnosis {
+  /** The origin of the first group that has one. */
+  readonly origin: Origin | null;
+  /** Prefill before decode. */
+  readonly groups: readonly GroupResult[];
+  /** The role of each unit, in their order. */
+  readonly roles: readonly (Role | null)[];
+}
+
+/** What a diagnosis rests on, beside the units. */
+export interface Evidence {
+  /** Everything that the judge found; what belongs to no group counts for the first one. */
+  readonly findings: readonly Finding[];
+  /** Whether a limit on what the model says could be neither kept nor broken. */
+  readonly inconclusive: boolean;
+  readonly relation: RunRelation;
+  /** Decoder layers. */
+  readonly layers: number;
+}
+
+/**
+ * Diagnoses judged tensors, which are in execution order, prefill before
+ * decode.
+ *
+ * A decode step reads the keys and values that the prefill left in the cache.
+ * Where the first module that fails in decode lies in a later layer than the
+ * prefill's origin, it has inherited the error too, as far as a plain pair can
+ * tell.
+ */
+export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diagnosis {
+  const { findings, relation, layers } = evidence;
+  const isSuspect = suspicion(units);
+  const steps = (["prefill", "decode"] as const).filter(
+    (step) =>
+      units.some(({ measured }) => measured.unit.group === step) ||
+      findings.some((finding) => finding.step === step && finding.level === "error"),
+  );
+  let prefill: Origin | null = null;
+  const roles: (Role | null)[] = [];
+  const groups = steps.map((step, index): GroupResult => {
+    const ofGroup = units.filter(({ measured }) => measured.unit.group === step);
+    const { origin, roles: found } = locateOrigin(ofGroup, isSuspect, relation);
+    const throughCache = relation === "plain" && readsErrorOf(prefill, origin, layers);
+    roles.push(...found.map((role) => (role === "origin" && throughCache ? "inherited" : role)));
+    if (step === "prefill") prefill = origin;
+    return { step, verdict: verdictOf(step, index === 0, ofGroup, evidence), origin, throughCache };
+  });
+  return { origin: groups.find(({ origin }) => origin !== null)?.origin ?? null, groups, roles };
+}
+
+function verdictOf(
+  step: StepGroup,
+  isFirst: boolean,
+  units: readonly JudgedUnit[],
+  { findings, inconclusive }: Evidence,
+): Verdict {
+  const fails = findings.some(
+    (finding) =>
+      finding.level === "error" && (finding.step === step || (finding.step === null && isFirst)),
+  );
+  if (fails) return "fail";
+  const undecided = units.some(({ judgement }) => judgement.verdict === "inconclusive");
+  return undecided || (isFirst && inconclusive) ? "inconclusive" : "pass";
+}
+
+/** Whether the module `later` of a decode step reads keys or values computed after the prefill's `origin`. */
+function readsErrorOf(origin: Origin | null, later: Origin | null, layers: number): boolean {
+  if (origin === null || later === null) return false;
+  const [from, to] = [layerOf(origin, layers), layerOf(later, layers)];
+  // No attention comes after the last layer's own.
+  return to > from && from < layers - 1;
+}
+
+/** The layer of a module: -1 before the first, `layers` behind the last, NaN where it is not known. */
+function layerOf({ tensor, layer }: Origin, layers: number): number {
+  if (layer !== null) return layer;
+  const { role } = tensorName(tensor);
+  if (role === "embed") return -1;
+  return role === "norm" || role === "logits" ? layers : Number.NaN;
+}
