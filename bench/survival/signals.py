@@ -9,26 +9,28 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from child import Child
+from child import SECONDS_TO_END, Child
 from verify import Left, Undisturbed, require
 from workload import Workload
 
-# Where a capture is hit: anywhere, from the end of its block on, just before the rename, just after it.
+# Where a capture is hit: at any moment; at any size of its file, which tells the same on a machine that is busy with
+# other things; from the end of its block on; just before the rename, and just after it.
 PLACES = (
     "life",
     "closing",
-    "life",
+    "growing",
     "rename",
-    "life",
+    "growing",
     "renamed",
     "life",
     "replacing",
-    "life",
+    "growing",
     "closing",
-    "life",
-    "life",
+    "growing",
+    "growing",
 )
 
 
@@ -47,7 +49,9 @@ def kill(
         old = _old_dump(workload, path) if place == "replacing" else None
         child = Child(lambda tell, path=path, place=place: _capture(workload, path, place, tell))
         child.wait_for_word()
-        if place in ("life", "replacing"):
+        if place == "growing":
+            _wait_for_bytes(path, chance.uniform(0, undisturbed.size))
+        elif place in ("life", "replacing"):
             time.sleep(chance.uniform(0, life))
         elif place == "closing":
             child.wait_for_word()
@@ -61,6 +65,18 @@ def kill(
         left[found.state] += 1
         recovered += found.batches
     return left, recovered
+
+
+def _wait_for_bytes(path: Path, size: float) -> None:
+    """Return when the ``.partial`` has that many bytes, or the dump its name."""
+    partial = path.with_name(path.name + ".partial")
+    deadline = time.monotonic() + SECONDS_TO_END
+    while time.monotonic() < deadline and not path.exists():
+        # It may get its name between two looks.
+        with suppress(FileNotFoundError):
+            if partial.stat().st_size >= size:
+                return
+        time.sleep(0.0005)
 
 
 def interrupt(workload: Workload, undisturbed: Undisturbed, folder: Path, runs: int, seed: int) -> Counter[str]:
