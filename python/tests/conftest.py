@@ -19,6 +19,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from npu_dump import DumpFile
+
 from .architectures import ARCHITECTURES, VOCABULARY, Architecture, build
 from .standin import process
 
@@ -43,6 +45,12 @@ def architecture(request: pytest.FixtureRequest, record_property: Callable[[str,
     """Each architecture that this version of transformers has; the matrix of versions counts by it."""
     record_property("architecture", request.param)
     return ARCHITECTURES[request.param]
+
+
+def differing(x: DumpFile, y: DumpFile) -> set[str]:
+    """The names of tensors whose bits differ; both must hold the same."""
+    assert set(x) == set(y)
+    return {key[0] for key in x if not torch.equal(torch.as_tensor(x[key]), torch.as_tensor(y[key]))}
 
 
 def module_of(path: Path, name: str) -> str:

@@ -14,7 +14,7 @@ from .contract import Encoding, Kind
 from .errors import DumpError
 from .modes import LOGITS, REDUCED_LOGITS, Form, Modes
 from .module_tree import Decoder, first_tensor, head_path
-from .probe import Point, probe
+from .probe import Point, in_turns, probe
 from .reduce import reduced_logits
 from .replay import Replay
 from .router import expert_count, find_routers
@@ -58,6 +58,10 @@ class Capture(Protocol):
         """Start a forward with these arguments."""
         ...
 
+    def due(self, point: Point) -> bool:
+        """Return whether this call of the point's module is the point's; each call is asked about once."""
+        ...
+
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:
         """Cut what a point shows into samples."""
         ...
@@ -93,7 +97,7 @@ class DecoderCapture:
         self._modes = modes
         self._top_k = top_k
         modules = _submodules(model)
-        points = [*anatomy.points, *_router_points(model, decoder)]
+        points = in_turns([*anatomy.points, *_router_points(model, decoder)], decoder)
         names = [point.name for point in points] + ([LOGITS] if self._head else [])
         wanted = Selection(select, names, modules)
         modes.check(wanted.canonical | wanted.paths)
@@ -134,6 +138,9 @@ class DecoderCapture:
         """Remember the positions that layer 0 is told: they are in force also where the model counts by itself."""
         if positions is not None:
             self._positions = positions
+
+    def due(self, point: Point) -> bool:  # noqa: D102
+        return self._step is not None and self._step.due(point.name, point.turn, point.turns)
 
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         step = self._step
@@ -234,6 +241,9 @@ class ModuleCapture:
         self._step = Step(number=0)
         self._forwards += 1
         yield Piece("input.0", fed, self._forwards - 1, kind="other")
+
+    def due(self, point: Point) -> bool:  # noqa: ARG002, D102
+        return True
 
     def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         if self._step is not None:

@@ -225,7 +225,7 @@ class Dump:
 
     def _take(self, point: Point, tensor: torch.Tensor | None) -> torch.Tensor | None:
         """Store what a point shows and return what the model goes on with; None: with that tensor."""
-        if tensor is None or not self._watching:
+        if tensor is None or not self._watching or not self._capture.due(point):
             return None
         self._put(self._capture.take(point, tensor))
         return self._capture.instead(point, tensor)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -19,7 +20,6 @@ import torch
 from torch import nn
 
 from .contract import Kind
-from .devices import is_out_of_memory
 from .errors import DumpError
 from .module_tree import (
     Decoder,
@@ -46,6 +46,8 @@ class Point:
         input: take its first tensor argument instead of its output.
         kind: what the tensor is; ``other`` for what a user names by its module path.
         layer: decoder layer it belongs to, or None.
+        turn: of the calls of a module that serves several layers, which one it is, from 0.
+        turns: how many layers the module serves.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Point:
     input: bool = False
     kind: Kind = "hidden"
     layer: int | None = None
+    turn: int = 0
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -217,46 +221,65 @@ def _equal_to_rounding(x: torch.Tensor, y: torch.Tensor, magnitude: torch.Tensor
     return x.shape == y.shape and bool(((x - y).abs() <= 1.5 * epsilon * magnitude).all())
 
 
+def in_turns(points: Iterable[Point], decoder: Decoder) -> list[Point]:
+    """Return the points with the turn of each where layers share modules, wholly or in part."""
+    paths: dict[nn.Module, list[str]] = defaultdict(list)
+    for path, layer in decoder.layers:
+        for name, module in layer.named_modules():
+            paths[module].append(f"{path}.{name}" if name else path)
+    return [
+        replace(point, turn=paths[point.module].index(point.path), turns=len(paths[point.module]))
+        if point.path in paths[point.module]
+        else point
+        for point in points
+    ]
+
+
 def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
-    """Run the probe and return the last call of each module in and around the layers, in the order of completion."""
-    calls: dict[str, _Call] = {}
-    inputs: dict[str, torch.Tensor] = {}
+    """Run the probe and return the last call of each module in and around the layers, in the order of completion.
 
-    def before(path: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            tensor = stream_input(args, kwargs)
-            if tensor is not None and tensor.is_floating_point():
-                inputs[path] = _rows(tensor)
+    A module that serves several layers must be called once for each of them; its calls are theirs, in their order.
+    """
+    paths: dict[nn.Module, list[str]] = defaultdict(list)
+    for path, module in _observed(decoder):
+        paths[module].append(path)
+    inputs: dict[nn.Module, torch.Tensor] = {}
+    seen: list[tuple[nn.Module, torch.Tensor, torch.Tensor, float]] = []
 
-        return hook
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tensor = stream_input(args, kwargs)
+        if tensor is not None and tensor.is_floating_point():
+            inputs[module] = _rows(tensor)
 
-    def after(path: str) -> Callable[..., None]:
-        def hook(module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-            tensor = first_tensor(output)
-            if tensor is not None and path in inputs and tensor.is_floating_point():
-                name = path.rpartition(".")[2]
-                epsilon = torch.finfo(tensor.dtype).eps
-                calls.pop(path, None)
-                calls[path] = _Call(name, path, module, inputs.pop(path), _rows(tensor), epsilon)
-
-        return hook
+    def after(module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+        tensor = first_tensor(output)
+        if tensor is not None and module in inputs and tensor.is_floating_point():
+            seen.append((module, inputs.pop(module), _rows(tensor), torch.finfo(tensor.dtype).eps))
 
     with ExitStack() as hooks:
-        for path, module in _observed(decoder):
-            hooks.callback(module.register_forward_pre_hook(before(path), with_kwargs=True).remove)
-            hooks.callback(module.register_forward_hook(after(path)).remove)
+        for module in paths:
+            hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+            hooks.callback(module.register_forward_hook(after).remove)
         with torch.no_grad(), _random_state(model):
             try:
                 model(**_probe_inputs(model))
             except Exception as error:
-                if is_out_of_memory(error):
-                    raise
                 raise DumpError(
                     "probe-failed",
                     f"the model could not run {PROBE_TOKENS} tokens, which tell where its tensors are",
                     facts=[("model", type(model).__name__), (type(error).__name__, error)],
                     help="check that model(input_ids=...) works on this device and in this precision",
                 ) from error
+    counts = Counter(module for module, *_ in seen)
+    turns: Counter[nn.Module] = Counter()
+    calls: dict[str, _Call] = {}
+    for module, given, returned, epsilon in seen:
+        mine = paths[module]
+        if len(mine) in (1, counts[module]):
+            path = mine[turns[module] % len(mine)]
+            turns[module] += 1
+            calls.pop(path, None)
+            calls[path] = _Call(path.rpartition(".")[2], path, module, given, returned, epsilon)
     return calls
 
 

@@ -52,6 +52,7 @@ class Step:
     shape: tuple[int, int] = (0, 0)
     rows: list[Row] = field(default_factory=list)
     _taken: Counter[str] = field(default_factory=Counter)
+    _called: Counter[str] = field(default_factory=Counter)
 
     def by_token(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
         """Return ``tensor`` as ``[B, T, …]``; some modules, such as routers, see batch and tokens as one axis.
@@ -76,6 +77,12 @@ class Step:
         whole = self.by_token(tensor, name)
         for row in self.rows:
             yield row, whole[row.batch, row.tokens]
+
+    def due(self, name: str, turn: int, turns: int) -> bool:
+        """Return whether it is this name's turn of a module that is called for ``turns`` names in turn."""
+        count = self._called[name]
+        self._called[name] += 1
+        return count % turns == turn
 
     def numbered(self, name: str) -> str:
         """Return the name, with ``#1``, ``#2``, … where it was taken in this step before."""
