@@ -49,7 +49,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     """Return the metadata of a run of this model in this process."""
     parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
     dtype = BY_TORCH.get(str(parameter.dtype).removeprefix("torch.")) if parameter is not None else None
-    device = parameter.device if parameter is not None else torch.device("cpu")
+    device = device_of(model)
     return {
         "model": _model_facts(model),
         "device": devices.describe(device),
@@ -62,10 +62,23 @@ def describe(model: nn.Module) -> dict[str, Any]:
     }
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model computes: where its first parameter is; the CPU where it has none.
+
+    Of a parameter that accelerate has put aside and fetches for each call, that is where it is fetched to.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type != "meta":
+        return device
+    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
+    fetched_to = (getattr(hook, "execution_device", None) for hook in hooks)
+    return torch.device(next((place for place in fetched_to if place is not None), "cpu"))
+
+
 def _model_facts(model: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": _parameter_count(model),
     }
     config = text_config(model)
     if config is None:
@@ -94,10 +107,29 @@ def _model_facts(model: Any) -> dict[str, Any]:
 
 
 def tied(model: Any) -> bool:
-    """Return whether the head uses the embedding's very memory, whatever the configuration says."""
+    """Return whether the head uses the embedding's very memory, whatever the configuration says.
+
+    Only of weights that have no memory, because accelerate has put them aside, the configuration must be believed.
+    """
+    head, embedding = _head_weight(model), getattr(model.get_input_embeddings(), "weight", None)
+    if head is None or embedding is None:
+        return False
+    if head.device.type == embedding.device.type == "meta":
+        return head is embedding or bool(getattr(text_config(model), "tie_word_embeddings", False))
+    return head.data_ptr() == embedding.data_ptr()
+
+
+def _head_weight(model: Any) -> torch.Tensor | None:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    weight, embedding = getattr(head, "weight", None), getattr(model.get_input_embeddings(), "weight", None)
-    return weight is not None and embedding is not None and weight.data_ptr() == embedding.data_ptr()
+    return getattr(head, "weight", None)
+
+
+def _parameter_count(model: Any) -> int:
+    count = sum(parameter.numel() for parameter in model.parameters())
+    head = _head_weight(model)
+    # Parameters are told apart by identity, and what was put aside has lost that of the embedding.
+    twice = head is not None and tied(model) and head is not model.get_input_embeddings().weight
+    return count - head.numel() if head is not None and twice else count
 
 
 def _engine(model: nn.Module) -> dict[str, Any]:
@@ -138,8 +170,7 @@ def _is_json(value: Any) -> bool:
 
 def peak_memory(model: nn.Module) -> int | None:
     """Return the most bytes in use since the process began: of the model's accelerator, else of the process."""
-    parameter = next(model.parameters(), None)
-    return devices.peak_memory(parameter.device if parameter is not None else torch.device("cpu"))
+    return devices.peak_memory(device_of(model))
 
 
 def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, str]:
