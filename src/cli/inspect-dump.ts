@@ -1,5 +1,6 @@
 /** What is in a dump, folded over samples, steps and layers. */
 
+import { REDUCED_LOGITS } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 
 /** Tensors that differ in nothing but sample, decode step and layer. */
@@ -31,6 +32,18 @@ export interface FoldStats {
   readonly infinite: number;
 }
 
+/** How a dump stores the logits of its prompts, and what quality figures that is enough for. */
+export interface LogitsInspection {
+  /** `whole`, `reduced` to what stands for them, `statistics`; the fullest form of any sample counts. */
+  readonly form: "whole" | "reduced" | "statistics";
+  /** Samples stored in that form. */
+  readonly samples: number;
+  /** Smallest and largest number of tokens listed at a position; null without `topk_ids`. */
+  readonly k: readonly [number, number] | null;
+  readonly lse: boolean;
+  readonly tokenLogprob: boolean;
+}
+
 export interface Inspection {
   readonly file: string;
   readonly bytes: number;
@@ -38,6 +51,10 @@ export interface Inspection {
   readonly samples: number;
   readonly run: Dump["run"];
   readonly end: Dump["end"];
+  /** Null without logits in any form. */
+  readonly logits: LogitsInspection | null;
+  /** How many tensors are stored in each encoding. */
+  readonly encodings: Readonly<Record<TensorEntry["encoding"], number>>;
   readonly tensors: readonly TensorFold[];
 }
 
@@ -63,9 +80,42 @@ export function inspectDump(dump: Dump): Inspection {
     samples: countSamples(dump.tensors),
     run: dump.run,
     end: dump.end,
+    logits: inspectLogits(dump.tensors),
+    encodings: {
+      dense: countEncoding(dump.tensors, "dense"),
+      stats: countEncoding(dump.tensors, "stats"),
+      sketch: countEncoding(dump.tensors, "sketch"),
+    },
     tensors: [...groups.values()].flatMap(([first, ...rest]) =>
       first === undefined ? [] : [fold([first, ...rest])],
     ),
+  };
+}
+
+function countEncoding(entries: readonly TensorEntry[], wanted: TensorEntry["encoding"]): number {
+  return entries.filter(({ encoding }) => encoding === wanted).length;
+}
+
+function inspectLogits(entries: readonly TensorEntry[]): LogitsInspection | null {
+  const named = (name: string): readonly TensorEntry[] =>
+    entries.filter((entry) => entry.name === name && entry.step === 0 && entry.repeat === 0);
+  const whole = named("logits").filter(({ encoding }) => encoding === "dense");
+  const reduced = REDUCED_LOGITS.flatMap(named);
+  const [form, stored] = (
+    [
+      ["whole", whole],
+      ["reduced", reduced],
+      ["statistics", named("logits")],
+    ] as const
+  ).find(([, found]) => found.length > 0) ?? [null, []];
+  if (form === null) return null;
+  const lists = named("topk_ids").map(({ shape }) => shape[1] ?? 0);
+  return {
+    form,
+    samples: countSamples(stored),
+    k: lists.length === 0 ? null : extent(lists),
+    lse: named("lse").length > 0,
+    tokenLogprob: named("token_logprob").length > 0,
   };
 }
 

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatError } from "../report/format-number.t
 import { machineJson } from "../report/json.ts";
 import { layOutTable, padEnd, width } from "../report/table.ts";
 import { fitNames } from "../report/tensor-label.ts";
-import type { FoldStats, Inspection, TensorFold } from "./inspect-dump.ts";
+import type { FoldStats, Inspection, LogitsInspection, TensorFold } from "./inspect-dump.ts";
 
 /** Metadata lines and table rows that are shown; `--json` has all. */
 const MAX_METADATA = 40;
@@ -20,16 +20,48 @@ export function renderInspectionJson(inspection: Inspection): string {
 
 /** Metadata, then a table of tensors, at most `columns` wide where names allow it. */
 export function renderInspectionText(inspection: Inspection, columns: number): string {
-  const { file, bytes, samples, tensors, repaired } = inspection;
+  const { file, bytes, samples, tensors, repaired, logits, encodings } = inspection;
   const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
   const rows: (readonly [string, string])[] = [
     ["file", `${escapeText(file)} · ${formatBytes(bytes)}${repaired ? " · repaired" : ""}`],
-    ["tensors", `${formatCount(count)} in ${formatCount(samples)} samples`],
+    [
+      "tensors",
+      [`${formatCount(count)} in ${formatCount(samples)} samples`, ...reducedText(encodings)].join(
+        ", ",
+      ),
+    ],
+    ...(logits === null ? [] : [["logits", logitsText(logits)] as const]),
     ...metadata(inspection),
   ];
   const labelWidth = Math.max(...rows.map(([label]) => width(label)));
   const lines = rows.map(([label, text]) => `  ${padEnd(label, labelWidth)}  ${text}`);
   return `npu-diff inspect\n${lines.join("\n")}\n\n${table(tensors, columns).join("\n")}\n`;
+}
+
+/** How many tensors are not stored densely. */
+function reducedText({ stats, sketch }: Inspection["encodings"]): readonly string[] {
+  return [
+    ...(stats === 0 ? [] : [`${formatCount(stats)} of them as statistics`]),
+    ...(sketch === 0 ? [] : [`${formatCount(sketch)} as sketches`]),
+  ];
+}
+
+/** The form of the logits, and the figures that it cannot give. */
+function logitsText({ form, samples, k, lse, tokenLogprob }: LogitsInspection): string {
+  const of = `in ${formatCount(samples)} samples`;
+  if (form === "whole") return `whole ${of}`;
+  if (form === "statistics") return `statistics ${of}: no figure of quality`;
+  const [least, most] = k ?? [0, 0];
+  const holds = [
+    ...(most === 0 ? [] : [`the ${least === most ? most : `${least} to ${most}`} best tokens`]),
+    ...(tokenLogprob ? ["token_logprob"] : []),
+    ...(lse ? ["lse"] : []),
+  ];
+  const lacks = [
+    ...(tokenLogprob ? [] : ["perplexity"]),
+    ...(most === 0 ? ["top-1 agreement", "a bound of KL"] : []),
+  ];
+  return `reduced ${of}: ${holds.join(", ")}; not enough for ${[...lacks, "KL and flips"].join(", ")}`;
 }
 
 function metadata({ run, end }: Inspection): readonly (readonly [string, string])[] {

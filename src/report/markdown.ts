@@ -1,7 +1,13 @@
 /** The precision section of a model card, in Markdown. */
 
 import { escapeText } from "../core/escape.ts";
-import type { AppliedRule, ComparisonResult, InputSummary, TensorResult } from "../core/result.ts";
+import type {
+  AppliedRule,
+  ComparisonResult,
+  Finding,
+  InputSummary,
+  TensorResult,
+} from "../core/result.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import {
   formatChange,
@@ -222,7 +228,13 @@ function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): stri
   }
   const findings = result.findings.filter((finding) => finding.rule === rule.rule);
   if (findings.some(({ level }) => level === "error")) return `**${m.card.broken}**`;
-  return findings.some(isUndecided) ? m.card.undecided : m.card.holds;
+  const open = result.findings.some(({ detail }) => leavesOpen(detail, rule.rule));
+  return open || findings.some(isUndecided) ? m.card.undecided : m.card.holds;
+}
+
+/** Whether a finding names `rule` among those that its tensor leaves open. */
+function leavesOpen({ open }: Finding["detail"], rule: string): boolean {
+  return typeof open === "string" && open.split(", ").includes(rule);
 }
 
 /** The first row is the head. */

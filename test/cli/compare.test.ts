@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import { cli } from "../support/cli.ts";
+import { asStats, hidden, logitsOf, reduced, writeReduced } from "../support/reduced-run.ts";
 import { scratch } from "../support/scratch.ts";
 import { addNoise, toyTensors, writeToyRun } from "../support/toy-run.ts";
 
@@ -268,6 +269,38 @@ describe("other commands", () => {
     expect(stdout).toMatch(/^ {2}model\.layers +4$/m);
     expect(stdout).toMatch(/^ {2}layers\.\*\.mlp +0-3 +8 +F32 +\[5\.\.7, 8\]/m);
     expect(code).toBe(0);
+  });
+
+  test("inspect says what reduced captures hold", async () => {
+    const path = join(cwd, "reduced.arrow");
+    writeReduced(path, "r", [
+      ...asStats(hidden("layers.0")),
+      ...hidden("norm"),
+      ...reduced(logitsOf(), 7),
+    ]);
+    const { code, stdout } = await cli(["inspect", "reduced.arrow"], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/tensors +42 in 6 samples, 6 of them as statistics\n/);
+    expect(stdout).toMatch(
+      /logits +reduced in 6 samples: the 7 best tokens, token_logprob, lse; not enough for KL/,
+    );
+    expect(stdout).toMatch(/layers\.\* +0 +6 +F32 stats +\[2\.\.6, 8\]/);
+    const inspection: unknown = JSON.parse(
+      (await cli(["inspect", "reduced.arrow", "--json"], { cwd })).stdout,
+    );
+    expect(inspection).toMatchObject({
+      logits: { form: "reduced", samples: 6, k: [7, 7], lse: true, tokenLogprob: true },
+      encodings: { dense: 36, stats: 6, sketch: 0 },
+    });
+  });
+
+  test("what statistics leave open is exit code 3", async () => {
+    const tensors = [...hidden("embed"), ...asStats(hidden("layers.0"))];
+    writeReduced(join(cwd, "stats-a.arrow"), "a", tensors);
+    writeReduced(join(cwd, "stats-b.arrow"), "b", tensors);
+    const { code, stdout } = await cli(["compare", "stats-a.arrow", "stats-b.arrow"], { cwd });
+    expect(code).toBe(3);
+    expect(stdout).toContain("left open: layer/prior, layer/prior-sample, layer/prior-token");
   });
 
   test("inspect --json", async () => {

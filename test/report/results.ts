@@ -8,6 +8,7 @@ import type {
   OwnFigures,
   Quality,
   TensorResult,
+  Top1Result,
 } from "../../src/core/result.ts";
 
 export const LAYERS = 30;
@@ -499,6 +500,143 @@ export const PASS_WITHOUT_LOGITS: ComparisonResult = comparison({
   rules: [...FLOOR_RULES.slice(0, 8), notApplied("quality/nll", "no-logits")],
 });
 
+/** A quality of reduced logits. */
+const REDUCED_QUALITY: Quality = {
+  ...QUALITY,
+  kl: null,
+  top1Agreement: { ...(QUALITY.top1Agreement as Top1Result), nearTies: null },
+  flips: null,
+  klLowerBound: {
+    mean: 0.0014,
+    se: 0.0002,
+    ci95: [0.001, 0.0018],
+    max: 0.052,
+    maxAt: { sample: 4, step: 0, token: 12 },
+    positions: 2170,
+  },
+  lse: { meanAbs: 0.012, maxAbs: 0.2, maxAt: { sample: 4, step: 0, token: 12 }, positions: 2170 },
+  notAvailable: ["kl", "top1Agreement.nearTies", "flips"].map((figure) => ({
+    figure,
+    reason: "reduced-logits",
+  })),
+};
+
+const REDUCED_RULES: ComparisonResult["rules"] = [
+  ...FLOOR_RULES.slice(0, 9),
+  ...["quality/kl-ratio", "quality/flips", "quality/real-flips"].map((id) =>
+    notApplied(id, "reduced-logits"),
+  ),
+];
+
+/** Logits that hold only the best tokens. */
+export const PASS_WITH_REDUCED_LOGITS: ComparisonResult = comparison({
+  quality: REDUCED_QUALITY,
+  tensors: modelTensors(null).slice(0, -1),
+  rules: REDUCED_RULES,
+});
+
+/** A tensor of which only statistics are known. */
+function reducedTensor(name: string, layer: number, parts: Partial<TensorResult>): TensorResult {
+  const figures = tensor(name, layer, 1, parts);
+  const side = { min: -4.2, max: 3.9, mean: 0.01, rms: 1.1, nan: 0, posInf: 0, negInf: 0 };
+  const empty = Object.fromEntries(
+    ["relL2", "snrDb", "tokenRelL2", "cosine", "cosineDistance", "tokenCosine", "mse", "rmse"]
+      .concat(["meanAbs", "bias", "maxAbs", "maxAbsAt", "slope", "floorRatio", "floorRatioP99"])
+      .concat(["floor", "nonFinite"])
+      .map((key) => [key, null]),
+  );
+  return {
+    ...figures,
+    ...empty,
+    statsFigures: {
+      reference: side,
+      candidate: { ...side, max: 4.1, rms: 1.12 },
+      difference: { min: 0, max: 0.2, mean: 0, rms: 0.02 },
+      normRatio: 1.12 / 1.1,
+      mismatched: 0,
+      saturated: 0,
+      bounds: { relL2: 0.018, tokenRelL2Max: 0.021, maxAbs: 0.2, mse: 0.0004, cosine: 0.99984 },
+    },
+  };
+}
+
+/** Layer 3 and later are stored as statistics: nothing fails, and not everything can be judged. */
+export const STATISTICS: ComparisonResult = comparison({
+  verdict: "inconclusive",
+  findings: [
+    ...["layers.3.attn", "layers.3.mlp"].map((name) =>
+      finding("layer/undecided", {
+        level: "warning",
+        tensor: name,
+        step: "prefill",
+        detail: {
+          reason: "statistics",
+          open: "layer/floor-ratio, layer/floor-token, limit/max-abs",
+        },
+      }),
+    ),
+    finding("limit/kl", {
+      level: "warning",
+      value: 0.0014,
+      limit: 0.01,
+      limitFrom: "flag",
+      detail: { reason: "reduced-logits", bound: "lower" },
+    }),
+  ],
+  quality: REDUCED_QUALITY,
+  tensors: modelTensors(null)
+    .slice(0, -1)
+    .map((one) =>
+      one.layer === 3 && one.name !== "layers.3"
+        ? reducedTensor(one.name, 3, { verdict: "inconclusive" })
+        : one,
+    ),
+  rules: [...REDUCED_RULES, rule("limit/kl", 0.01, "flag")],
+});
+
+/** What statistics prove. */
+export const FAIL_BY_STATISTICS: ComparisonResult = comparison({
+  verdict: "fail",
+  evidence: "prior",
+  origin: { tensor: "layers.3.mlp", layer: 3, step: "prefill", causes: [] },
+  inputs: { ...comparison().inputs, floors: [] },
+  findings: [
+    finding("layer/prior-token", {
+      tensor: "layers.3.mlp",
+      step: "prefill",
+      role: "origin",
+      value: 0.92,
+      limit: 0.9,
+      limitFrom: "prior",
+      detail: { bound: "lower" },
+    }),
+    finding("limit/cosine", {
+      tensor: "layers.3.mlp",
+      step: "prefill",
+      role: "origin",
+      value: 0.31,
+      limit: 0.99,
+      limitFrom: "flag",
+      detail: { bound: "upper" },
+    }),
+    finding("limit/kl", {
+      value: 0.0014,
+      limit: 0.001,
+      limitFrom: "flag",
+      detail: { reason: "reduced-logits", bound: "lower" },
+    }),
+  ],
+  quality: REDUCED_QUALITY,
+  tensors: modelTensors(null)
+    .slice(0, -1)
+    .map((one) =>
+      one.name === "layers.3.mlp"
+        ? reducedTensor(one.name, 3, { verdict: "fail", role: "origin" })
+        : one,
+    ),
+  rules: [...REDUCED_RULES, rule("limit/kl", 0.001, "flag"), rule("limit/cosine", 0.99, "flag")],
+});
+
 /** A model of 399 layers. */
 export const LARGE: ComparisonResult = {
   ...FAIL_BY_LAYER,
@@ -748,6 +886,9 @@ export const RESULTS = {
   "no floor": NO_FLOOR,
   "pass by prior": PASS_BY_PRIOR,
   "pass without logits": PASS_WITHOUT_LOGITS,
+  "pass with reduced logits": PASS_WITH_REDUCED_LOGITS,
+  statistics: STATISTICS,
+  "fail by statistics": FAIL_BY_STATISTICS,
   large: LARGE,
   hostile: HOSTILE,
   "with decode": WITH_DECODE,

@@ -128,12 +128,12 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "layer/undecided": {
     message: "could not be judged: {reason}",
-    why: "A tensor that no rule could decide is not a pass.",
+    why: "A tensor that no rule could decide is not a pass. Statistics bound an error from below: they prove that a tensor is wrong, never that it is right. The finding's detail «open» names the rules that they leave open.",
     causes: [
       "no row holds a pair of finite values",
-      "the tensor was stored in a reduced form that the rules cannot use",
+      "the tensor was stored in a reduced form, and what is known of it breaks no rule",
     ],
-    tune: "Store the tensor densely on both sides.",
+    tune: "Store the tensor densely on both sides: --mode full, or --mode 'layers.7.*=full' for some.",
   },
 
   "exact/bits": {
@@ -186,7 +186,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     message: "mean KL divergence {value} nats, limit {limit}",
     why: "A limit that you set on how far the candidate's next-token distribution is from the reference's.",
     causes: ["one chaotic token can own the mean: compare median and gm in the JSON result"],
-    tune: "--max-kl moves the limit; --decide point judges the point value.",
+    tune: "--max-kl moves the limit; --decide point judges the point value. Of logits in a reduced form only a lower bound is known: it can break the limit, never keep it.",
   },
   "limit/top1": {
     message: "top-1 agreement {value}, limit {limit}",

@@ -102,9 +102,9 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
   },
   "layer/undecided": {
     message: "无法判定：{reason}",
-    why: "没有任何规则能够判定的张量不能算通过。",
-    causes: ["没有一行存在成对的有限值", "张量以精简形式保存，规则无法使用"],
-    tune: "两侧都完整保存该张量。",
+    why: "没有任何规则能够判定的张量不能算通过。统计量只能给出误差的下界：它们能证明张量有错，不能证明张量正确。发现项的 detail 字段 open 列出尚未判定的规则。",
+    causes: ["没有一行存在成对的有限值", "张量以精简形式保存，已知部分未违反任何规则"],
+    tune: "两侧都完整保存该张量：--mode full，或用 --mode 'layers.7.*=full' 只保存其中一部分。",
   },
 
   "exact/bits": {
@@ -154,7 +154,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     message: "KL 散度均值 {value} nats，上限 {limit}",
     why: "用户设定的阈值：待测侧的下一 token 分布偏离基准的程度。",
     causes: ["单个混沌 token 就可能主导均值：请对照 JSON 结果中的 median 与 gm"],
-    tune: "--max-kl 调整上限；--decide point 按点估计判定。",
+    tune: "--max-kl 调整上限；--decide point 按点估计判定。logits 以精简形式保存时，只有下界超过上限才能判定为违反。",
   },
   "limit/top1": {
     message: "Top-1 一致率 {value}，下限 {limit}",

@@ -1,0 +1,86 @@
+/** Reduced captures of the tiny model: written by the real `npu-dump --mode`, compared with whole ones. */
+
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, expect, test } from "vitest";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import { cli } from "../support/cli.ts";
+import { scratch } from "../support/scratch.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const { folder } = scratch();
+
+function capture(name: string, ...args: readonly string[]): void {
+  const model = ["--model", join(ROOT, "fixtures/tiny-llama"), "--threads", "1", "--no-progress"];
+  execFileSync(
+    join(ROOT, ".venv/bin/python"),
+    ["-m", "npu_dump", "run", ...model, "--attn", "eager", ...args, "-o", name],
+    { cwd: folder, env: { ...process.env, HF_HUB_OFFLINE: "1" }, stdio: "pipe" },
+  );
+}
+
+async function compare(
+  ...args: readonly string[]
+): Promise<readonly [number | null, ComparisonResult]> {
+  const { code, stdout } = await cli(["compare", ...args, "--json"], { cwd: folder });
+  return [code, JSON.parse(stdout) as ComparisonResult];
+}
+
+beforeAll(() => {
+  const prompts = join(ROOT, "fixtures/text/held-out.txt");
+  capture("cpu.arrow", "--prompts", prompts, "--dtype", "float32");
+  const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
+  capture("whole.arrow", ...bf16);
+  capture("topk.arrow", ...bf16, "--mode", "topk", "--top-k", "20");
+  const mixed = ["--mode", "stats", "--mode", "embed=full", "--mode", "logits=topk"];
+  capture("mixed.arrow", ...bf16, ...mixed);
+  capture("hidden.arrow", ...bf16, "--mode", "hidden");
+}, 240_000);
+
+test("the best tokens give what whole logits give, and a bound of KL", async () => {
+  const [, { quality: whole }] = await compare("cpu.arrow", "whole.arrow");
+  const [code, { quality, verdict, missing }] = await compare("cpu.arrow", "topk.arrow");
+  expect([code, verdict, missing.candidate]).toEqual([0, "pass", []]);
+  for (const side of ["reference", "candidate"] as const) {
+    expect(quality.perplexity?.[side]).toBeCloseTo(whole.perplexity?.[side] as number, 9);
+  }
+  expect(quality.top1Agreement).toEqual({ ...whole.top1Agreement, nearTies: null });
+  expect(quality.topKOverlap).toEqual(whole.topKOverlap);
+  expect(quality.firstToken).toEqual(whole.firstToken);
+  const [bound, mean] = [quality.klLowerBound?.mean as number, whole.kl?.mean as number];
+  expect(bound).toBeLessThanOrEqual(mean);
+  expect(bound).toBeGreaterThan(mean / 4);
+});
+
+test("a limit of KL is open above the bound and broken below it", async () => {
+  const [, { quality }] = await compare("cpu.arrow", "topk.arrow");
+  const bound = quality.klLowerBound?.mean as number;
+  const limited = async (limit: number): Promise<number | null> =>
+    (await compare("cpu.arrow", "topk.arrow", "--max-kl", String(limit), "--decide", "point"))[0];
+  expect(await limited(2 * bound)).toBe(3);
+  expect(await limited(bound / 2)).toBe(1);
+});
+
+test("statistics of the layers leave a correct engine undecided", async () => {
+  const [code, result] = await compare("cpu.arrow", "mixed.arrow");
+  expect([code, result.verdict]).toEqual([3, "inconclusive"]);
+  const verdicts = Object.fromEntries(result.tensors.map((one) => [one.name, one.verdict]));
+  expect(verdicts["embed"]).toBe("pass");
+  expect(verdicts["layers.2.mlp"]).toBe("inconclusive");
+  const [, whole] = await compare("cpu.arrow", "whole.arrow");
+  for (const { name, statsFigures } of result.tensors) {
+    if (statsFigures === null) continue;
+    const truth = whole.tensors.find((one) => one.name === name);
+    expect(statsFigures.bounds?.relL2).toBeLessThanOrEqual(truth?.relL2 as number);
+    expect(statsFigures.bounds?.maxAbs).toBeLessThanOrEqual(truth?.maxAbs as number);
+    expect(statsFigures.bounds?.maxAbs).toBeGreaterThan(0);
+    expect(statsFigures.normRatio).toBeCloseTo(truth?.normRatio as number, 9);
+  }
+});
+
+test("hidden states alone pass without quality", async () => {
+  const [code, result] = await compare("cpu.arrow", "hidden.arrow");
+  expect([code, result.quality.perplexity]).toEqual([0, null]);
+  expect(result.notCaptured.candidate).toContain("logits@0.0");
+});
