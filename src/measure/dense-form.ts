@@ -27,9 +27,11 @@ export class DenseForm implements LogitsForm {
   private readonly entry: TensorEntry & { readonly dtype: FloatDType };
   private readonly ids: SampleIds;
   private readonly width: number;
-  private readonly bytes: Uint8Array;
-  private readonly values: Float64Array;
+  private readonly piece: number;
   private readonly largest: TopK;
+  /** Made with the first row: there are as many forms as samples. */
+  private bytes: Uint8Array = new Uint8Array(0);
+  private values: Float64Array = new Float64Array(0);
 
   /** @param k tokens that {@link LogitsRow.top} shall list: {@link MAX_K} of them at most, or the vocabulary. */
   constructor(
@@ -39,15 +41,13 @@ export class DenseForm implements LogitsForm {
     k: number,
   ) {
     const { width } = extentOf(entry.shape);
-    const piece = Math.min(width, SEGMENT_ELEMENTS);
     this.dump = dump;
     this.entry = entry;
     this.ids = ids;
     this.holdsNext = ids !== null;
     this.width = width;
     this.k = Math.min(k, width, MAX_K);
-    this.bytes = new Uint8Array(piece * DTYPES[entry.dtype].bytes);
-    this.values = new Float64Array(piece);
+    this.piece = Math.min(width, SEGMENT_ELEMENTS);
     this.largest = new TopK(this.k);
   }
 
@@ -58,10 +58,13 @@ export class DenseForm implements LogitsForm {
     const sum = new LogSumExp();
     let nextLogit = Number.NaN;
     largest.reset();
-    for (let column = 0; column < width; column += this.values.length) {
+    for (let column = 0; column < width; column += this.piece) {
       const values = this.read(row, column);
       sum.add(values);
-      for (let i = 0; i < values.length; i += 1) largest.add(values[i] as number, column + i);
+      for (let i = 0; i < values.length; i += 1) {
+        const value = values[i] as number;
+        if (value > largest.threshold || largest.count < this.k) largest.add(value, column + i);
+      }
       if (truth >= column && truth < column + values.length) {
         nextLogit = values[truth - column] as number;
       }
@@ -83,7 +86,11 @@ export class DenseForm implements LogitsForm {
   private read(row: number, column: number): Float64Array {
     const { dtype } = this.entry;
     const size = DTYPES[dtype].bytes;
-    const length = Math.min(this.values.length, this.width - column);
+    const length = Math.min(this.piece, this.width - column);
+    if (this.values.length < length) {
+      this.bytes = new Uint8Array(this.piece * size);
+      this.values = new Float64Array(this.piece);
+    }
     const bytes = this.bytes.subarray(0, length * size);
     const values = this.values.subarray(0, length);
     this.dump.read(this.entry, (row * this.width + column) * size, bytes);

@@ -59,16 +59,18 @@ export function reducedQuality(
       return {
         sample,
         rows: ids?.elements ?? 0,
-        forms: formsOf(
-          { dump: reference, stored: mine.get(key) },
-          { dump: candidate, stored: theirs.get(key) },
-          ids === null ? null : { dump: reference, entry: ids },
-        ),
+        open: () =>
+          formsOf(
+            { dump: reference, stored: mine.get(key) },
+            { dump: candidate, stored: theirs.get(key) },
+            ids === null ? null : { dump: reference, entry: ids },
+          ),
       };
     });
-  const reason = whyNot(samples.map(({ forms }) => forms));
-  const meter = new ReducedMeter(reason);
-  for (const { sample, rows, forms } of samples) {
+  const meter = new ReducedMeter(whyNot(samples.map(({ open }) => open())));
+  for (const { sample, rows, open } of samples) {
+    // Opened again, so that the buffers of one sample are held at a time.
+    const forms = open();
     if (typeof forms === "string") continue;
     for (let row = 0; row < rows; row += 1) {
       const at = { sample, step: 0, token: row };
