@@ -96,7 +96,7 @@ def _frequencies(model: nn.Module, config: Mapping[str, Any], findings: Findings
                 _wrong(findings, "config/rope", f"{module}.attention_scaling", scale, allowed[0])
                 done.judged.add(f"{module}.{leaf.replace('inv_freq', 'attention_scaling')}")
             continue
-        done.judged |= {name, name.replace("inv_freq", "original_inv_freq")}
+        done.judged |= {name, _original(name)}
         told = rope.implied_theta(live)
         findings.add(
             "config/rope",
@@ -146,9 +146,16 @@ def _buffers(
 ) -> None:
     twins = dict(fresh.named_buffers())
     for name, held in model.named_buffers():
-        if name in done.judged or _moves(model, name):
+        if name in done.judged:
             continue
         wanted = twins.get(name)
+        if _moves(model, name):
+            name, held, wanted = _original(name), *(_tensor(tree, _original(name)) for tree in (model, fresh))
+            if held is None:
+                findings.not_compared(
+                    [name], "is not kept", ("model", "moves with the length"), ("config.json", "fixed")
+                )
+                continue
         if wanted is None or wanted.is_meta or held.is_meta:
             if name not in state:
                 findings.not_compared(
@@ -173,10 +180,21 @@ def _buffers(
 
 
 def _moves(model: nn.Module, name: str) -> bool:
-    """Return whether a buffer follows the length of the last forward; its ``original_`` twin does not."""
+    """Return whether a buffer follows the length of the last forward; what `_original` names does not."""
     module, _, leaf = name.rpartition(".")
     kind = getattr(model.get_submodule(module), "rope_type", None)
     return kind in ("dynamic", "longrope") and bool(_FREQUENCIES.search(leaf)) and "original" not in leaf
+
+
+def _original(name: str) -> str:
+    return name.replace("inv_freq", "original_inv_freq")
+
+
+def _tensor(model: nn.Module, name: str) -> torch.Tensor | None:
+    """Return a tensor of a module, be it a buffer or, as in transformers 4.x, an attribute."""
+    module, _, leaf = name.rpartition(".")
+    value = getattr(model.get_submodule(module), leaf, None)
+    return value if isinstance(value, torch.Tensor) else None
 
 
 def _own_module(model: nn.Module, config: Mapping[str, Any], findings: Findings, done: Constants) -> None:
