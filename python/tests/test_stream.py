@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import tracemalloc
@@ -71,6 +74,44 @@ def test_host_memory_is_two_tensors_and_sixty_four_mebibytes(tmp_path: Path) -> 
     # One copy is being made while the queue is at its peak.
     assert stream.peak_bytes + size + numpy_peak <= 64 * MIB + 2 * size
     assert (tmp_path / "a.arrow").stat().st_size > 24 * size
+
+
+def test_resident_memory_is_two_tensors_and_sixty_four_mebibytes(tmp_path: Path) -> None:
+    """The system's own count, torch's memory included, in a process that does nothing else."""
+    program = textwrap.dedent(
+        """
+        import re, sys
+        from pathlib import Path
+        import torch
+        from npu_dump import Dump
+
+        class Wide(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.parts = torch.nn.ModuleList(torch.nn.Identity() for _ in range(48))
+
+            def forward(self, x):
+                for part in self.parts:
+                    x = part(x)
+                return x
+
+        def peak():
+            return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+        model, x = Wide(), torch.ones(2 << 20)
+        for number in range(2):
+            with Dump(model, f"{sys.argv[1]}/warm{number}.arrow"):
+                model(x[:200_000])
+        before = peak()
+        with Dump(model, sys.argv[1] + "/a.arrow"):
+            model(x)
+        print(peak() - before, x.nbytes)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    grown, size = map(int, done.stdout.split())
+    assert (tmp_path / "a.arrow").stat().st_size > 48 * size
+    assert size < grown <= 64 * MIB + 2 * size
 
 
 def test_an_error_of_the_writer_surfaces_in_the_forward(

@@ -24,4 +24,4 @@ class Limits:
     chunk: int = 32 * MIB
     batch: int = 64 * MIB
     gather: int = 24 * MIB
-    buffer: int = 32 * MIB
+    buffer: int = 16 * MIB

@@ -48,17 +48,19 @@ def _rows_at_once(logits: torch.Tensor) -> int:
 def _top_ids(logits: torch.Tensor, k: int) -> torch.Tensor:
     """Return ``[T, k]`` ids of the largest logits, equal ones by ascending id.
 
-    ``torch.topk`` leaves the order of equal values open, and 16-bit logits tie often. A stable sort of the values
-    that it finds, by id and then by value, orders those; where the k-th value ties with ones left out, the row is
-    sorted whole.
+    ``torch.topk`` leaves the order of equal values open, and 16-bit logits tie often. Where the k-th value ties with
+    ones left out, the lowest ids that have it take the places of those found; a sort by id and then a stable one by
+    value order the rest.
     """
     values, ids = torch.topk(logits, k)
-    ids, order = torch.sort(ids, dim=-1)
-    order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True).indices
-    ids = ids.gather(-1, order)
     if k < logits.shape[-1]:
-        last = logits.gather(-1, ids[:, -1:])
-        open_rows = ((logits >= last).sum(-1) > k).nonzero().flatten()
-        for row in open_rows.tolist():
-            ids[row] = torch.sort(logits[row], descending=True, stable=True).indices[:k]
-    return ids
+        size, last = _rows_at_once(logits), values[:, -1:]
+        below = torch.cat(
+            [(rows < edge).sum(-1) for rows, edge in zip(logits.split(size), last.split(size), strict=True)]
+        )
+        for row in (below < logits.shape[-1] - k).nonzero().flatten().tolist():
+            places = (values[row] == last[row]).nonzero().flatten()
+            ids[row, places] = (logits[row] == last[row]).nonzero().flatten()[: len(places)]
+    ids = torch.sort(ids, dim=-1).values
+    order = torch.sort(logits.gather(-1, ids), dim=-1, descending=True, stable=True).indices
+    return ids.gather(-1, order)
