@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from .contract import Kind
+from .devices import is_out_of_memory
 from .errors import DumpError
 from .module_tree import (
     Decoder,
@@ -264,6 +265,8 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
             try:
                 model(**_probe_inputs(model))
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise
                 raise DumpError(
                     "probe-failed",
                     f"the model could not run {PROBE_TOKENS} tokens, which tell where its tensors are",
