@@ -30,7 +30,7 @@ export function renderInspectionText(inspection: Inspection, columns: number): s
         ", ",
       ),
     ],
-    ...(logits === null ? [] : [["logits", logitsText(logits)] as const]),
+    ...(logits === null ? [] : logitsRows(logits)),
     ...metadata(inspection),
   ];
   const labelWidth = Math.max(...rows.map(([label]) => width(label)));
@@ -47,10 +47,16 @@ function reducedText({ stats, sketch }: Inspection["encodings"]): readonly strin
 }
 
 /** The form of the logits, and the figures that it cannot give. */
-function logitsText({ form, samples, k, lse, tokenLogprob }: LogitsInspection): string {
+function logitsRows({
+  form,
+  samples,
+  k,
+  lse,
+  tokenLogprob,
+}: LogitsInspection): readonly (readonly [string, string])[] {
   const of = `in ${formatCount(samples)} samples`;
-  if (form === "whole") return `whole ${of}`;
-  if (form === "statistics") return `statistics ${of}: no figure of quality`;
+  if (form === "whole") return [["logits", `whole ${of}`]];
+  if (form === "statistics") return [["logits", `statistics ${of}: no figure of quality`]];
   const [least, most] = k ?? [0, 0];
   const holds = [
     ...(most === 0 ? [] : [`the ${least === most ? most : `${least} to ${most}`} best tokens`]),
@@ -61,7 +67,10 @@ function logitsText({ form, samples, k, lse, tokenLogprob }: LogitsInspection): 
     ...(tokenLogprob ? [] : ["perplexity"]),
     ...(most === 0 ? ["top-1 agreement", "a bound of KL"] : []),
   ];
-  return `reduced ${of}: ${holds.join(", ")}; not enough for ${[...lacks, "KL and flips"].join(", ")}`;
+  return [
+    ["logits", `reduced ${of}: ${holds.join(", ")}`],
+    ["", `not enough for ${[...lacks, "KL and flips"].join(", ")}`],
+  ];
 }
 
 function metadata({ run, end }: Inspection): readonly (readonly [string, string])[] {

@@ -5,7 +5,7 @@ import type { Quality, StepGroup } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
 import { firstTokenAgreement, generationAgreement } from "./generation.ts";
 import type { LogitsMeter } from "./logits.ts";
-import { reducedQuality } from "./reduced-quality.ts";
+import { reducedQuality, reducesDecode } from "./reduced-quality.ts";
 
 /** The meters of whole logits, which have seen them all. */
 export type LogitsMeters = Readonly<Record<StepGroup, LogitsMeter>>;
@@ -31,14 +31,19 @@ export function qualityOf(
   const ofLogits = reduced?.quality ?? logits.prefill.quality();
   const { lastRowAgreement } = reduced ?? logits.prefill;
   const firstToken = isolated ? null : firstTokenAgreement(reference, candidate, lastRowAgreement);
+  const decode = logits.decode.decodeQuality();
+  const noDecode = options.reduced && decode === null && reducesDecode(reference, candidate);
   return {
     ...ofLogits,
     firstToken,
     generation: isolated ? null : generationAgreement(reference, candidate),
     determinism: null,
-    notAvailable: ofLogits.notAvailable.filter(
-      ({ figure }) => figure !== "firstToken" || firstToken === null,
-    ),
-    decode: logits.decode.decodeQuality(),
+    notAvailable: [
+      ...ofLogits.notAvailable.filter(
+        ({ figure }) => figure !== "firstToken" || firstToken === null,
+      ),
+      ...(noDecode ? [{ figure: "decode", reason: "reduced-logits" }] : []),
+    ],
+    decode,
   };
 }

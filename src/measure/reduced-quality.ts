@@ -7,7 +7,7 @@ import { sameShape } from "../align/shapes.ts";
 import { type TokenTable, tokenKey, tokenTable } from "../align/tokens.ts";
 import { isFloatDType } from "../core/dtype.ts";
 import type { NotAvailable, TokenAt } from "../core/result.ts";
-import { REDUCED_LOGITS, type ReducedLogitsName } from "../dump/contract.ts";
+import { isReducedLogits, REDUCED_LOGITS, type ReducedLogitsName } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { DenseForm, type SampleIds } from "./dense-form.ts";
 import { leastKl } from "./kl-bound.ts";
@@ -79,6 +79,22 @@ export function reducedQuality(
     meter.endSample();
   }
   return meter.result();
+}
+
+/**
+ * Whether both dumps hold logits of decode steps in some form, and one holds
+ * none of them whole: their figures are made of whole logits only.
+ */
+export function reducesDecode(reference: Dump, candidate: Dump): boolean {
+  const holds = ({ tensors }: Dump, isForm: (entry: TensorEntry) => boolean): boolean =>
+    tensors.some((entry) => entry.step > 0 && entry.repeat === 0 && isForm(entry));
+  const isWhole = ({ name, encoding }: TensorEntry): boolean =>
+    name === "logits" && encoding === "dense";
+  const sides = [reference, candidate].map((dump) => ({
+    whole: holds(dump, isWhole),
+    reduced: holds(dump, ({ name }) => isReducedLogits(name)),
+  }));
+  return sides.every(({ whole, reduced }) => whole || reduced) && sides.some(({ whole }) => !whole);
 }
 
 /** How a dump stores the logits of one sample. */

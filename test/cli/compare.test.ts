@@ -282,7 +282,7 @@ describe("other commands", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/tensors +42 in 6 samples, 6 of them as statistics\n/);
     expect(stdout).toMatch(
-      /logits +reduced in 6 samples: the 7 best tokens, token_logprob, lse; not enough for KL/,
+      /logits +reduced in 6 samples: the 7 best tokens, token_logprob, lse\n +not enough for KL and flips\n/,
     );
     expect(stdout).toMatch(/layers\.\* +0 +6 +F32 stats +\[2\.\.6, 8\]/);
     const inspection: unknown = JSON.parse(
