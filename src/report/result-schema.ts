@@ -6,63 +6,21 @@
 
 import type { DType } from "../core/dtype.ts";
 import type * as R from "../core/result.ts";
-
-/** A JSON Schema, as far as it is used here. */
-export interface Schema {
-  readonly type?: string;
-  readonly description?: string;
-  readonly enum?: readonly (string | number)[];
-  readonly const?: string | number;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly additionalProperties?: boolean | Schema;
-  readonly items?: Schema;
-  readonly minItems?: number;
-  readonly maxItems?: number;
-  readonly minimum?: number;
-  readonly anyOf?: readonly Schema[];
-}
-
-/** The schema of the JSON form of a `T`; the type parameter exists for the compiler only. */
-interface SchemaOf<T> extends Schema {
-  readonly "~type"?: T;
-}
-
-const text: SchemaOf<string> = { type: "string" };
-const flag: SchemaOf<boolean> = { type: "boolean" };
-const nothing: SchemaOf<null> = { type: "null" };
-const anything: SchemaOf<unknown> = {};
-const count: SchemaOf<number> = { type: "integer", minimum: 0 };
-/** JSON has no NaN and no infinities: they are strings. */
-const number: SchemaOf<number> = {
-  anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }],
-};
-
-function oneOf<T extends string>(...values: readonly T[]): SchemaOf<T> {
-  return { enum: values };
-}
-
-function list<T>(items: SchemaOf<T>): SchemaOf<readonly T[]> {
-  return { type: "array", items };
-}
-
-function pair<T>(items: SchemaOf<T>): SchemaOf<readonly [T, T]> {
-  return { type: "array", items, minItems: 2, maxItems: 2 };
-}
-
-function nullable<T>(schema: SchemaOf<T>): SchemaOf<T | null> {
-  return { anyOf: [schema, nothing] };
-}
-
-/** Exactly the fields of `T`, all of them required. */
-function fields<T>(properties: { readonly [K in keyof T]-?: SchemaOf<T[K]> }): SchemaOf<T> {
-  return {
-    type: "object",
-    properties,
-    required: Object.keys(properties),
-    additionalProperties: false,
-  };
-}
+import {
+  anything,
+  count,
+  fields,
+  flag,
+  list,
+  nothing,
+  nullable,
+  number,
+  oneOf,
+  pair,
+  type Schema,
+  type SchemaOf,
+  text,
+} from "./schema-types.ts";
 
 const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
 const step = oneOf<R.StepGroup>("prefill", "decode");
