@@ -14,7 +14,8 @@ from .contract import Encoding, Kind
 from .errors import DumpError
 from .modes import LOGITS, REDUCED_LOGITS, Form, Modes
 from .module_tree import Decoder, first_tensor, head_path
-from .probe import Point, in_turns, probe
+from .points import Point, in_turns
+from .probe import probe
 from .reduce import reduced_logits
 from .replay import Replay
 from .router import expert_count, find_routers
@@ -136,6 +137,9 @@ class DecoderCapture:
 
     def note_positions(self, positions: torch.Tensor | None) -> None:
         """Remember the positions that layer 0 is told: they are in force also where the model counts by itself."""
+        if positions is not None and positions.ndim == 3 and bool((positions == positions[0]).all()):
+            # Models of images tell time, height and width ([3, B, T]); of text all three are the position.
+            positions = positions[0]
         if positions is not None:
             self._positions = positions
 

@@ -21,7 +21,7 @@ from .errors import DumpError
 from .limits import Limits
 from .modes import DEFAULT_TOP_K, Modes
 from .module_tree import find_decoder, first_tensor, stream_input, with_first_tensor, with_stream_input
-from .probe import Point
+from .points import Point
 from .reader import load
 from .replay import Replay
 from .router import RouterTap, expert_count

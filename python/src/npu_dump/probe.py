@@ -10,16 +10,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from .contract import Kind
 from .devices import is_out_of_memory
 from .errors import DumpError
 from .module_tree import (
@@ -31,34 +30,10 @@ from .module_tree import (
     stream_input,
     text_config,
 )
+from .points import Point
 
 Residual = Literal["sequential", "parallel", "other"]
 PROBE_TOKENS = 4
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place where a tensor is taken: the output of a module, or its input.
-
-    Attributes:
-        name: name of the tensor.
-        path: module path.
-        module: that module.
-        input: take its first tensor argument instead of its output.
-        kind: what the tensor is; ``other`` for what a user names by its module path.
-        layer: decoder layer it belongs to, or None.
-        turn: of the calls of a module that serves several layers, which one it is, from 0.
-        turns: how many layers the module serves.
-    """
-
-    name: str
-    path: str
-    module: nn.Module
-    input: bool = False
-    kind: Kind = "hidden"
-    layer: int | None = None
-    turn: int = 0
-    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -220,20 +195,6 @@ def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call, layers: int) -> float |
 def _equal_to_rounding(x: torch.Tensor, y: torch.Tensor, magnitude: torch.Tensor, epsilon: float) -> bool:
     """Return whether x and y differ by no more than three roundings (two sums, one product) of such magnitudes."""
     return x.shape == y.shape and bool(((x - y).abs() <= 1.5 * epsilon * magnitude).all())
-
-
-def in_turns(points: Iterable[Point], decoder: Decoder) -> list[Point]:
-    """Return the points with the turn of each where layers share modules, wholly or in part."""
-    paths: dict[nn.Module, list[str]] = defaultdict(list)
-    for path, layer in decoder.layers:
-        for name, module in layer.named_modules():
-            paths[module].append(f"{path}.{name}" if name else path)
-    return [
-        replace(point, turn=paths[point.module].index(point.path), turns=len(paths[point.module]))
-        if point.path in paths[point.module]
-        else point
-        for point in points
-    ]
 
 
 def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,8 @@ def _configuration(model: Any, config: Mapping[str, Any], findings: Findings, do
 def _buffers(
     model: nn.Module, fresh: nn.Module, state: Mapping[str, torch.Tensor], findings: Findings, done: Constants
 ) -> None:
-    twins = dict(fresh.named_buffers())
-    for name, held in model.named_buffers():
+    twins = dict(_named_buffers(fresh))
+    for name, held in _named_buffers(model):
         if name in done.judged:
             continue
         wanted = twins.get(name)
@@ -177,6 +177,15 @@ def _buffers(
                 ("model", f"{form(held.dtype, held.shape)} {_few(held)}"),
                 ("config.json", f"{form(wanted.dtype, wanted.shape)} {_few(wanted)}"),
             )
+
+
+def _named_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a model's buffers, and the frequencies that transformers before 5 keeps beside them as an attribute."""
+    yield from model.named_buffers()
+    for path, module in model.named_modules():
+        original = vars(module).get("original_inv_freq")
+        if isinstance(original, torch.Tensor):
+            yield f"{path}.original_inv_freq" if path else "original_inv_freq", original
 
 
 def _moves(model: nn.Module, name: str) -> bool:
