@@ -14,7 +14,15 @@ type Expected = Partial<Record<keyof OwnFigures, Figure>> | null;
 const EXPECTED = JSON.parse(readFileSync(`${DIRECTORY}expected.json`, "utf8")) as Record<
   StepGroup,
   Record<string, Expected>
->;
+> & {
+  readonly quality: {
+    readonly kl: number;
+    readonly positions: number;
+    readonly agreed: number;
+    readonly tokens: number;
+    readonly perplexity: { readonly reference: number; readonly candidate: number };
+  };
+};
 
 const DUMPS = ["candidate", "floor.1", "floor.2"];
 const file = (name: string): string => `${DIRECTORY}${name}.arrow`;
@@ -70,6 +78,20 @@ describe.each(["prefill", "decode"] as const)("%s", (group) => {
       expect(error <= 1e-9 * Math.abs(value), `${key}: ${String(measured)}`).toBe(true);
     }
   });
+});
+
+test("what the logits of the decode steps say", () => {
+  const { kl, positions, agreed, tokens, perplexity } = EXPECTED.quality;
+  const { decode } = result.quality;
+  const relative = (actual: number | undefined, expected: number): number =>
+    Math.abs((actual ?? Number.NaN) / expected - 1);
+  expect(Math.abs((decode?.kl?.mean ?? Number.NaN) - kl)).toBeLessThan(1e-9);
+  expect(decode?.kl?.positions).toBe(positions);
+  expect(decode?.top1Agreement).toMatchObject({ agreed, positions });
+  expect(decode?.perplexity?.tokens).toBe(tokens);
+  for (const side of ["reference", "candidate"] as const) {
+    expect(relative(decode?.perplexity?.[side], perplexity[side])).toBeLessThan(1e-9);
+  }
 });
 
 test("what is not known is said of each tensor, with the reason", () => {
