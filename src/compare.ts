@@ -127,8 +127,8 @@ function comparePair(
     options,
     stopped,
   );
-  if (!overall.decided) {
-    throw nothingDecided(reference, candidate, options, units);
+  if (!overall.compared) {
+    throw nothingDecided(reference, candidate, options, units.length > 0);
   }
   const { origin, groups, roles } = diagnose(units, {
     findings: overall.findings,
@@ -290,30 +290,24 @@ function nothingDecided(
   reference: Dump,
   candidate: Dump,
   options: CompareOptions,
-  units: readonly JudgedUnit[],
+  aligned: boolean,
 ): NpuDiffError {
   const names = (dump: Dump): string =>
     [...new Set(dump.tensors.map(({ name }) => name))].slice(0, 6).join(" ");
-  const aligned = units.length > 0;
-  const statistics = units.some(({ measured }) => measured.statistics !== null);
   const filtered = options.only.length > 0 || options.skip.length > 0;
   const selection = filtered
     ? "widen --only, or drop --skip"
     : "capture both sides with the same --select, or check that the names agree";
   return new NpuDiffError("nothing-aligned", {
-    what: statistics
-      ? "the statistics that the dumps hold break no rule, and nothing else in them could decide one"
-      : aligned
-        ? "of the tensors that both dumps hold, none could be compared"
-        : "the dumps share no tensor that could be compared",
+    what: aligned
+      ? "of the tensors that both dumps hold, none could be compared"
+      : "the dumps share no tensor that could be compared",
     facts: [
       { label: "reference", text: `${reference.file}   ${names(reference)}` },
       { label: "candidate", text: `${candidate.file}   ${names(candidate)}` },
     ],
-    help: statistics
-      ? "capture some tensors densely on both sides, or the logits with --mode logits=topk; npu-diff inspect shows the statistics"
-      : aligned
-        ? "capture whole float tensors: these are empty, reduced, or integers"
-        : selection,
+    help: aligned
+      ? "capture whole float tensors: these are empty, reduced, or integers"
+      : selection,
   });
 }

@@ -542,12 +542,10 @@ describe("tensors stored as statistics", () => {
     );
   });
 
-  test("statistics alone, which nothing breaks, are no comparison", async () => {
-    const pair = { reference: asStats(LAYER), candidate: asStats(LAYER) };
-    await expect(compare(pair)).rejects.toMatchObject({
-      code: "nothing-aligned",
-      message: expect.stringContaining("statistics") as string,
-    });
+  test("statistics alone, which nothing breaks, are inconclusive and shown", async () => {
+    const result = await compare({ reference: asStats(LAYER), candidate: asStats(LAYER) });
+    expect(result.verdict).toBe("inconclusive");
+    expect(layer(result)?.statsFigures?.normRatio).toBe(1);
   });
 
   test("logits as statistics are a tensor like the others, and no quality", async () => {

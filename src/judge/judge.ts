@@ -18,8 +18,8 @@ export interface Judgement {
   readonly evidence: ComparisonResult["evidence"];
   /** Whether a limit on what the model says could be neither kept nor broken. */
   readonly openLimit: boolean;
-  /** Whether any layer or quality rule was decided: without one, nothing was compared. */
-  readonly decided: boolean;
+  /** Whether anything was compared: a layer or quality rule was decided, or statistics, which can break rules, broke none. */
+  readonly compared: boolean;
 }
 
 /** The verdict on a comparison whose tensors are judged. Findings about the inputs are the caller's. */
@@ -59,8 +59,11 @@ export function judge(
     rules: [...layerRules(tensors, context), ...ofQuality.rules],
     evidence,
     openLimit: ofQuality.inconclusive,
-    decided:
+    compared:
       tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
+      findings.some(
+        ({ rule, detail }) => rule === "layer/undecided" && detail["reason"] === "statistics",
+      ) ||
       ofQuality.rules.some(({ applied }) => applied),
   };
 }
