@@ -81,6 +81,21 @@ function cell({ architectures }, name) {
   return count === undefined || count.passed + count.failed === 0 ? "not run" : outcome(count);
 }
 
+/**
+ * The tests that a version cannot run, by file.
+ *
+ * @param {readonly CaptureReport[]} reports
+ */
+function leftOut(reports) {
+  return reports
+    .filter((report) => Object.keys(report.leftOut).length > 0)
+    .map((report) => {
+      const files = Object.entries(report.leftOut).map(([file, count]) => `${count} of ${file}`);
+      return `left out on torch ${report.torch}: ${files.join(", ")}\n`;
+    })
+    .join("");
+}
+
 /** @param {import("./lib/runners.mjs").Count} count */
 function outcome({ passed, failed }) {
   return failed === 0 ? `${passed} passed` : `${passed} passed, ${failed} FAILED`;
@@ -114,7 +129,7 @@ await main(async () => {
   rmSync(folder, { recursive: true, force: true });
   const passed = reports.reduce((sum, report) => sum + report.passed, 0);
   const failed = reports.reduce((sum, report) => sum + report.failed, unusable);
-  if (reports.length > 0) process.stdout.write(table(reports));
+  if (reports.length > 0) process.stdout.write(table(reports) + leftOut(reports));
   process.stdout.write(`${passed} passed, ${failed} failed\n`);
   return failed === 0 ? 0 : 1;
 });

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,18 +28,23 @@ class _Report:
         self._path = path
         self._all: Counter[str] = Counter()
         self._by_architecture: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._left_out: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # Setting up and tearing down count where they do not pass.
         if report.when != "call" and report.passed:
             return
         self._all[report.outcome] += 1
+        self._left_out[_file(report.nodeid)] += report.skipped
         for name, value in report.user_properties:
             if name == "architecture":
                 self._by_architecture[str(value)][report.outcome] += 1
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all[report.outcome] += report.failed
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._left_out.update(_file(item.nodeid) for item in items)
 
     def pytest_sessionfinish(self) -> None:
         # Not before: the tests set what transformers reads when it is imported.
@@ -52,6 +58,8 @@ class _Report:
             "transformers": transformers.__version__,
             "passed": self._all["passed"],
             "failed": self._all["failed"],
+            # Skipped or deselected, by file.
+            "leftOut": {file: count for file, count in sorted(self._left_out.items()) if count},
             # Null where this version does not have it.
             "architectures": {name: self._count(name) if name in ARCHITECTURES else None for name in CATALOGUE},
         }
@@ -59,3 +67,7 @@ class _Report:
 
     def _count(self, name: str) -> dict[str, int]:
         return {key: self._by_architecture[name][key] for key in ("passed", "failed")}
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]

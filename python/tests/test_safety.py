@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -42,6 +43,12 @@ def left_over(model: nn.Module) -> list[str]:
 def open_files() -> list[str]:
     """What each descriptor of this process is; the one that lists them is gone by then."""
     return [str(link.readlink()) for link in list(Path("/proc/self/fd").iterdir()) if link.is_symlink()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_earlier_tests() -> None:
+    """Errors that earlier tests caught hold on to frames, and so to dumps, until they are collected."""
+    gc.collect()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import { PYTHON_ENV } from "./python.mjs";
 /**
  * What `python/tests/architecture_report.py` writes; null where the version of transformers does not have it.
  *
- * @typedef {Count & { torch: string, transformers: string, architectures: Record<string, Count | null> }} CaptureReport
+ * @typedef {Count & { torch: string, transformers: string, architectures: Record<string, Count | null>, leftOut: Record<string, number> }} CaptureReport
  */
 
 /**
