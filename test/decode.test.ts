@@ -143,6 +143,50 @@ describe("a clean pair", () => {
   });
 });
 
+describe("few rows have wider limits: one row four times", () => {
+  const single = { steps: [0, 1] };
+  const wrongRow = both(wrong("decode", "layers.1.mlp"));
+  const faulty = { reference: single, candidate: { ...single, ...wrongRow } };
+  const limitsOf = (result: ComparisonResult): Readonly<Record<string, number | null>> =>
+    Object.fromEntries(
+      result.findings
+        .filter(({ tensor, level }) => tensor === "layers.1.mlp" && level === "error")
+        .map(({ rule, limit }) => [rule, limit]),
+    );
+
+  test("against a floor, and still find what is wrong", async () => {
+    const result = await compare({ ...faulty, floor: single }, { limits: {} });
+    expect(limitsOf(result)).toMatchObject({
+      "layer/floor-ratio": 1.5 * 4,
+      "layer/floor-ratio-p99": 3.5 * 4,
+      "layer/floor-sample": 1.5,
+    });
+    expect(result.origin).toMatchObject({ tensor: "layers.1.mlp", step: "decode" });
+  });
+
+  test("by the prior: 12 rows of the prompts stand at 4/√12", async () => {
+    const result = await compare(faulty);
+    const limit = (group: StepGroup): number =>
+      result.tensors.find(({ name, step }) => name === "layers.1.mlp" && step === group)
+        ?.priorLimit ?? Number.NaN;
+    expect(limit("decode") / limit("prefill")).toBeCloseTo(Math.sqrt(12), 12);
+    expect(limitsOf(result)["layer/prior"]).toBe(limit("decode"));
+  });
+
+  test("never so wide that a row of zeros passes, whatever the format", async () => {
+    const zeroed: Side = {
+      ...single,
+      change: (tensors) => {
+        for (const { name, step, values } of tensors) {
+          if (name === "layers.1.mlp" && step > 0) values.fill(0);
+        }
+      },
+    };
+    const result = await compare({ reference: single, candidate: zeroed }, { preset: "fp8" });
+    expect(groups(result).at(-1)).toEqual(["decode", "fail", "layers.1.mlp", false]);
+  });
+});
+
 describe("faults", () => {
   test("at decode alone: the prefill passes, decode fails with its origin", async () => {
     const names = ["layers.2.mlp", "layers.2", "norm", "logits"];

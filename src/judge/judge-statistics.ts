@@ -67,7 +67,7 @@ export function judgeStatistics(
     const byFloor = unit.pairs.every(({ floors }) =>
       floors.some((floor) => floor?.encoding === "dense" && isFloatDType(floor.dtype)),
     );
-    const limit = priorLimitsOf(unit, coarsestU(unit, context), context).token;
+    const limit = priorLimitsOf(unit, { u: coarsestU(unit, context), rows: 1 }, context).token;
     const bound = figures.bounds?.tokenRelL2Max ?? 0;
     if (!byFloor && !isWithin(bound, limit)) {
       report("layer/prior-token", { value: bound, limit, limitFrom: "prior", detail: lower });

@@ -19,6 +19,7 @@ import {
   MAX_FLOOR_TOKEN_RATIO,
   type PriorLimits,
   priorLimitsOf,
+  rowsAllowance,
 } from "./limits.ts";
 import type { Scale } from "./presets.ts";
 import type { RuleId } from "./rules.ts";
@@ -112,7 +113,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     decidedBy = "exact";
     judgeBits(measurement, unit, report);
   } else if (figures !== null) {
-    const limits = priorLimitsOf(unit, figures.u, context);
+    const limits = priorLimitsOf(unit, { u: figures.u, rows: figures.measuredRows }, context);
     const usable = measurement.floors.filter((candidate) => candidate !== null);
     const plausible = usable.filter(({ floorGm }) => floorGm <= limits.floor);
     // Shown even where no floor decides.
@@ -130,7 +131,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     }
     if (floor !== null && plausible.length > 0) {
       decidedBy = "floor";
-      judgeByFloor(floor, context, report);
+      judgeByFloor(floor, figures.measuredRows, context, report);
     } else {
       decidedBy = "prior";
       priorLimit = limits.gm;
@@ -200,16 +201,24 @@ function judgeBits(measurement: TensorMeasurement, unit: Unit, report: Report): 
   }
 }
 
-function judgeByFloor(floor: FloorFigures, context: JudgeContext, report: Report): void {
+function judgeByFloor(
+  floor: FloorFigures,
+  rows: number,
+  context: JudgeContext,
+  report: Report,
+): void {
   const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
   const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
-  if (!isWithin(floor.floorRatio, limit)) {
-    report("layer/floor-ratio", { value: floor.floorRatio, limit, limitFrom });
+  // What the user sets holds as it stands.
+  const allowed = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO * rowsAllowance(rows);
+  if (!isWithin(floor.floorRatio, allowed)) {
+    report("layer/floor-ratio", { value: floor.floorRatio, limit: allowed, limitFrom });
   }
-  if (!isWithin(floor.floorRatioP99, MAX_FLOOR_RATIO_P99)) {
+  const allowedP99 = MAX_FLOOR_RATIO_P99 * rowsAllowance(rows);
+  if (!isWithin(floor.floorRatioP99, allowedP99)) {
     report("layer/floor-ratio-p99", {
       value: floor.floorRatioP99,
-      limit: MAX_FLOOR_RATIO_P99,
+      limit: allowedP99,
       limitFrom: "method",
     });
   }
@@ -236,10 +245,10 @@ function judgeByPrior(figures: TensorFigures, limits: PriorLimits, report: Repor
   const { gm, max, maxAt } = figures.tokenRelL2;
   if (!isWithin(gm, limits.gm)) {
     report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
-  } else if (!isWithin(figures.worstSampleExcess, limits.gm)) {
+  } else if (!isWithin(figures.worstSampleExcess, limits.sample)) {
     report("layer/prior-sample", {
       value: figures.worstSampleExcess,
-      limit: limits.gm,
+      limit: limits.sample,
       limitFrom: "prior",
     });
   }
