@@ -59,15 +59,15 @@ class Capture(Protocol):
         """Start a forward with these arguments."""
         ...
 
-    def due(self, point: Point) -> bool:
-        """Return whether this call of the point's module is the point's; each call is asked about once."""
+    def name_of(self, point: Point) -> str | None:
+        """Return the tensor's name in this call of the point's module, asked once a call; None: not its turn."""
         ...
 
-    def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:
+    def take(self, point: Point, name: str, tensor: torch.Tensor) -> Iterator[Piece]:
         """Cut what a point shows into samples."""
         ...
 
-    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:
+    def instead(self, point: Point, name: str, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return what the model goes on with in place of a tensor that was taken; None: with that tensor."""
         ...
 
@@ -106,9 +106,10 @@ class DecoderCapture:
         self._replay = replay
         if replay is not None:
             replay.check([point.name for point in points if point.kind != "router"], self.facts)
+        # The user's own points first: a module's hooks run in this order, and those after may see what was replaced.
+        self.points = [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
         # A replay needs its place at every point, stored or not.
-        self.points = [point for point in points if point.name in self._wanted or replay is not None]
-        self.points += [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
+        self.points += [point for point in points if point.name in self._wanted or replay is not None]
         self._logits = modes.form(LOGITS) if LOGITS in self._wanted else "none"
         self.plan = {"mode": modes.label, "select": _promised(wanted, self._logits)}
         if modes.patterns:
@@ -143,36 +144,57 @@ class DecoderCapture:
         if positions is not None:
             self._positions = positions
 
-    def due(self, point: Point) -> bool:  # noqa: D102
-        return self._step is not None and self._step.due(point.name, point.turn, point.turns)
+    def name_of(self, point: Point) -> str | None:  # noqa: D102
+        return None if self._step is None else self._step.name_of(point)
 
-    def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
+    def take(self, point: Point, name: str, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
         step = self._step
         if step is None or point.name not in self._wanted:
             return
-        name = step.numbered(point.name)
         like = Piece(name, tensor, 0, 0, point.kind, point.layer, point.path, self._modes.encoding(point.name))
         yield from self._pieces(step, tensor, like)
 
-    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: D102
+    def instead(self, point: Point, name: str, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: D102
         if self._replay is None or self._step is None or point.kind == "other":
             return None
-        return self._replay.fill(point.name, self._step, tensor)
+        return self._replay.fill(name, self._step, tensor)
 
     def end(self, output: Any) -> Iterator[Piece]:  # noqa: D102
         step, self._step = self._step, None
         if step is None:
             return
+        self._check_reached(step)
         self._tracker.end(output)
         yield from self._position_pieces(step)
         if self._logits == "none":
             return
-        logits = _logits(output, step)
+        logits = _logits(output, step).detach()
         if self._logits == "topk":
             yield from self._reduced(step, logits)
         else:
             encoding = self._modes.encoding(LOGITS)
             yield from self._pieces(step, logits, Piece(LOGITS, logits, 0, module=self._head, encoding=encoding))
+
+    def _check_reached(self, step: Step) -> None:
+        """Refuse a forward that passed a point by: it would be promised and absent, or replayed and not replaced."""
+        passed = [
+            point.name
+            for point in self.points
+            if point.kind != "other"
+            and not step.reached(point)
+            # Routers may keep their logits to themselves, but not in a replay that has others for them.
+            and (point.kind != "router" or (self._replay is not None and self._replay.holds(point.name, step)))
+        ]
+        if passed:
+            raise DumpError(
+                "points-passed-by",
+                "a forward pass did not come to every place where tensors are taken",
+                facts=[
+                    ("not seen", f"{len(passed)} of {len(self.points)}: {', '.join(passed[:4])}"),
+                    ("step", step.number),
+                ],
+                help="let every forward call all layers and blocks as modules, and capture without torch.compile",
+            )
 
     def _reduced(self, step: Step, logits: torch.Tensor) -> Iterator[Piece]:
         ids = step.input_ids
@@ -246,16 +268,14 @@ class ModuleCapture:
         self._forwards += 1
         yield Piece("input.0", fed, self._forwards - 1, kind="other")
 
-    def due(self, point: Point) -> bool:  # noqa: ARG002, D102
-        return True
+    def name_of(self, point: Point) -> str | None:  # noqa: D102
+        return None if self._step is None else self._step.name_of(point)
 
-    def take(self, point: Point, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
-        if self._step is not None:
-            name = self._step.numbered(point.name)
-            encoding = self._modes.encoding(point.name)
-            yield Piece(name, tensor, self._forwards - 1, kind="other", module=point.path, encoding=encoding)
+    def take(self, point: Point, name: str, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
+        encoding = self._modes.encoding(point.name)
+        yield Piece(name, tensor, self._forwards - 1, kind="other", module=point.path, encoding=encoding)
 
-    def instead(self, point: Point, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002, D102
+    def instead(self, point: Point, name: str, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002, D102
         return None
 
     def end(self, output: Any) -> Iterator[Piece]:  # noqa: ARG002, D102

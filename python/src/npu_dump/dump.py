@@ -172,11 +172,11 @@ class Dump:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Capture nothing inside this block, e.g. while the model generates."""
-        self._paused = True
+        before, self._paused = self._paused, True
         try:
             yield
         finally:
-            self._paused = False
+            self._paused = before
 
     @property
     def run(self) -> dict[str, Any]:
@@ -225,10 +225,13 @@ class Dump:
 
     def _take(self, point: Point, tensor: torch.Tensor | None) -> torch.Tensor | None:
         """Store what a point shows and return what the model goes on with; None: with that tensor."""
-        if tensor is None or not self._watching or not self._capture.due(point):
+        if tensor is None or not self._watching:
             return None
-        self._put(self._capture.take(point, tensor))
-        return self._capture.instead(point, tensor)
+        name = self._capture.name_of(point)
+        if name is None:
+            return None
+        self._put(self._capture.take(point, name, tensor))
+        return self._capture.instead(point, name, tensor)
 
     def _end(self, _model: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
         if self._watching:

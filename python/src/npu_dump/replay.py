@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .reader import DumpFile, Key
 from .samples import Step
 
 _SHOWN = 6
+_STREAM = re.compile(r"embed|norm|layers\.\d+(\.attn|\.mlp)?")
 
 
 class Replay:
@@ -38,15 +40,16 @@ class Replay:
         return {"id": self._source.run["id"], "file": Path(self._source.path).name}
 
     def check(self, points: Sequence[str], facts: dict[str, Any]) -> None:
-        """Refuse a dump that lacks a tensor of one of the points, or has another residual sum.
+        """Refuse a dump that lacks a tensor of one of the points, has one more, or has another residual sum.
 
         Args:
             points: canonical names of what is replaced.
             facts: ``residual`` and ``residual_scale`` of the model that is fed.
 
         Raises:
-            DumpError: ``replay-incomplete``, ``replay-residual``.
+            DumpError: ``replay-incomplete``, ``replay-points``, ``replay-residual``, ``replay-part``.
         """
+        self._check_whole()
         # As in the metadata: absent means sequential, and a factor of 1.
         model = self._source.run.get("model")
         model = model if isinstance(model, dict) else {}
@@ -59,9 +62,33 @@ class Replay:
                 help="replay with the model that the dump was made from",
             )
         self._scales = (model.get("residual_scale", 1.0), facts["residual_scale"])
+        samples = self._source.samples()
         for name in points:
-            for sample in self._source.samples():
+            for sample in samples:
                 self._require((name, sample, 0))
+        # Without a place, what the model has there would go on: an error is inherited, or layers are passed over.
+        beside = {name for name, _, _ in self._source if _STREAM.fullmatch(name)} - set(points)
+        if beside:
+            raise DumpError(
+                "replay-points",
+                "the dump holds tensors of the residual stream that the model has no place for",
+                facts=[
+                    ("dump", f"{', '.join(sorted(beside)[:_SHOWN])}{' …' if len(beside) > _SHOWN else ''}"),
+                    ("model", f"{len(points)} places, from {points[0]} to {points[-1]}" if points else "no place"),
+                ],
+                help="replay with the model that the dump was made from",
+            )
+
+    def _check_whole(self) -> None:
+        parallel = self._source.run.get("parallel")
+        ranks = parallel.get("world_size", 1) if isinstance(parallel, dict) else 1
+        if ranks != 1:
+            raise DumpError(
+                "replay-part",
+                "the dump is one rank's part of a run, whose tensors may be partial",
+                facts=[("file", self._source.path.name), ("world size", ranks)],
+                help="replay a dump of one rank",
+            )
 
     def _require(self, key: Key) -> None:
         if self._source.encoding(key) != "dense":
@@ -95,18 +122,22 @@ class Replay:
                     help="feed the dump's samples and steps in its order; npu-dump replay does",
                 )
 
+    def holds(self, name: str, step: Step) -> bool:
+        """Return whether the dump has the whole tensor of every sample at this step."""
+        return all(self._source.encoding((name, row.sample, step.number)) == "dense" for row in step.rows)
+
     def fill(self, name: str, step: Step, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return a copy of ``tensor`` with the dump's rows in it; None where the dump has no such tensor (routers).
 
         Raises:
             DumpError: the dump has it in another shape, or lacks it at this step.
         """
+        if _role(name) == "router" and not self.holds(name, step):
+            return None
         filled = tensor.clone()
         rows = step.by_token(filled, name)
         for row in step.rows:
             key = (name, row.sample, step.number)
-            if name.endswith(".router") and self._source.encoding(key) != "dense":
-                return None
             self._require(key)
             stored = self._source[key]
             value = stored if isinstance(stored, torch.Tensor) else torch.from_numpy(stored.copy())
@@ -123,7 +154,7 @@ class Replay:
 
     def _in_my_scale(self, name: str, value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         """Return ``value`` as the engine holds it: where the factors of the residual sum differ, times theirs."""
-        if name.endswith((".attn", ".mlp")):
+        if _role(name) in ("attn", "mlp"):
             layer = int(name.split(".")[1])
             theirs, mine = (_scale_of(scale, layer) for scale in self._scales)
             if theirs != mine:
@@ -131,10 +162,18 @@ class Replay:
         return value.to(like.device, like.dtype)
 
 
+def _role(name: str) -> str:
+    """Return the last part of a name: ``mlp`` of ``layers.3.mlp#1``, the second call of that block."""
+    return name.rpartition(".")[2].partition("#")[0]
+
+
 def _scale_of(stated: Any, layer: int) -> float:
     """Return the factor of a layer by ``model.residual_scale``, one number or one a layer; 1 where it is no use."""
     scale: object = stated[layer] if isinstance(stated, list) and layer < len(stated) else stated
-    return float(scale) if isinstance(scale, (int, float)) and math.isfinite(scale) and scale else 1.0
+    # JSON has whole numbers that no float holds.
+    if isinstance(scale, (int, float)) and 0 < abs(scale) <= sys.float_info.max:
+        return float(scale)
+    return 1.0
 
 
 def _ids(ids: list[int]) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .errors import DumpError
+from .points import Point
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,23 @@ class Step:
         for row in self.rows:
             yield row, whole[row.batch, row.tokens]
 
-    def due(self, name: str, turn: int, turns: int) -> bool:
-        """Return whether it is this name's turn of a module that is called for ``turns`` names in turn."""
-        count = self._called[name]
-        self._called[name] += 1
-        return count % turns == turn
+    def name_of(self, point: Point) -> str | None:
+        """Count a call of the point's module and return the tensor's name in it.
 
-    def numbered(self, name: str) -> str:
-        """Return the name, with ``#1``, ``#2``, … where it was taken in this step before."""
-        count = self._taken[name]
-        self._taken[name] += 1
-        return f"{name}#{count}" if count else name
+        That is the point's name, with ``#1``, ``#2``, … where it was taken in this step before; None where the call
+        is another layer's that shares the module.
+        """
+        calls = self._called[point.name]
+        self._called[point.name] += 1
+        if calls % point.turns != point.turn:
+            return None
+        count = self._taken[point.name]
+        self._taken[point.name] += 1
+        return f"{point.name}#{count}" if count else point.name
+
+    def reached(self, point: Point) -> bool:
+        """Return whether the point's tensor was seen in this step."""
+        return bool(self._taken[point.name])
 
 
 @dataclass

@@ -1,0 +1,134 @@
+"""Replay at its places: each call gets its own rows, none is passed by, and what is stored is the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import pytest
+import torch
+
+from npu_dump import Dump, DumpError, DumpFile, DumpWriter
+
+from .architectures import build
+from .test_replay import capture, differing, nudged, refusal, samples, tensors
+
+Ids = Callable[..., torch.Tensor]
+
+
+def rewritten(dump: DumpFile, path: Path, *, extra: str | None = None, **run: Any) -> Path:
+    """The dump with other metadata, and with a tensor more."""
+    with DumpWriter(path, run={**dump.run, **run}) as writer:
+        for (name, sample, step), tensor in tensors(dump):
+            writer.write(name, tensor, sample=sample, step=step)
+        if extra is not None:
+            writer.write(extra, dump["norm", 0, 0], sample=0)
+    return path
+
+
+def test_a_module_s_own_path_shows_what_the_engine_gave(tmp_path: Path) -> None:
+    """Also where the same module's output is replaced under its canonical name."""
+    model, fed = build(), samples((7, 1))
+    clean = capture(model, tmp_path / "clean.arrow", fed)
+    select = ["*", "model.layers.1.mlp", "model.norm"]
+    with nudged(model.model.layers[1].mlp), nudged(model.model.norm):
+        replay = capture(model, tmp_path / "r.arrow", fed, replay=tmp_path / "clean.arrow", select=select)
+    for name, path in (("layers.1.mlp", "model.layers.1.mlp"), ("norm", "model.norm")):
+        for step in (0, 1):
+            assert (replay[path, 0, step] == replay[name, 0, step]).all()
+            assert (replay[path, 0, step] != clean[name, 0, step]).any()
+
+
+def mlp_twice(layer: Any, hidden_states: torch.Tensor, **rest: Any) -> torch.Tensor:
+    """A layer that adds its MLP twice."""
+    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden_states), **rest)
+    hidden = hidden_states + attended
+    for _ in range(2):
+        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+    return hidden
+
+
+def test_each_call_of_a_block_gets_its_own_rows(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 2))
+    layer = model.model.layers[1]
+    layer.forward = MethodType(mlp_twice, layer)
+    clean = capture(model, tmp_path / "clean.arrow", fed)
+    assert ("layers.1.mlp#1", 0, 2) in clean
+    assert differing(clean, capture(model, tmp_path / "a.arrow", fed, replay=tmp_path / "clean.arrow")) == set()
+    with nudged(layer.mlp):
+        replay = capture(model, tmp_path / "b.arrow", fed, replay=tmp_path / "clean.arrow")
+    assert differing(clean, replay) == {"layers.1.mlp", "layers.1.mlp#1"}
+
+
+def test_a_dump_of_more_places_is_refused(tmp_path: Path) -> None:
+    """Of a model with more layers, or with a block that the engine's probe does not find."""
+    model, fed = build(), samples((7, 0))
+    capture(build(num_hidden_layers=4), tmp_path / "more.arrow", fed)
+    assert refusal(model, tmp_path / "out.arrow", fed, tmp_path / "more.arrow") == "replay-points"
+    bare = build("mamba")
+    plain = capture(bare, tmp_path / "mamba.arrow", fed)
+    source = rewritten(plain, tmp_path / "mlp.arrow", extra="layers.1.mlp")
+    assert refusal(bare, tmp_path / "out.arrow", fed, source) == "replay-points"
+
+
+def test_a_part_of_a_run_is_refused(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 0))
+    plain = capture(model, tmp_path / "plain.arrow", fed)
+    source = rewritten(plain, tmp_path / "rank0.arrow", parallel={"world_size": 2, "tp": 2, "rank": 0})
+    assert refusal(model, tmp_path / "out.arrow", fed, source) == "replay-part"
+
+
+@pytest.mark.parametrize("stated", [10**400, "2", [None], [0, 0, 0], {"a": 1}])
+def test_a_factor_that_says_nothing_usable_is_one(tmp_path: Path, stated: object) -> None:
+    model, fed = build(), samples((7, 0))
+    plain = capture(model, tmp_path / "plain.arrow", fed)
+    source = rewritten(plain, tmp_path / "a.arrow", model={**plain.run["model"], "residual_scale": stated})
+    assert differing(plain, capture(model, tmp_path / "b.arrow", fed, replay=source)) == set()
+
+
+def skips_the_mlp_of_prompts(layer: Any, hidden_states: torch.Tensor, **rest: Any) -> torch.Tensor:
+    """A layer that leaves its MLP out where it sees more tokens than the probe has."""
+    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden_states), **rest)
+    hidden = hidden_states + attended
+    return hidden if hidden.shape[1] > 4 else hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_forward_that_passes_a_place_by_is_refused(tmp_path: Path, ids: Ids, replayed: bool) -> None:
+    """Silently it would be promised and absent, and in a replay keep the engine's own value."""
+    model = build()
+    layer = model.model.layers[1]
+    with torch.no_grad(), Dump(model, tmp_path / "whole.arrow"):
+        model(ids(1, 7))
+    layer.forward = MethodType(skips_the_mlp_of_prompts, layer)
+    source = {"replay": tmp_path / "whole.arrow"} if replayed else {}
+    with pytest.raises(DumpError) as error, torch.no_grad(), Dump(model, tmp_path / "a.arrow", **source):
+        model(ids(1, 7))
+    assert error.value.code == "points-passed-by"
+    assert "layers.1.mlp" in str(error.value)
+    assert not (tmp_path / "a.arrow").exists()
+    # What was not asked for may be passed by.
+    with torch.no_grad(), Dump(model, tmp_path / "b.arrow", select="layers.0*"):
+        model(ids(1, 7))
+
+
+def hides_its_choice(router: Any, hidden: torch.Tensor) -> Any:
+    """A router that computes its logits as no product of matrices."""
+    flat = hidden.reshape(-1, hidden.shape[-1])
+    logits = (flat[:, None] * router.weight).sum(-1)
+    weights, chosen = logits.softmax(-1).topk(router.top_k)
+    return logits, weights / weights.sum(-1, keepdim=True), chosen
+
+
+def test_a_router_that_cannot_be_replaced_is_no_replay(tmp_path: Path) -> None:
+    """Where the dump has logits for it; without them the engine's choice stays, as it must."""
+    model, fed = build("mixtral"), samples((7, 0))
+    capture(model, tmp_path / "plain.arrow", fed)
+    router = next(module for path, module in model.named_modules() if path.endswith("layers.1.mlp.gate"))
+    router.forward = MethodType(hides_its_choice, router)
+    assert refusal(model, tmp_path / "out.arrow", fed, tmp_path / "plain.arrow") == "points-passed-by"
+    without = capture(model, tmp_path / "without.arrow", fed)
+    assert ("layers.1.router", 0, 0) not in without
+    capture(model, tmp_path / "again.arrow", fed, replay=tmp_path / "without.arrow")
