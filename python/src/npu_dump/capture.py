@@ -121,8 +121,6 @@ class DecoderCapture:
         self._has_positions = "position_ids" in inspect.signature(model.forward).parameters
         self._step: Step | None = None
         self._positions: torch.Tensor | None = None
-        # The logits of each sample's last token, which predict the first token of its next step.
-        self._last: dict[int, torch.Tensor] = {}
 
     @property
     def samples(self) -> int:  # noqa: D102 - see Capture
@@ -205,12 +203,10 @@ class DecoderCapture:
                 facts=[("mode", "topk"), ("input_ids", "none")],
                 help="store them whole: mode full, or 'logits=full'",
             )
-        if step.number == 0:
-            self._last.clear()
         for row in step.rows:
             mine, tokens = logits[row.batch, row.tokens], ids[row.batch, row.tokens]
-            reduced = reduced_logits(mine, tokens, self._last.get(row.sample), self._top_k)
-            self._last[row.sample] = mine[-1].clone()
+            reduced = reduced_logits(mine, tokens, step.last.get(row.sample), self._top_k)
+            step.last[row.sample] = mine[-1].clone()
             for name, value in reduced.items():
                 yield Piece(name, value, row.sample, step.number, module=self._head)
 
@@ -228,6 +224,8 @@ class DecoderCapture:
         positions = positions.to("cpu", torch.int64).expand(batch, length)
         for row in step.rows:
             mine = positions[row.batch, row.tokens]
+            if self._replay is not None:
+                self._replay.check_positions(row.sample, step.number, mine.tolist())
             if not torch.equal(mine, torch.arange(row.length)):
                 yield Piece("position_ids", mine, row.sample, step.number)
 

@@ -20,7 +20,14 @@ from .device_stats import device_stats
 from .errors import DumpError
 from .limits import Limits
 from .modes import DEFAULT_TOP_K, Modes
-from .module_tree import find_decoder, first_tensor, stream_input, with_first_tensor, with_stream_input
+from .module_tree import (
+    compiled_modules,
+    find_decoder,
+    first_tensor,
+    stream_input,
+    with_first_tensor,
+    with_stream_input,
+)
 from .points import Point
 from .reader import load
 from .replay import Replay
@@ -107,6 +114,8 @@ class Dump:
                 help="make a second Dump with a file of its own",
             )
         check_target(self.path, overwrite=self._overwrite)
+        if compiled := compiled_modules(self.model):
+            raise _compiled(self.model, compiled)
         decoder = find_decoder(self.model)
         with _looking():
             if decoder is not None:
@@ -278,6 +287,18 @@ def _statistics(tensor: torch.Tensor) -> HostTensor:
     """Return the statistics of a tensor without its data, computed where it is."""
     empty = host_tensor(torch.empty(0, dtype=tensor.dtype))
     return replace(empty, shape=tuple(tensor.shape), stats=device_stats(tensor.detach()))
+
+
+def _compiled(model: nn.Module, paths: list[str]) -> DumpError:
+    return DumpError(
+        "model-compiled",
+        "a compiled model cannot be captured: its code runs without the hooks, or is another with them",
+        facts=[
+            ("model", type(model).__name__),
+            ("compiled", ", ".join(path or "the model itself" for path in paths[:4])),
+        ],
+        help="capture the model before torch.compile takes it",
+    )
 
 
 def _no_decoder(model: nn.Module) -> DumpError:

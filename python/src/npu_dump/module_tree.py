@@ -89,6 +89,15 @@ def is_mlp(name: str, module: nn.Module) -> bool:
     return bool(_MLP.search(name)) and not is_norm_or_dropout(name, module)
 
 
+def compiled_modules(model: nn.Module) -> list[str]:
+    """Return the paths of the modules that ``torch.compile`` has taken over; an empty one is the model's."""
+    return [
+        path
+        for path, module in model.named_modules()
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+    ]
+
+
 def first_tensor(value: Any) -> torch.Tensor | None:
     """Return the first tensor of a module's output, or of its arguments: depth first, in order."""
     if isinstance(value, torch.Tensor):

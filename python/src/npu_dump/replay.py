@@ -122,6 +122,22 @@ class Replay:
                     help="feed the dump's samples and steps in its order; npu-dump replay does",
                 )
 
+    def check_positions(self, sample: int, step: int, fed: list[int]) -> None:
+        """Refuse positions other than the dump's; at a decode step whose positions it does not tell, any will do.
+
+        Raises:
+            DumpError: ``replay-positions``.
+        """
+        stored = self._source.get(("position_ids", sample, step))
+        expected = list(range(len(fed))) if stored is None else stored.tolist()
+        if fed != expected and (stored is not None or step == 0):
+            raise DumpError(
+                "replay-positions",
+                "the tokens are not at the positions of the dump that is replayed",
+                facts=[("fed", f"sample {sample}, step {step}: {_ids(fed)}"), ("dump", _ids(expected))],
+                help="pass the dump's position_ids; npu-dump replay does",
+            )
+
     def holds(self, name: str, step: Step) -> bool:
         """Return whether the dump has the whole tensor of every sample at this step."""
         return all(self._source.encoding((name, row.sample, step.number)) == "dense" for row in step.rows)
@@ -177,4 +193,4 @@ def _scale_of(stated: Any, layer: int) -> float:
 
 
 def _ids(ids: list[int]) -> str:
-    return f"{len(ids)} ids, {' '.join(map(str, ids[:_SHOWN]))}{' …' if len(ids) > _SHOWN else ''}"
+    return f"{len(ids)}: {' '.join(map(str, ids[:_SHOWN]))}{' …' if len(ids) > _SHOWN else ''}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .errors import DumpError
 from .points import Point
@@ -44,6 +44,8 @@ class Step:
         past: tokens in the cache, padding included.
         shape: ``(B, T)``.
         rows: the samples; a row that is all padding is left out.
+        last: logits of each sample's last token, which predict the first token of its next step; kept as long as the
+            cache that the next step needs.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Step:
     past: int = 0
     shape: tuple[int, int] = (0, 0)
     rows: list[Row] = field(default_factory=list)
+    last: dict[int, torch.Tensor] = field(default_factory=dict)
     _taken: Counter[str] = field(default_factory=Counter)
     _called: Counter[str] = field(default_factory=Counter)
 
@@ -105,6 +108,7 @@ class _Sequence:
     samples: range
     steps: int = 0
     fed: int = 0
+    last: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 class SampleTracker:
@@ -117,7 +121,10 @@ class SampleTracker:
     def __init__(self, model: nn.Module) -> None:
         self.count = 0
         self._signature = inspect.signature(model.forward)
-        self._by_cache: dict[int, tuple[weakref.ref[Any], _Sequence]] = {}
+        kinds = {parameter.kind: name for name, parameter in self._signature.parameters.items()}
+        self._rest = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
+        # Weak: a capture must not keep a cache, and its device memory, alive.
+        self._by_cache: Any = WeakIdKeyDictionary()
         self._current: _Sequence | None = None
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
@@ -127,7 +134,7 @@ class SampleTracker:
             DumpError: the cache was filled by forwards that were not captured, or the mask is not ``[B, past + T]``.
         """
         bound = self._signature.bind(*args, **kwargs).arguments
-        bound |= bound.pop("kwargs", {})
+        bound |= bound.pop(self._rest, {})
         ids, embeddings = bound.get("input_ids"), bound.get("inputs_embeds")
         fed = ids if ids is not None else embeddings
         if fed is None:
@@ -159,27 +166,30 @@ class SampleTracker:
             past=past,
             shape=(batch, length),
             rows=_rows(sequence.samples, mask, batch, length, past),
+            last=sequence.last,
         )
 
     def end(self, output: Any) -> None:
         """Note the cache that the forward has filled."""
-        for name in ("past_key_values", "cache_params"):
-            cache = getattr(output, name, None)
+        caches = [getattr(output, name, None) for name in ("past_key_values", "cache_params")]
+        if isinstance(output, tuple):
+            caches += [item for item in output if hasattr(item, "get_seq_length")]
+        for cache in caches:
             if cache is not None:
                 self._remember(cache)
 
     def _remember(self, cache: Any) -> None:
-        if self._current is not None and not isinstance(cache, tuple):
-            # Weak: a capture must not keep a cache, and its device memory, alive.
-            self._by_cache[id(cache)] = (weakref.ref(cache), self._current)
+        identity = _identity(cache)
+        if identity is not None:
+            self._by_cache[identity] = self._current
 
     def _cached_tokens(self, cache: Any) -> int:
         if cache is None:
             return 0
-        if isinstance(cache, tuple):
+        if isinstance(cache, (tuple, list)):
             return int(cache[0][0].shape[-2]) if cache else 0
-        reference, sequence = self._by_cache.get(id(cache), (None, None))
-        fed = sequence.fed if sequence and reference and reference() is cache else 0
+        sequence = self._by_cache.get(_identity(cache))
+        fed = sequence.fed if sequence else 0
         try:
             length = int(cache.get_seq_length())
         except (AttributeError, ValueError):
@@ -191,19 +201,23 @@ class SampleTracker:
         return fed if fed and any(getattr(cache, "is_sliding", ())) else length
 
     def _known(self, cache: Any, past: int, batch: int) -> _Sequence:
-        reference, sequence = self._by_cache.get(id(cache), (lambda: None, None))
-        if isinstance(cache, tuple):
-            sequence = self._current
-        elif reference() is not cache:
-            sequence = None
-        if sequence is None or len(sequence.samples) != batch:
+        sequence = self._by_cache.get(_identity(cache))
+        if sequence is None or len(sequence.samples) != batch or sequence.fed != past:
+            captured = f"{sequence.fed}, batch {len(sequence.samples)}" if sequence else "none"
             raise DumpError(
                 "cache-unknown",
-                "the cache was filled by a forward pass that was not captured",
-                facts=[("tokens in the cache", past), ("batch", batch)],
+                "the cache was filled, or cut, by something that was not captured",
+                facts=[("tokens in the cache", f"{past}, batch {batch}"), ("of them captured", captured)],
                 help="run the prompt inside the same `with Dump(...)` block, with the same batch",
             )
         return sequence
+
+
+def _identity(cache: Any) -> Any:
+    """Return what stays the same object from one step to the next: of a plain tuple of tensors the first."""
+    if not isinstance(cache, (tuple, list)):
+        return cache
+    return cache[0][0] if cache else None
 
 
 def _holds_nothing(cache: Any) -> bool:
