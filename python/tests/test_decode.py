@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from npu_dump import DumpFile, DumpWriter, load
+from npu_dump import DumpError, DumpFile, DumpWriter, load
 from npu_dump.cli import main
 from npu_dump.tokens import Sample, samples_of_dump
 
@@ -149,3 +149,71 @@ def test_steps_count_on_from_the_prompt() -> None:
     assert [step.positions for step in sample.steps] == [(3,), (4, 5), (9,)]
     assert [step.natural for step in sample.steps] == [True, True, False]
     assert sample.length == 7
+
+
+def dump_of(path: Path, *rows: tuple[str, list[int], int]) -> Path:
+    with DumpWriter(path, run={"dtype": "F32"}) as writer:
+        for name, values, step in rows:
+            writer.write(name, np.array(values, dtype="<i8"), step=step)
+    return path
+
+
+def test_generated_ids_go_on_where_the_steps_end(tmp_path: Path) -> None:
+    """But not with another continuation: what was forced on a model need not be what it says itself."""
+    prompt, step = ("input_ids", [10, 11, 12], 0), ("input_ids", [5], 1)
+
+    def steps(path: str, generated: list[int], count: int) -> list[int]:
+        source = dump_of(tmp_path / path, prompt, step, ("generated_ids", generated, 0))
+        return [token for fed in samples_of_dump(source, steps=count)[0].steps for token in fed.ids]
+
+    assert steps("a.arrow", [5, 6, 7], 2) == [5, 6]
+    assert steps("b.arrow", [5, 6, 7], 9) == [5, 6, 7]
+    assert steps("c.arrow", [8, 9], 2) == [5]
+    assert steps("d.arrow", [8, 9], 1) == [5]
+
+
+def test_steps_with_a_gap_are_refused(tmp_path: Path) -> None:
+    source = dump_of(tmp_path / "a.arrow", ("input_ids", [10], 0), ("input_ids", [5], 1), ("input_ids", [6], 3))
+    for count in (None, 1, 3):
+        with pytest.raises(DumpError) as error:
+            samples_of_dump(source, steps=count)
+        assert error.value.code == "tokens-missing"
+        assert "step 2 of sample 0" in str(error.value)
+    assert samples_of_dump(source, steps=0)[0].steps == ()
+
+
+def test_positions_that_say_nothing_new_change_no_kernel(tmp_path: Path) -> None:
+    source = dump_of(tmp_path / "a.arrow", ("input_ids", [10, 11], 0), ("position_ids", [0, 1], 0))
+    assert samples_of_dump(source, steps=0)[0].natural
+
+
+@pytest.mark.parametrize("places", [[-1, 0, 1], [62, 63, 64], [0, 1, 2**63 - 1]])
+def test_positions_that_the_model_lacks_are_refused(
+    tmp_path: Path, model_folder: Path, capfd: pytest.CaptureFixture[str], places: list[int]
+) -> None:
+    source = dump_of(
+        tmp_path / "a.arrow", ("input_ids", [10, 11, 12], 0), ("input_ids", [13], 1), ("position_ids", places, 0)
+    )
+    arguments = ("--model", model_folder, "--tokens-from", source, "--decode", 1, "-o", tmp_path / "b.arrow")
+    assert refused(capfd, *arguments).startswith("error[position-range]")
+
+
+def test_a_temperature_that_samples_nothing_is_refused(
+    tmp_path: Path, model_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The metadata would say that tokens were sampled, while all of them were forced."""
+    source = dump_of(tmp_path / "a.arrow", ("input_ids", [10, 11], 0), ("generated_ids", [5, 6], 0))
+    arguments = ("--model", model_folder, "--tokens-from", source, "--decode", 2, "--temperature", 0.7)
+    assert refused(capfd, *arguments, "-o", tmp_path / "b.arrow").startswith("error[usage]")
+    both = run(capfd, *arguments, "--generate", 1, "-o", tmp_path / "b.arrow")
+    assert both.run["sampling"]["temperature"] == 0.7
+
+
+@pytest.mark.parametrize("value", [torch.zeros(3, dtype=torch.bfloat16), np.zeros((2, 3), dtype="<f4")])
+def test_a_prompt_that_is_no_text_is_refused(tmp_path: Path, value: Any) -> None:
+    with DumpWriter(tmp_path / "a.arrow", run={"dtype": "F32"}) as writer:
+        writer.write("input_ids", np.array([10, 11]))
+        writer.write("prompt", value)
+    with pytest.raises(DumpError) as error:
+        samples_of_dump(tmp_path / "a.arrow", steps=None)
+    assert error.value.code == "text-invalid"

@@ -214,6 +214,13 @@ def _check_run_options(values: dict[str, Any]) -> None:
             facts=[("--temperature", values["temperature"]), ("--generate, --decode", "0, 0")],
             help="say how many tokens to generate with --generate N",
         )
+    if values["temperature"] is not None and values["tokens_from"] is not None and not values["generate"]:
+        raise DumpError(
+            "usage",
+            "--temperature has no meaning where all tokens come from a dump",
+            facts=[("--temperature", values["temperature"]), ("--tokens-from", values["tokens_from"])],
+            help="leave it out, or give --generate N to sample a continuation as well",
+        )
     if values["chat"] and values["prompts"] is None:
         raise DumpError(
             "usage",

@@ -130,6 +130,14 @@ def check_samples(samples: list[Sample], config: Any, request: Request) -> None:
                 facts=[("prompt", number), ("token id", foreign), ("vocabulary", vocabulary)],
                 help="use the model that the ids were made for",
             )
+        placed = [*sample.prefill.positions, *(place for step in sample.steps for place in step.positions)]
+        if min(placed) < 0 or (longest and not sample.natural and max(placed) >= longest):
+            raise DumpError(
+                "position-range",
+                "a token is at no position of the model",
+                facts=[("prompt", number), ("positions", f"{min(placed)} to {max(placed)}"), ("model's", longest)],
+                help="use the model that the dump was made with",
+            )
         reached = len(sample.ids) + max(request.generate, request.decode, sample.length - len(sample.ids))
         if longest and reached > longest:
             raise DumpError(

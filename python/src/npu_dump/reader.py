@@ -143,7 +143,16 @@ class DumpFile(Mapping[Key, Any]):
     def text(self, name: str, sample: int) -> str | None:
         """Return a text such as ``prompt``, or None where the dump has none."""
         value = self.get((name, sample, 0))
-        return None if value is None else value.tobytes().decode("utf-8", "replace")
+        if value is None:
+            return None
+        if str(value.dtype) != "uint8":
+            raise DumpError(
+                "text-invalid",
+                f"{name} is no text",
+                facts=[("file", self.path.name), ("sample", sample), ("found", f"{list(value.shape)} {value.dtype}")],
+                help="the writer of this file is at fault; a text is stored as U8, its bytes in UTF-8",
+            )
+        return value.tobytes().decode("utf-8", "replace")
 
     def _data(self, number: int, row: int) -> memoryview:
         return memoryview(self._file.get_batch(number).column("data")[row].as_buffer())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +50,9 @@ class Sample:
     @property
     def prefill(self) -> Tokens:
         """What the first forward is fed."""
-        return Tokens(self.ids, self.positions or tuple(range(len(self.ids))), natural=self.positions is None)
+        counted = tuple(range(len(self.ids)))
+        positions = self.positions or counted
+        return Tokens(self.ids, positions, natural=positions == counted)
 
     def continued_by(self, steps: Iterable[tuple[Sequence[int], Sequence[int] | None]]) -> Sample:
         """Return the sample with these decode steps: token ids, and positions where they are known."""
@@ -63,6 +66,11 @@ class Sample:
         return replace(self, steps=tuple(calls))
 
     @property
+    def natural(self) -> bool:
+        """Whether its tokens are at 0, 1, 2, …."""
+        return self.prefill.natural and all(step.natural for step in self.steps)
+
+    @property
     def length(self) -> int:
         """Tokens of the prompt and of all decode steps."""
         return len(self.ids) + sum(len(step.ids) for step in self.steps)
@@ -73,14 +81,18 @@ def samples_of_dump(path: Path, *, steps: int | None) -> list[Sample]:
 
     Args:
         path: the dump.
-        steps: how many decode steps of one token to take, from its decode steps or else its ``generated_ids``;
-            None: its decode steps as they are.
+        steps: how many decode steps to take: those that it has, and as far as its ``generated_ids`` go on from them,
+            steps of one token each; None: its decode steps as they are.
 
     Raises:
         DumpError: the dump does not hold the ids, or they are no lists of whole numbers.
     """
     dump = DumpFile(path)
     expect = dump.run.get("expect")
+    last: Counter[int] = Counter()
+    for name, number, step in dump:
+        if name == "input_ids":
+            last[number] = max(last[number], step)
     samples: list[Sample] = []
     for number in dump.samples():
         if number != len(samples) or ("input_ids", number, 0) not in dump:
@@ -94,7 +106,7 @@ def samples_of_dump(path: Path, *, steps: int | None) -> list[Sample]:
             tuple(map(str, keywords)) if isinstance(keywords, list) else (),
         )
         if steps != 0 and sample.ids:
-            sample = sample.continued_by(_steps(dump, number, steps))
+            sample = sample.continued_by(_steps(dump, number, steps, last[number]))
         samples.append(sample)
     if not samples:
         raise DumpError(
@@ -106,22 +118,27 @@ def samples_of_dump(path: Path, *, steps: int | None) -> list[Sample]:
     return samples
 
 
-def _steps(dump: DumpFile, sample: int, count: int | None) -> list[tuple[tuple[int, ...], tuple[int, ...] | None]]:
+def _steps(
+    dump: DumpFile, sample: int, count: int | None, last: int
+) -> list[tuple[tuple[int, ...], tuple[int, ...] | None]]:
     recorded = [
         (_integers(dump, "input_ids", sample, step) or (), _positions(dump, sample, step))
         for step in range(1, dump.steps(sample) + 1)
     ]
     if any(not ids for ids, _ in recorded):
         raise _missing(dump.path, f"tokens of a decode step of sample {sample}")
-    if count is None:
-        return recorded
-    if len(recorded) >= count or (recorded and ("generated_ids", sample, 0) not in dump):
+    if last > len(recorded):
+        raise _missing(dump.path, f"tokens of step {len(recorded) + 1} of sample {sample}, while it has step {last}")
+    if count is None or len(recorded) >= count:
         return recorded[:count]
     generated = _integers(dump, "generated_ids", sample, 0)
-    if generated is None:
+    if generated is None and not recorded:
         raise _missing(dump.path, f"generated_ids of sample {sample}", "capture the reference with --decode")
+    fed = tuple(token for ids, _ in recorded for token in ids)
+    # Steps that were forced on a model go on with what it was fed, not with what it would have said itself.
+    following = generated[len(fed) :] if generated is not None and generated[: len(fed)] == fed else ()
     # Fewer than were asked for: the reference came to its end.
-    return [((token,), None) for token in generated[:count]]
+    return recorded + [((token,), None) for token in following[: count - len(recorded)]]
 
 
 def _positions(dump: DumpFile, sample: int, step: int) -> tuple[int, ...] | None:
