@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerFast
 from npu_dump import DumpFile
 
 from .architectures import ARCHITECTURES, VOCABULARY, Architecture, build
+from .command import run
 from .standin import process
 
 __all__ = ["ARCHITECTURES", "VOCABULARY", "Architecture", "build"]
@@ -135,3 +136,10 @@ def chips() -> Iterator[list[Any]]:
     CHIPS[:] = present
     for chip in present:
         chip.reset()
+
+
+@pytest.fixture
+def dump(tmp_path: Path, model_folder: Path, prompts: Path) -> Path:
+    """What a plain run makes of the prompts."""
+    assert run("--model", model_folder, "-o", tmp_path / "a.arrow", "--prompts", prompts) == 0
+    return tmp_path / "a.arrow"

@@ -147,7 +147,7 @@ def test_provenance(
     monkeypatch.setenv("ASCEND_TOOLKIT_HOME", str(home))
     monkeypatch.setenv("HCCL_DETERMINISTIC", "true")
     chips[1].capacity = 32 << 30
-    monkeypatch.setattr(torch.npu.matmul, "allow_hf32", True)  # type: ignore[attr-defined]
+    monkeypatch.setattr(torch.npu.matmul, "allow_hf32", True)
     path = tmp_path / "npu.arrow"
     assert main(command("plain", model_folder, prompt_file, path, device="npu:1")) == 0
     dump = load(path)
@@ -212,11 +212,11 @@ def test_device_memory_beyond_the_model_is_a_copy_of_one_tensor(
     fed = ids(batch=3, length=40).to("npu:0")
     with torch.no_grad():
         model(fed)
-        torch.npu.reset_peak_memory_stats()  # type: ignore[attr-defined]
+        torch.npu.reset_peak_memory_stats()
         model(fed)
         bare = chips[0].peak
         with Dump(model, tmp_path / "a.arrow"):
-            torch.npu.reset_peak_memory_stats()  # type: ignore[attr-defined]
+            torch.npu.reset_peak_memory_stats()
             model(fed)
             hooked = chips[0].peak
     dump = load(tmp_path / "a.arrow")

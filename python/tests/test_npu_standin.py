@@ -18,7 +18,7 @@ def test_it_is_a_device_type_of_its_own(chips: Chips) -> None:
     there = torch.arange(6.0).reshape(2, 3).to("npu:1")
     assert (there.device, there.is_cpu, there.get_device()) == (torch.device("npu:1"), False, 1)
     assert str(torch.empty(1, device="npu").device) == "npu:0"
-    assert torch.npu.device_count() == len(chips) == 2  # type: ignore[attr-defined]
+    assert torch.npu.device_count() == len(chips) == 2
     assert torch.equal(there[:, 1:].cpu(), torch.tensor([[1.0, 2.0], [4.0, 5.0]]))
 
 
@@ -70,7 +70,7 @@ def test_a_copy_that_nobody_waits_for_brings_garbage(chips: Chips) -> None:
     here = there.to("cpu", non_blocking=True)
     there.add_(10)
     assert here.isnan().all()
-    torch.npu.synchronize()  # type: ignore[attr-defined]
+    torch.npu.synchronize()
     assert here.tolist() == [0.0, 1.0, 2.0]
     # One that has to be converted is read before it is there.
     converted = there.to("cpu", torch.float64, non_blocking=True)
@@ -114,7 +114,7 @@ def test_memory_is_counted_in_blocks_and_shared_by_views(chips: Chips) -> None:
 
 def test_a_strided_tensor_is_made_contiguous_before_it_goes(chips: Chips) -> None:
     there = torch.zeros(10, 100, device="npu:0")
-    torch.npu.reset_peak_memory_stats()  # type: ignore[attr-defined]
+    torch.npu.reset_peak_memory_stats()
     before = chips[0].allocated
     there.cpu()
     assert chips[0].peak == before
