@@ -28,6 +28,7 @@ import { LogitsMeter } from "./measure/logits.ts";
 import { measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
 import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
+import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
 
@@ -115,9 +116,13 @@ function comparePair(
     reference,
   );
   refuseEchoAsForced(forced.candidate, candidate, units);
+  const reduced =
+    !stopped && isWanted("logits", options)
+      ? reducedGroups(reference, candidate)
+      : new Set<never>();
   const quality = qualityOf(reference, candidate, tokens.table, logits, {
     isolated: context.isolated,
-    reduced: !stopped && isWanted("logits", options),
+    reduced,
   });
   const overall = judge(
     alignment,
@@ -125,7 +130,7 @@ function comparePair(
     quality,
     context,
     options,
-    stopped,
+    { stopped, reduced },
   );
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);

@@ -213,7 +213,8 @@ export function bytesOf(unit: Unit): number {
   }, 0);
 }
 
-function groupOf(step: number): StepGroup {
+/** The step group of step `step`. */
+export function groupOf(step: number): StepGroup {
   return step === 0 ? "prefill" : "decode";
 }
 

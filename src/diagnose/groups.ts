@@ -44,7 +44,9 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
   const steps = (["prefill", "decode"] as const).filter(
     (step) =>
       units.some(({ measured }) => measured.unit.group === step) ||
-      findings.some((finding) => finding.step === step && finding.level === "error"),
+      findings.some(
+        (finding) => finding.step === step && (finding.level === "error" || isOpen(finding)),
+      ),
   );
   let prefill: Origin | null = null;
   const roles: (Role | null)[] = [];
@@ -54,7 +56,7 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
     const throughCache = relation === "plain" && readsErrorOf(prefill, origin, layers);
     roles.push(...found.map((role) => (role === "origin" && throughCache ? "inherited" : role)));
     if (step === "prefill") prefill = origin;
-    return { step, verdict: verdictOf(step, index === 0, ofGroup, evidence), origin, throughCache };
+    return { step, verdict: verdictOf(step, index === 0, evidence), origin, throughCache };
   });
   return { origin: groups.find(({ origin }) => origin !== null)?.origin ?? null, groups, roles };
 }
@@ -62,7 +64,6 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
 function verdictOf(
   step: StepGroup,
   isFirst: boolean,
-  units: readonly JudgedUnit[],
   { findings, inconclusive }: Evidence,
 ): Verdict {
   const fails = findings.some(
@@ -70,8 +71,13 @@ function verdictOf(
       finding.level === "error" && (finding.step === step || (finding.step === null && isFirst)),
   );
   if (fails) return "fail";
-  const undecided = units.some(({ judgement }) => judgement.verdict === "inconclusive");
+  const undecided = findings.some((finding) => finding.step === step && isOpen(finding));
   return undecided || (isFirst && inconclusive) ? "inconclusive" : "pass";
+}
+
+/** Whether a finding says that something could be neither kept nor broken. */
+function isOpen({ rule }: Finding): boolean {
+  return rule === "layer/undecided";
 }
 
 /** Whether the module `later` of a decode step reads keys or values computed after the prefill's `origin`. */

@@ -4,7 +4,14 @@
 
 import type { Absence, Alignment } from "../align/align.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, ComparisonResult, Finding, Quality, Verdict } from "../core/result.ts";
+import type {
+  AppliedRule,
+  ComparisonResult,
+  Finding,
+  Quality,
+  StepGroup,
+  Verdict,
+} from "../core/result.ts";
 import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";
 import type { JudgeContext, TensorJudgement } from "./judge-tensor.ts";
@@ -22,6 +29,14 @@ export interface Judgement {
   readonly compared: boolean;
 }
 
+/** How far measuring went. */
+export interface Extent {
+  /** Whether it stopped at the first failure. */
+  readonly stopped: boolean;
+  /** The step groups whose logits are reduced on a side. */
+  readonly reduced: ReadonlySet<StepGroup>;
+}
+
 /** The verdict on a comparison whose tensors are judged. Findings about the inputs are the caller's. */
 export function judge(
   alignment: Alignment,
@@ -29,13 +44,14 @@ export function judge(
   quality: Quality,
   context: JudgeContext,
   options: Pick<CompareOptions, "limits" | "decide">,
-  stopped: boolean,
+  { stopped, reduced }: Extent,
 ): Judgement {
   const ofQuality = judgeQuality(quality, options, {
     stopped,
     hasFloor: context.hasFloor,
     isolated: context.isolated,
   });
+  const openLogits = undecidedLogits(reduced, ofQuality.rules, context);
   const findings = [
     ...(["reference", "candidate"] as const).flatMap((side) => [
       ...alignment.missing[side].map((absence) => missing(absence, side)),
@@ -43,6 +59,7 @@ export function judge(
     ]),
     ...fallbacks(tensors),
     ...tensors.flatMap((tensor) => tensor.findings),
+    ...openLogits,
     ...ofQuality.findings,
   ];
   const evidence = context.scale.exact
@@ -52,7 +69,9 @@ export function judge(
       : "prior";
   const fails = findings.some(({ level }) => level === "error");
   const undecided =
-    ofQuality.inconclusive || tensors.some(({ verdict }) => verdict === "inconclusive");
+    ofQuality.inconclusive ||
+    openLogits.length > 0 ||
+    tensors.some(({ verdict }) => verdict === "inconclusive");
   return {
     verdict: fails ? "fail" : undecided ? "inconclusive" : "pass",
     findings,
@@ -97,6 +116,32 @@ function fallbacks(tensors: readonly TensorJudgement[]): readonly Finding[] {
       ? []
       : [finding("input/floor-fallback", { value: count, detail: { reason } })];
   });
+}
+
+/** Rules that keep or break something about the logits of the prompts, whatever form they are stored in. */
+const DECIDE_REDUCED = new Set<string>([
+  "quality/nll",
+  "limit/ppl-increase",
+  "limit/top1",
+] satisfies readonly RuleId[]);
+
+/**
+ * Reduced logits that no rule decides: those of decode steps, of an isolated
+ * replay, and those of prompts where no rule applies. That no rule speaks of
+ * them is no reason to pass; bit equality they never prove.
+ */
+function undecidedLogits(
+  reduced: ReadonlySet<StepGroup>,
+  rules: readonly AppliedRule[],
+  { scale }: JudgeContext,
+): readonly Finding[] {
+  const decided =
+    !scale.exact && rules.some(({ rule, applied }) => applied && DECIDE_REDUCED.has(rule));
+  return [...reduced]
+    .filter((step) => step === "decode" || !decided)
+    .map((step) =>
+      finding("layer/undecided", { tensor: "logits", step, detail: { reason: "reduced" } }),
+    );
 }
 
 /** The rules that the tensors were held to; limits of the prior differ from tensor to tensor. */

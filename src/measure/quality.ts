@@ -5,7 +5,7 @@ import type { Quality, StepGroup } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
 import { firstTokenAgreement, generationAgreement } from "./generation.ts";
 import type { LogitsMeter } from "./logits.ts";
-import { reducedQuality, reducesDecode } from "./reduced-quality.ts";
+import { reducedQuality } from "./reduced-quality.ts";
 
 /** The meters of whole logits, which have seen them all. */
 export type LogitsMeters = Readonly<Record<StepGroup, LogitsMeter>>;
@@ -15,24 +15,26 @@ export type LogitsMeters = Readonly<Record<StepGroup, LogitsMeter>>;
  * follow from the stream that the model was fed with, and nothing was generated.
  *
  * @param tokens `input_ids` of the reference.
- * @param options whether both read one stream, and whether reduced logits may
- *   take the place of whole ones.
+ * @param options whether both read one stream, and in which step groups reduced
+ *   logits take the place of whole ones.
  */
 export function qualityOf(
   reference: Dump,
   candidate: Dump,
   tokens: TokenTable,
   logits: LogitsMeters,
-  options: { readonly isolated: boolean; readonly reduced: boolean },
+  options: { readonly isolated: boolean; readonly reduced: ReadonlySet<StepGroup> },
 ): Quality {
   const { isolated } = options;
   const reduced =
-    options.reduced && !isolated ? reducedQuality(reference, candidate, tokens) : null;
+    options.reduced.has("prefill") && !isolated
+      ? reducedQuality(reference, candidate, tokens)
+      : null;
   const ofLogits = reduced?.quality ?? logits.prefill.quality();
   const { lastRowAgreement } = reduced ?? logits.prefill;
   const firstToken = isolated ? null : firstTokenAgreement(reference, candidate, lastRowAgreement);
   const decode = logits.decode.decodeQuality();
-  const noDecode = options.reduced && decode === null && reducesDecode(reference, candidate);
+  const noDecode = decode === null && options.reduced.has("decode");
   return {
     ...ofLogits,
     firstToken,

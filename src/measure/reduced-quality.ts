@@ -3,11 +3,12 @@
  * that stores them whole is reduced here, row by row, so that like meets like.
  */
 
+import { groupOf } from "../align/align.ts";
 import { sameShape } from "../align/shapes.ts";
 import { type TokenTable, tokenKey, tokenTable } from "../align/tokens.ts";
 import { isFloatDType } from "../core/dtype.ts";
-import type { NotAvailable, TokenAt } from "../core/result.ts";
-import { isReducedLogits, REDUCED_LOGITS, type ReducedLogitsName } from "../dump/contract.ts";
+import type { NotAvailable, StepGroup, TokenAt } from "../core/result.ts";
+import { REDUCED_LOGITS, type ReducedLogitsName } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import { DenseForm, type SampleIds } from "./dense-form.ts";
 import { leastKl } from "./kl-bound.ts";
@@ -33,24 +34,16 @@ export interface ReducedQuality {
  * piece of a row and one block of positions a side.
  *
  * @param tokens `input_ids` of the reference.
- * @returns null where no side that the other can be compared with is reduced:
- *   the logits are whole on both, or there are none.
  * @throws NpuDiffError `dump-corrupt` where a reduced form holds what cannot be.
  */
 export function reducedQuality(
   reference: Dump,
   candidate: Dump,
   tokens: TokenTable,
-): ReducedQuality | null {
-  const mine = storedLogits(reference);
-  const theirs = storedLogits(candidate);
-  const keys = [...new Set([...mine.keys(), ...theirs.keys()])];
-  const isMixed = keys.some((key) => {
-    const [a, b] = [mine.get(key), theirs.get(key)];
-    return a !== undefined && b !== undefined && (a.dense === null || b.dense === null);
-  });
-  if (!isMixed) return null;
-  const samples = keys
+): ReducedQuality {
+  const mine = storedLogits(reference, "prefill");
+  const theirs = storedLogits(candidate, "prefill");
+  const samples = [...new Set([...mine.keys(), ...theirs.keys()])]
     .map((key) => Number.parseInt(key, 10))
     .sort((a, b) => a - b)
     .map((sample) => {
@@ -81,20 +74,16 @@ export function reducedQuality(
   return meter.result();
 }
 
-/**
- * Whether both dumps hold logits of decode steps in some form, and one holds
- * none of them whole: their figures are made of whole logits only.
- */
-export function reducesDecode(reference: Dump, candidate: Dump): boolean {
-  const holds = ({ tensors }: Dump, isForm: (entry: TensorEntry) => boolean): boolean =>
-    tensors.some((entry) => entry.step > 0 && entry.repeat === 0 && isForm(entry));
-  const isWhole = ({ name, encoding }: TensorEntry): boolean =>
-    name === "logits" && encoding === "dense";
-  const sides = [reference, candidate].map((dump) => ({
-    whole: holds(dump, isWhole),
-    reduced: holds(dump, ({ name }) => isReducedLogits(name)),
-  }));
-  return sides.every(({ whole, reduced }) => whole || reduced) && sides.some(({ whole }) => !whole);
+/** The step groups in which both dumps hold logits of some place, and one holds them reduced alone. */
+export function reducedGroups(reference: Dump, candidate: Dump): ReadonlySet<StepGroup> {
+  const isReduced = (group: StepGroup): boolean => {
+    const theirs = storedLogits(candidate, group);
+    return [...storedLogits(reference, group)].some(([key, mine]) => {
+      const other = theirs.get(key);
+      return other !== undefined && (mine.dense === null || other.dense === null);
+    });
+  };
+  return new Set((["prefill", "decode"] as const).filter(isReduced));
 }
 
 /** How a dump stores the logits of one sample. */
@@ -103,8 +92,8 @@ interface StoredLogits {
   readonly reduced: ReadonlyMap<ReducedLogitsName, TensorEntry>;
 }
 
-/** By sample and step; prompts only. */
-function storedLogits(dump: Dump): ReadonlyMap<string, StoredLogits> {
+/** The logits of one step group, by sample and step. */
+function storedLogits(dump: Dump, group: StepGroup): ReadonlyMap<string, StoredLogits> {
   const found = new Map<
     string,
     { dense: TensorEntry | null; reduced: Map<ReducedLogitsName, TensorEntry> }
@@ -118,12 +107,12 @@ function storedLogits(dump: Dump): ReadonlyMap<string, StoredLogits> {
     return known;
   };
   for (const [key, entry] of tokenTable(dump, "logits")) {
-    if (entry.step !== 0 || entry.encoding !== "dense" || !isFloatDType(entry.dtype)) continue;
-    at(key).dense = entry;
+    if (groupOf(entry.step) !== group) continue;
+    if (entry.encoding === "dense" && isFloatDType(entry.dtype)) at(key).dense = entry;
   }
   for (const name of REDUCED_LOGITS) {
     for (const [key, entry] of tokenTable(dump, name)) {
-      if (entry.step === 0) at(key).reduced.set(name, entry);
+      if (groupOf(entry.step) === group) at(key).reduced.set(name, entry);
     }
   }
   return found;
@@ -158,7 +147,7 @@ function formsOf(
   const vocabulary = first === undefined ? Number.POSITIVE_INFINITY : first.elements / rows;
   const form = ({ dump }: SideLogits, stored: StoredLogits, k: number): LogitsForm => {
     const { dense: entry, reduced } = stored;
-    if (entry === null) return new StoredForm(dump, reduced, rows, vocabulary);
+    if (entry === null) return new StoredForm(dump, reduced, ids, vocabulary);
     const { dtype } = entry;
     if (!isFloatDType(dtype)) throw new RangeError(`${dtype} is no float dtype`);
     return new DenseForm(dump, { ...entry, dtype }, ids, Math.max(k, TOP_K));

@@ -23,6 +23,13 @@ const LEAST_LSE = 4;
 /** Roundings of half a unit in the last place that a stored log-probability may have gone through: devices without float64 compute in float32. */
 const ROUNDINGS = 4;
 
+/**
+ * How far two stored log-probabilities of one token may be apart before the
+ * file contradicts itself, relative to the numbers that they are differences
+ * of: {@link ROUNDINGS} in bf16, the coarsest format that engines reduce in.
+ */
+const CONTRADICTION = ROUNDINGS * 2 * DTYPES.BF16.u;
+
 /** Its tensors of one sample, by name. */
 export type StoredTensors = ReadonlyMap<ReducedLogitsName, TensorEntry>;
 
@@ -30,7 +37,8 @@ export type StoredTensors = ReadonlyMap<ReducedLogitsName, TensorEntry>;
  * Reads what `tensors` hold, a block of positions at a time, and refuses what
  * cannot be: other shapes than `rows` positions, ids that repeat or lie outside
  * the vocabulary, probabilities above 1 or in another order than from the best
- * down. NaN is no such thing: a broken model has it.
+ * down, another log-probability of the true token than the list gives it. NaN is
+ * no such thing: a broken model has it.
  */
 export class StoredForm implements LogitsForm {
   readonly holdsLse: boolean;
@@ -38,6 +46,7 @@ export class StoredForm implements LogitsForm {
   readonly k: number;
   private readonly rows: number;
   private readonly vocabulary: number;
+  private readonly truth: Column;
   private readonly lse: Column | null;
   private readonly next: Column | null;
   private readonly ids: Column | null;
@@ -45,12 +54,19 @@ export class StoredForm implements LogitsForm {
   private readonly precision: number;
 
   /**
-   * @param rows tokens of the sample.
+   * @param truth token ids of the sample.
    * @param vocabulary ids lie below it; infinite where it is not known.
    * @throws NpuDiffError `dump-corrupt`, here and while reading.
    */
-  constructor(dump: Dump, tensors: StoredTensors, rows: number, vocabulary: number) {
+  constructor(
+    dump: Dump,
+    tensors: StoredTensors,
+    truth: { readonly dump: Dump; readonly entry: TensorEntry },
+    vocabulary: number,
+  ) {
+    const rows = truth.entry.elements;
     this.rows = rows;
+    this.truth = new Column(truth.dump, truth.entry, [rows], "integer");
     this.vocabulary = vocabulary;
     const flat = (name: ReducedLogitsName): Column | null => {
       const entry = tensors.get(name);
@@ -81,7 +97,32 @@ export class StoredForm implements LogitsForm {
       nextLogprob = row + 1 < this.rows ? (next.row(row + 1)[0] as number) : Number.NaN;
       this.checkLogprob(next, nextLogprob, row + 1);
     }
-    return { lse, top: this.top(row, Math.abs(lse ?? UNKNOWN_LSE)), nextLogprob };
+    const top = this.top(row, Math.abs(lse ?? UNKNOWN_LSE));
+    if (next !== null && top !== null && row + 1 < this.rows) {
+      this.checkNext(next, top, nextLogprob ?? Number.NaN, row + 1);
+    }
+    return { lse, top, nextLogprob };
+  }
+
+  /** A token in the list has the list's log-probability, any other at most that of the last one. */
+  private checkNext(
+    next: Column,
+    { ids, logprobs, scale }: TopList,
+    found: number,
+    at: number,
+  ): void {
+    const place = ids.indexOf(this.truth.row(at)[0] as number);
+    const listed = logprobs[place === -1 ? logprobs.length - 1 : place] as number;
+    const slack = CONTRADICTION * Math.max(scale, Math.abs(listed));
+    const difference = place === -1 ? found - listed : Math.abs(found - listed);
+    // NaN, and −∞ on both sides, are no contradiction.
+    if (!(difference > slack)) return;
+    const expected = `${place === -1 ? "at most " : ""}${listed} by topk_logprobs`;
+    throw next.corrupt(
+      "contradicts the list of the best tokens",
+      `${found} at token ${at}`,
+      expected,
+    );
   }
 
   private top(row: number, size: number): TopList | null {

@@ -244,8 +244,12 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
     main.tensor === null || main.rule !== "layer/undecided"
       ? what
       : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? ` (${m.andMore(tensors.length - 1)})` : ""}`;
+  const headline = m.headline.inconclusive(subject);
   return {
-    headline: m.headline.inconclusive(subject),
+    headline:
+      main.step === null || result.groups.length === 1
+        ? headline
+        : m.group.of(m.step[main.step], headline),
     evidence: [...evidence, ...ownLines(result, m)],
     next: `npu-diff explain ${main.rule}`,
   };

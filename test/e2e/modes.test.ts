@@ -79,13 +79,16 @@ test("statistics of the layers leave a correct engine undecided", async () => {
   }
 });
 
-test("what decode steps say needs whole logits, and the report says so", async () => {
+test("what decode steps say needs whole logits: reduced ones are not decided", async () => {
   const prompts = join(ROOT, "fixtures/text/english.txt");
   capture("steps.arrow", "--prompts", prompts, "--dtype", "float32", "--decode", "2");
   const again = ["--tokens-from", "steps.arrow", "--dtype", "bfloat16", "--decode", "2"];
   capture("steps-topk.arrow", ...again, "--mode", "topk");
-  const [code, { quality }] = await compare("steps.arrow", "steps-topk.arrow");
-  expect([code, quality.decode]).toEqual([0, null]);
+  const [code, { quality, findings }] = await compare("steps.arrow", "steps-topk.arrow");
+  expect([code, quality.decode]).toEqual([3, null]);
+  expect(findings.filter(({ rule }) => rule === "layer/undecided")).toMatchObject([
+    { tensor: "logits", step: "decode", detail: { reason: "reduced" } },
+  ]);
   expect(quality.notAvailable).toContainEqual({ figure: "decode", reason: "reduced-logits" });
 });
 

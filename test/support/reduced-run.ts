@@ -13,6 +13,8 @@ export const TOKENS: readonly number[] = [4, 3, 5, 2, 4, 6];
 export interface ReducedTensor {
   readonly name: string;
   readonly sample: number;
+  /** 0 for the prompt, k for the k-th decode step; by default 0. */
+  readonly step?: number;
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Nothing where it is stored as statistics. */
@@ -117,30 +119,50 @@ export function asStats(tensors: readonly ReducedTensor[]): ReducedTensor[] {
   });
 }
 
-/** Writes a dump of `tensors` and the token ids; `select` is what it meant to store. */
+/** The last position of a sample of `tensors` as its first decode step. */
+export function decoded(tensors: readonly ReducedTensor[], sample = 0): ReducedTensor[] {
+  return tensors
+    .filter((tensor) => tensor.sample === sample)
+    .map((tensor) => {
+      const [, ...rest] = tensor.shape;
+      const width = rest.reduce((product, length) => product * length, 1);
+      return { ...tensor, step: 1, shape: [1, ...rest], values: tensor.values.slice(-width) };
+    });
+}
+
+/** Writes a dump of `tensors` and the token ids; `capture` is further metadata of it. */
 export function writeReduced(
   path: string,
   id: string,
   tensors: readonly ReducedTensor[],
   select: readonly string[] | null = [...new Set(tensors.map(({ name }) => name))],
+  capture: Readonly<Record<string, unknown>> = {},
 ): void {
   const writer = createDumpWriter(path, {
     tool: { name: "toy", version: "1" },
     id,
     dtype: "F32",
     model: { layers: 2 },
-    ...(select === null ? {} : { capture: { select } }),
+    capture: { ...(select === null ? {} : { select }), ...capture },
   });
-  for (const sample of TOKENS.keys()) {
-    const values = idsOf(sample);
+  const writeIds = (sample: number, step: number, values: readonly number[]): void => {
     const ids = {
       name: "input_ids",
       sample,
+      step,
       dtype: "I64",
       shape: [values.length],
       values,
     } as const;
     writer.write({ ...ids, bytes: bytesOf(ids) });
+  };
+  for (const sample of TOKENS.keys()) writeIds(sample, 0, idsOf(sample));
+  const steps = tensors.flatMap(({ sample, step = 0 }) =>
+    step === 0 ? [] : [`${sample}.${step}`],
+  );
+  for (const place of new Set(steps)) {
+    const [sample = 0, step = 0] = place.split(".").map(Number);
+    writeIds(sample, step, [step]);
   }
   for (const tensor of tensors) {
     const { stats = null } = tensor;

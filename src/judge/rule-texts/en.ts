@@ -132,6 +132,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: [
       "no row holds a pair of finite values",
       "the tensor was stored in a reduced form, and what is known of it breaks no rule",
+      "the logits were stored in a reduced form that no rule reads: of decode steps, of an isolated replay, of fewer than 6 prompts, under --preset exact",
     ],
     tune: "Store the tensor densely on both sides: --mode full, or --mode 'layers.7.*=full' for some.",
   },

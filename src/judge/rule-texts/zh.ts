@@ -103,7 +103,11 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
   "layer/undecided": {
     message: "无法判定：{reason}",
     why: "没有任何规则能够判定的张量不能算通过。统计量只能给出误差的下界：它们能证明张量有错，不能证明张量正确。发现项的 detail 字段 open 列出尚未判定的规则。",
-    causes: ["没有一行存在成对的有限值", "张量以精简形式保存，已知部分未违反任何规则"],
+    causes: [
+      "没有一行存在成对的有限值",
+      "张量以精简形式保存，已知部分未违反任何规则",
+      "logits 以精简形式保存，而没有规则使用它：解码步骤、隔离重放、少于 6 个提示词，或 --preset exact",
+    ],
     tune: "两侧都完整保存该张量：--mode full，或用 --mode 'layers.7.*=full' 只保存其中一部分。",
   },
 
