@@ -81,6 +81,7 @@ function checked(dump: Dump, entry: TensorEntry, stats: TensorStats): Statistics
   // Written so that a NaN is no order.
   const ordered =
     Number.isFinite(largest) &&
+    Number.isFinite(rms) &&
     min - slack <= mean &&
     mean <= max + slack &&
     Math.abs(mean) <= rms + slack &&
