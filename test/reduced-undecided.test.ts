@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
+import { PLAIN } from "../src/report/style.ts";
+import { renderText } from "../src/report/text.ts";
 import {
   decoded,
   hidden,
@@ -87,6 +89,22 @@ describe("beside layers that hold, wrong logits are not decided", () => {
             ["decode", "inconclusive"],
           ],
     );
+  });
+
+  test("the report says which steps they are of, where only those are open", async () => {
+    const headline = async (options: Partial<CompareOptions>): Promise<string | undefined> => {
+      const result = await compare({
+        reference: [...LAYER, ...few(RIGHT), ...decoded(LAYER), ...decoded(RIGHT)],
+        candidate: [...LAYER, ...few(RIGHT), ...decoded(LAYER), ...decoded(WRONG)],
+        options,
+      });
+      const text = renderText(result, { lang: "en", ascii: true, columns: 200, style: PLAIN });
+      return text.split("\n").find((line) => line.startsWith("INCONCLUSIVE"));
+    };
+    const what =
+      "the data do not decide: logits could not be judged: it is stored in a reduced form";
+    expect(await headline({ limits: { minTop1: 0.9 } })).toBe(`INCONCLUSIVE  decode: ${what}`);
+    expect(await headline({})).toBe(`INCONCLUSIVE  ${what} (and 1 more)`);
   });
 
   test.each([

@@ -247,9 +247,9 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
   const headline = m.headline.inconclusive(subject);
   return {
     headline:
-      main.step === null || result.groups.length === 1
-        ? headline
-        : m.group.of(m.step[main.step], headline),
+      main.step !== null && result.groups.length > 1 && open.every(({ step }) => step === main.step)
+        ? m.group.of(m.step[main.step], headline)
+        : headline,
     evidence: [...evidence, ...ownLines(result, m)],
     next: `npu-diff explain ${main.rule}`,
   };

@@ -108,7 +108,7 @@ export const ZH: Messages = {
   },
   headline: {
     origin: (tensor, how) => `${tensor} 最先出现偏差：${how}`,
-    missing: (tensors) => `缺失${tensors}，本应写入`,
+    missing: (tensors) => `缺失 ${tensors}，本应写入`,
     quality: (how) => `各层均在限内，但输出质量不达标：${how}`,
     tensor: (tensor, how) => `${tensor}：${how}`,
     inconclusive: (what) => `现有数据不足以判定：${what}`,
