@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DumpError
+from .options import add_loading_options, add_output_options
 
 if TYPE_CHECKING:
     from ..progress import Progress
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 EXIT_OK = 0
 EXIT_FOUND = 1
 
+HELP = "compare a checkpoint with the model that is loaded from it"
 DESCRIPTION = "Load a transformers model and compare what it holds with its checkpoint and its config.json."
 EPILOG = """\
 exit codes:
@@ -28,20 +30,12 @@ exit codes:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add = parser.add_argument
-    add("--model", required=True, metavar="DIR|ID", help="model folder or hub id, with safetensors")
-    add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's own)")
-    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
-    add("--trust-remote-code", action="store_true", help="run code that the model brings")
-    add("--allow-download", action="store_true", help="fetch a hub id from the network if the cache lacks it")
-    add("--json", action="store_true", help="print the findings as JSON")
-    add(
-        "--progress",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="draw progress bars (default: on a terminal)",
-    )
+    add_loading_options(parser, "DIR|ID", "model folder or hub id, with safetensors")
+    add_output_options(parser, "print the findings as JSON")
+
+
+def check_options(_options: argparse.Namespace) -> None:
+    """Any of its options go together."""
 
 
 def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
