@@ -173,7 +173,8 @@ function describe(
     return { label, text: `${length}, ends before token ${String(difference)}` };
   }
   const id = readIds(dump, entry, difference, 1)[0] ?? Number.NaN;
-  const text = tokenText(dump, entry.sample, difference);
+  // Texts are stored of the prompts alone.
+  const text = entry.step === 0 ? tokenText(dump, entry.sample, difference) : "";
   return {
     label,
     text: `${length}, first difference at token ${String(difference)}: ${String(id)}${text}`,

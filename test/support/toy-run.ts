@@ -74,6 +74,8 @@ export interface ToyOptions {
   readonly run?: Readonly<Record<string, unknown>>;
   /** Token ids of each sample, by default 0, 1, 2, … */
   readonly ids?: (sample: number) => readonly number[];
+  /** Texts of the tokens of every sample; by default none are stored. */
+  readonly texts?: readonly string[];
   /** The id that a decode step was fed with; null where it is not stored. */
   readonly stepId?: (sample: number, step: number) => number | null;
 }
@@ -82,7 +84,7 @@ export interface ToyOptions {
 export function writeToyRun(
   path: string,
   tensors: readonly ToyTensor[],
-  { id, dtype = "F32", select, run, ids = defaultIds, stepId = defaultStepId }: ToyOptions,
+  { id, dtype = "F32", select, run, texts, ids = defaultIds, stepId = defaultStepId }: ToyOptions,
 ): void {
   const writer = createDumpWriter(path, {
     tool: { name: "toy", version: "1" },
@@ -104,6 +106,12 @@ export function writeToyRun(
     });
   };
   for (const sample of TOKENS.keys()) writeIds(sample, 0, ids(sample));
+  if (texts !== undefined) {
+    const bytes = new TextEncoder().encode(JSON.stringify(texts));
+    for (const sample of TOKENS.keys()) {
+      writer.write({ name: "token_text", sample, dtype: "U8", shape: [bytes.length], bytes });
+    }
+  }
   for (const [sample, step] of decodeSteps(tensors)) {
     const fed = stepId(sample, step);
     if (fed !== null) writeIds(sample, step, [fed]);
