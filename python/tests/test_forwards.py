@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 from npu_dump import Dump, DumpError, load
+from npu_dump.feed import Feeder
 from npu_dump.samples import SampleTracker
 
 from .architectures import build
+from .test_replay import capture, samples
 
 Ids = Callable[..., torch.Tensor]
 
@@ -165,3 +167,33 @@ def test_a_replay_is_fed_at_the_dump_s_positions(tmp_path: Path, llama: Any, ids
     assert refused(lambda: replay("b", position_ids=positions)) == "replay-positions"
     replay("a", position_ids=positions)
     replay("b")
+
+
+def test_prompts_of_one_length_may_end_at_different_steps(tmp_path: Path, llama: Any) -> None:
+    """The batch needs no padding until one of them has ended."""
+    fed = samples((7, 3), (7, 1))
+    together = capture(llama, tmp_path / "together.arrow", fed, batch=2)
+    alone = capture(llama, tmp_path / "alone.arrow", fed)
+    assert set(together) == set(alone)
+    for key in alone:
+        np.testing.assert_allclose(together[key], alone[key], atol=1e-5, err_msg=str(key))
+
+
+def test_positions_are_those_that_the_layers_are_told(tmp_path: Path, ids: Ids) -> None:
+    """OPT counts them by the mask, so that padding on the left moves nothing."""
+    model, prompt = build("opt"), ids(1, 7)
+    padded = torch.cat([torch.zeros(1, 3, dtype=torch.int64), prompt], 1)
+    mask = torch.tensor([[0] * 3 + [1] * 7])
+    with Dump(model, tmp_path / "a.arrow"):
+        model(padded, attention_mask=mask)
+    dump = load(tmp_path / "a.arrow")
+    np.testing.assert_allclose(dump["logits", 0, 0], model(prompt).logits[0], atol=1e-5)
+    assert ("position_ids", 0, 0) not in dump
+
+
+def test_samples_are_fed_without_gradients(llama: Any) -> None:
+    outputs: list[Any] = []
+    llama.register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    with torch.enable_grad():
+        Feeder(llama, torch.device("cpu"), "left").feed(samples((7, 2)))
+    assert [output.logits.requires_grad for output in outputs] == [False] * 3

@@ -132,3 +132,30 @@ def test_a_router_that_cannot_be_replaced_is_no_replay(tmp_path: Path, monkeypat
     assert ("layers.1.router", 0, 0) not in without
     replay = capture(model, tmp_path / "again.arrow", fed, replay=tmp_path / "without.arrow")
     assert differing(without, replay) == set()
+
+
+def test_what_is_not_stored_is_replaced_all_the_same(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 2))
+    clean = capture(model, tmp_path / "clean.arrow", fed)
+    with nudged(model.model.layers[0]), nudged(model.get_input_embeddings()):
+        replay = capture(model, tmp_path / "r.arrow", fed, replay=tmp_path / "clean.arrow", select="layers.2.mlp")
+    for step in range(3):
+        assert (replay["layers.2.mlp", 0, step] == clean["layers.2.mlp", 0, step]).all()
+
+
+def test_what_the_caller_gave_is_not_overwritten(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 0))
+    capture(model, tmp_path / "clean.arrow", fed)
+    given = torch.ones(1, 7, 32)
+    with torch.no_grad(), Dump(model, tmp_path / "r.arrow", replay=tmp_path / "clean.arrow"):
+        model(inputs_embeds=given)
+    assert torch.equal(given, torch.ones(1, 7, 32))
+
+
+def test_whole_numbers_are_no_residual_stream(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 0))
+    plain = capture(model, tmp_path / "plain.arrow", fed)
+    with DumpWriter(tmp_path / "whole.arrow", run=plain.run) as writer:
+        for (name, sample, step), tensor in tensors(plain):
+            writer.write(name, tensor.int() if name == "norm" else tensor, sample=sample, step=step)
+    assert refusal(model, tmp_path / "out.arrow", fed, tmp_path / "whole.arrow") == "replay-shape"
