@@ -123,7 +123,7 @@ export const EN: Messages = {
   evidence: {
     cleanInputRatio: (ratio) => `its input is clean (${ratio} times), so this module is the origin`,
     cleanInput: "its input is within its limit, so this module is the origin",
-    firstTensor: "it is the first tensor compared: what precedes it was not captured",
+    firstTensor: "it is the first tensor compared: the error may come from what precedes it",
     prior: "a prior decided: no noise floor was given for the layers",
     interval: (low, high) => `the 95 % interval from ${low} to ${high} holds the limit`,
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,

@@ -121,7 +121,7 @@ export const ZH: Messages = {
   evidence: {
     cleanInputRatio: (ratio) => `其输入正常（基底的 ${ratio} 倍），因此问题起于该模块`,
     cleanInput: "其输入在限内，因此问题起于该模块",
-    firstTensor: "它是参与比较的第一个张量，更早的张量未采集",
+    firstTensor: "它是参与比较的第一个张量，误差也可能来自更早之处",
     prior: "各层未提供噪声基底，按先验上限判定",
     interval: (low, high) => `95 % 置信区间 ${low} 至 ${high} 包含阈值`,
     tokensNeeded: (count) => `约需 ${count} 个 token 才能判定，或使用 --decide point`,
