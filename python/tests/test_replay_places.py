@@ -159,3 +159,30 @@ def test_whole_numbers_are_no_residual_stream(tmp_path: Path) -> None:
         for (name, sample, step), tensor in tensors(plain):
             writer.write(name, tensor.int() if name == "norm" else tensor, sample=sample, step=step)
     assert refusal(model, tmp_path / "out.arrow", fed, tmp_path / "whole.arrow") == "replay-shape"
+
+
+def test_a_sum_that_adds_wrongly_is_replayed_and_shows(tmp_path: Path) -> None:
+    """A device that loses a part of the stream: its dump claims no algebra, but its blocks are the model's."""
+    model, fed = build(), samples((9, 2))
+    broken = build()
+    handle = broken.model.layers[1].register_forward_hook(lambda _module, _args, output: output * 0.9)
+    source = capture(broken, tmp_path / "npu.arrow", fed)
+    handle.remove()
+    assert source.run["model"]["residual"] == "other"
+    forced = capture(model, tmp_path / "forced.arrow", fed, replay=tmp_path / "npu.arrow")
+    assert differing(source, forced) == {"layers.1"}
+
+
+def test_a_dump_without_algebra_of_other_modules_is_refused(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 0))
+    plain = capture(model, tmp_path / "plain.arrow", fed)
+    # As written here its tensors name no module.
+    source = rewritten(plain, tmp_path / "other.arrow", model=plain.run["model"] | {"residual": "other"})
+    assert refusal(model, tmp_path / "out.arrow", fed, source) == "replay-residual"
+
+
+def test_a_replay_is_no_stream(tmp_path: Path) -> None:
+    model, fed = build(), samples((7, 0))
+    capture(model, tmp_path / "plain.arrow", fed)
+    capture(model, tmp_path / "replay.arrow", fed, replay=tmp_path / "plain.arrow")
+    assert refusal(model, tmp_path / "out.arrow", fed, tmp_path / "replay.arrow") == "replay-part"

@@ -105,7 +105,7 @@ class DecoderCapture:
         self._wanted = wanted.canonical
         self._replay = replay
         if replay is not None:
-            replay.check([point.name for point in points if point.kind != "router"], self.facts)
+            replay.check({point.name: point.path for point in points if point.kind != "router"}, self.facts)
         # The user's own points first: a module's hooks run in this order, and those after may see what was replaced.
         self.points = [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
         # A replay needs its place at every point, stored or not.

@@ -38,6 +38,7 @@ class DumpFile(Mapping[Key, Any]):
             _check_columns(self._file.schema, self.path)
             self._chunks: dict[Key, list[tuple[int, int, int]]] = {}
             self._encodings: dict[Key, str] = {}
+            self._modules: dict[str, str | None] = {}
             self.end = self._index()
 
     def _index(self) -> dict[str, Any]:
@@ -58,16 +59,16 @@ class DumpFile(Mapping[Key, Any]):
                     facts=[("file", self.path.name), ("repeats", max(repeats)), ("ranks", max(ranks))],
                     help="read the file with pyarrow, whose rows have the columns",
                 )
-            encodings = (
-                batch.column("encoding").to_pylist()
-                if "encoding" in batch.schema.names
-                else ["dense"] * batch.num_rows
+            encodings, modules = (
+                batch.column(column).to_pylist() if column in batch.schema.names else [default] * batch.num_rows
+                for column, default in (("encoding", "dense"), ("module", None))
             )
             for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None
                 if end is None:
                     self._chunks.setdefault(key, []).append((starts[row], number, row))
                     self._encodings[key] = encodings[row]
+                    self._modules[key[0]] = modules[row]
         if end is None:
             raise _incomplete(self.path, f"the last row is not {contract.END_NAME}")
         told = json.loads(bytes(self._data(*end)))
@@ -132,6 +133,10 @@ class DumpFile(Mapping[Key, Any]):
     def encoding(self, key: Key) -> str | None:
         """Return ``dense``, ``stats`` or ``sketch``; None where there is no such tensor."""
         return self._encodings.get(key)
+
+    def module(self, name: str) -> str | None:
+        """Return the module path that a tensor came from, or None where the file does not say."""
+        return self._modules.get(name)
 
     def stats(self, key: Key) -> dict[str, Any] | None:
         """Return what the file says of a tensor's values: ``min max mean rms nan posinf neginf``, or None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,14 @@ class Replay:
         """What the metadata says of it."""
         return {"id": self._source.run["id"], "file": Path(self._source.path).name}
 
-    def check(self, points: Sequence[str], facts: dict[str, Any]) -> None:
+    def check(self, points: Mapping[str, str], facts: dict[str, Any]) -> None:
         """Refuse a dump that lacks a tensor of one of the points, has one more, or has another residual sum.
 
+        A dump whose sum did not hold (``other``), as that of a device which adds wrongly, is taken where its tensors
+        come from the very modules of this model: then its blocks hand over the same.
+
         Args:
-            points: canonical names of what is replaced.
+            points: canonical names of what is replaced, and the paths of their modules.
             facts: ``residual`` and ``residual_scale`` of the model that is fed.
 
         Raises:
@@ -54,14 +57,15 @@ class Replay:
         model = self._source.run.get("model")
         model = model if isinstance(model, dict) else {}
         theirs, mine = model.get("residual", "sequential"), facts["residual"]
-        if theirs != mine:
+        if theirs == mine:
+            self._scales = (model.get("residual_scale", 1.0), facts["residual_scale"])
+        elif theirs != "other" or any(self._source.module(name) != path for name, path in points.items()):
             raise DumpError(
                 "replay-residual",
                 "dump and model add up their blocks in other ways",
                 facts=[("dump", theirs), ("model", mine)],
                 help="replay with the model that the dump was made from",
             )
-        self._scales = (model.get("residual_scale", 1.0), facts["residual_scale"])
         samples = self._source.samples()
         for name in points:
             for sample in samples:
@@ -74,7 +78,7 @@ class Replay:
                 "the dump holds tensors of the residual stream that the model has no place for",
                 facts=[
                     ("dump", f"{', '.join(sorted(beside)[:_SHOWN])}{' …' if len(beside) > _SHOWN else ''}"),
-                    ("model", f"{len(points)} places, from {points[0]} to {points[-1]}" if points else "no place"),
+                    ("model", f"{len(points)} places, the last is {list(points)[-1]}" if points else "no place"),
                 ],
                 help="replay with the model that the dump was made from",
             )
@@ -88,6 +92,14 @@ class Replay:
                 "the dump is one rank's part of a run, whose tensors may be partial",
                 facts=[("file", self._source.path.name), ("world size", ranks)],
                 help="replay a dump of one rank",
+            )
+        capture = self._source.run.get("capture")
+        if isinstance(capture, dict) and capture.get("replay_of") is not None:
+            raise DumpError(
+                "replay-part",
+                "the dump is a replay itself: its tensors are answers to another stream, and no stream",
+                facts=[("file", self._source.path.name), ("capture.replay_of", str(capture["replay_of"])[:200])],
+                help="replay the dump that it was made from",
             )
 
     def _require(self, key: Key) -> None:
