@@ -1,13 +1,14 @@
 """What capturing costs, mode by mode: time over the bare forward, and host memory over the model's.
 
     python bench/capture.py MODEL_FOLDER [--mode stats hidden topk full] [--dtype float32 bfloat16] [--tokens 512]
-        [--prompts 4] [--threads 2] [--rounds 5]
+        [--prompts 8] [--threads 2] [--rounds 5]
 
 For each number format these are timed in turn, round by round, so that a slow moment of the machine hits all alike:
 
 - the bare forward of every prompt;
 - for each mode, the same inside ``with Dump(…)``, from entering the block to the renamed file (probe included);
-- for each mode, writing as many bytes to the same disk, in pieces of 8 MiB, without anything else.
+- for each mode, writing as many bytes to the same disk, in pieces of 8 MiB, without anything else, until they are
+  there (fsync), as a capture does.
 
 The overhead is capture minus forward, as a share of the forward: of the medians, of the fastest rounds, and of the
 processor's time. The last says most on a machine that others use, with ``--threads 1`` (with more, waiting threads of
@@ -20,6 +21,7 @@ systems do not. Nothing here fails: it informs.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -75,11 +77,12 @@ def peak_memory(work: Callable[[], object]) -> int | None:
 
 
 def write_bytes(path: Path, size: int) -> None:
-    """Write ``size`` bytes in pieces of 8 MiB."""
+    """Write ``size`` bytes in pieces of 8 MiB, and wait until they are on the disk, as a capture does."""
     piece = bytes(8 * MIB)
     with path.open("wb", buffering=0) as file:
         while size > 0:
             size -= file.write(piece[: min(size, len(piece))])
+        os.fsync(file.fileno())
 
 
 def largest_tensor(path: Path) -> int:
@@ -159,7 +162,7 @@ def main() -> None:
     formats = ("float32", "bfloat16", "float16")
     parser.add_argument("--dtype", nargs="+", default=formats[:2], choices=formats)
     parser.add_argument("--tokens", type=int, default=512, help="tokens a prompt")
-    parser.add_argument("--prompts", type=int, default=4, help="prompts a round, one forward each")
+    parser.add_argument("--prompts", type=int, default=8, help="prompts a round, one forward each")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=None, help="where to write (default: the temporary folder)")
