@@ -348,7 +348,11 @@ export function traitsOf({ reference, candidate }: Pair): PairTraits {
   };
 }
 
-function floatSource(dump: Dump, entry: TensorEntry, factor: number): Source {
+/** The values of a float tensor, times `factor`.
+ *
+ * @throws RangeError where the tensor holds no floats.
+ */
+export function floatSource(dump: Dump, entry: TensorEntry, factor: number): Source {
   const { dtype } = entry;
   if (!isFloatDType(dtype)) throw new RangeError(`${dtype} is no float dtype`);
   return { dump, entry: { ...entry, dtype }, factor };

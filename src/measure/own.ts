@@ -55,6 +55,15 @@ interface Forced {
   entry(pair: Pair): TensorEntry | null;
 }
 
+/** A tensor of a dump beside its forced reference, which stands in the reference's place. */
+export interface OwnPair {
+  readonly unit: Unit;
+  readonly dump: Dump;
+  readonly reference: Dump;
+  /** Factor that brings its errors to the candidate's precision. */
+  readonly scale: number;
+}
+
 /** Measures own errors, tensor by tensor, in the same bounded memory as `measureTensor`. */
 export class OwnErrors {
   private readonly candidate: Forced | null;
@@ -82,11 +91,17 @@ export class OwnErrors {
 
   /** What {@link measure} reads for `unit`: the candidate and each floor beside its forced reference. */
   units(unit: Unit): readonly Unit[] {
-    if (this.candidate === null) return [];
-    return [this.candidate, ...this.floors]
-      .map((forced) => besideForced(unit, forced))
-      .filter((one) => one !== null)
-      .filter(isMeasurable);
+    const { candidate, floors } = this.pairs(unit);
+    return [candidate, ...floors].flatMap((own) => (own === null ? [] : [own.unit]));
+  }
+
+  /** `unit` of the candidate and of each floor beside its forced reference, where the two can be measured. */
+  pairs(unit: Unit): { readonly candidate: OwnPair | null; readonly floors: readonly OwnPair[] } {
+    if (this.candidate === null) return { candidate: null, floors: [] };
+    return {
+      candidate: ownPair(unit, this.candidate),
+      floors: this.floors.map((floor) => ownPair(unit, floor)).filter((own) => own !== null),
+    };
   }
 
   /**
@@ -138,6 +153,11 @@ function besideForced(unit: Unit, forced: Forced): Unit | null {
     pairs.push({ ...pair, reference, candidate, floors: [] });
   }
   return { ...unit, pairs, shapeConflict: shapeConflict(pairs) };
+}
+
+function ownPair(unit: Unit, forced: Forced): OwnPair | null {
+  const own = besideForced(unit, forced);
+  return own !== null && isMeasurable(own) ? { ...forced, unit: own } : null;
 }
 
 function isMeasurable(unit: Unit): boolean {
