@@ -102,7 +102,7 @@ function comparePair(
   const { units, logits, stopped } = measureUnits(
     alignment.units,
     sides,
-    new OwnErrors(forced, sides),
+    new OwnErrors(forced, sides, relation),
     tokens,
     context,
     options,

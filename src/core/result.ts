@@ -30,8 +30,8 @@ export type StepGroup = "prefill" | "decode";
 
 /**
  * `origin`: the first module in execution order beyond its limit; `inherited`:
- * what follows it; `independent`: what follows it in an isolated replay, where
- * nothing is inherited.
+ * what follows it; `independent`: what is at fault by itself behind it, as a
+ * forced reference or an isolated replay shows.
  */
 export type Role = "origin" | "inherited" | "independent";
 
@@ -136,8 +136,8 @@ export interface FloorFigures {
 /**
  * A tensor beside its forced reference, x: what the reference engine answered
  * when it was fed with the candidate's own residual stream. The module's own
- * error, without what it inherited; shown, not judged. Figures are null where
- * the two differ in kind anywhere, as in a NaN on one side only.
+ * error, without what it inherited. Figures are null where the two differ in
+ * kind anywhere, as in a NaN on one side only.
  */
 export interface OwnFigures {
   /** Geometric mean of ρ_t = ‖y_t − x_t‖ / ‖x_t‖, as in {@link TokenRelL2}. */
@@ -159,7 +159,49 @@ export interface OwnFigures {
   readonly floorGm: number | null;
   /** Positions where the two differ in kind. */
   readonly mismatched: number;
+  /** What the own error is held to; null where no floor's own error is known. */
+  readonly statistics: OwnStatistics | null;
 }
+
+/** One statistic of an own error. */
+export interface OwnStatistic {
+  /** Of the candidate. */
+  readonly value: number;
+  /** The largest among the floors; null where that says nothing. */
+  readonly floor: number | null;
+  /** What the value was held to; null where no rule looked at it. */
+  readonly limit: number | null;
+}
+
+/** Names of the statistics of {@link OwnStatistics}, in the order of a report. */
+export const OWN_STATISTICS = [
+  "energy",
+  "sample",
+  "token",
+  "element",
+  "slope",
+  "channel",
+  "offset",
+  "gain",
+] as const;
+
+export type OwnStatisticName = (typeof OWN_STATISTICS)[number];
+
+/**
+ * The own error of a module beside the own errors of the floors, seen in eight
+ * ways; null where one cannot be taken. «Base» is the floors
+ * together: the largest of their sizes, the mean of their channels.
+ *
+ * - `energy`: geometric mean of ρ_t over the base's.
+ * - `sample`: the largest such ratio of a single sample, its allowance taken off.
+ * - `token`: max_t ρ_t over the base's 99th percentile.
+ * - `element`: max_tj |d_tj| / ‖x_t‖ over the base's median ρ_t.
+ * - `slope`: |a| over the base's geometric mean, a = ⟨x,d⟩ / ⟨x,x⟩ of weighed rows.
+ * - `channel`: the largest ratio of a channel's share of the error to the base's.
+ * - `offset`: the largest constant part of a channel's error over its error in the base.
+ * - `gain`: the same of the part that is proportional to the channel's values.
+ */
+export type OwnStatistics = Readonly<Record<OwnStatisticName, OwnStatistic | null>>;
 
 /** Statistics of one side of a tensor; `min max mean rms` over its finite values, NaN where there is none. */
 export interface SideStatistics {
@@ -289,6 +331,19 @@ export interface GroupResult {
    * a decode without the prefill's fault can tell.
    */
   readonly throughCache: boolean;
+  /** Further modules that are at fault by themselves, whatever they inherited: known where each was measured on its own. */
+  readonly independent: readonly Origin[];
+  /** A kind of module that is at fault in more than half of its places: a matter of configuration rather than of one module. */
+  readonly systematic: Systematic | null;
+}
+
+/** A kind of module that is at fault nearly everywhere. */
+export interface Systematic {
+  /** `attn`, `mlp`, `layer` or `router`. */
+  readonly role: string;
+  /** Places at fault, and how many there are. */
+  readonly faulty: number;
+  readonly places: number;
 }
 
 export interface ComparisonResult {
@@ -321,8 +376,8 @@ export interface ComparisonResult {
   readonly tokens: { readonly samples: number; readonly tokens: number };
   readonly environment: { readonly differences: readonly EnvironmentDifference[] };
   readonly performance: null;
-  /** What decided the layers. */
-  readonly evidence: "floor" | "prior" | "exact";
+  /** What decided the layers: the modules' own errors under a forced reference, the errors over the floor's, the prior, or bit equality. */
+  readonly evidence: "forced" | "floor" | "prior" | "exact";
   /** Format whose u scaled the limits. */
   readonly preset: "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
   /** Prefill before decode; what was not reached is not listed. */

@@ -52,13 +52,31 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
   const roles: (Role | null)[] = [];
   const groups = steps.map((step, index): GroupResult => {
     const ofGroup = units.filter(({ measured }) => measured.unit.group === step);
-    const { origin, roles: found } = locateOrigin(ofGroup, isSuspect, relation);
-    const throughCache = relation === "plain" && readsErrorOf(prefill, origin, layers);
+    const located = locateOrigin(ofGroup, isSuspect, relation);
+    const { origin, roles: found, independent, systematic } = located;
+    const byItself = relation === "isolated" || isOwnFault(ofGroup, origin);
+    const throughCache = !byItself && readsErrorOf(prefill, origin, layers);
     roles.push(...found.map((role) => (role === "origin" && throughCache ? "inherited" : role)));
     if (step === "prefill") prefill = origin;
-    return { step, verdict: verdictOf(step, index === 0, evidence), origin, throughCache };
+    return {
+      step,
+      verdict: verdictOf(step, index === 0, evidence),
+      origin,
+      throughCache,
+      independent,
+      systematic,
+    };
   });
   return { origin: groups.find(({ origin }) => origin !== null)?.origin ?? null, groups, roles };
+}
+
+/** Whether a forced reference shows that the module `origin` is at fault by itself. */
+function isOwnFault(units: readonly JudgedUnit[], origin: Origin | null): boolean {
+  return units.some(
+    ({ measured, judgement }) =>
+      measured.unit.name === origin?.tensor &&
+      judgement.findings.some(({ level, rule }) => level === "error" && rule.startsWith("own/")),
+  );
 }
 
 function verdictOf(

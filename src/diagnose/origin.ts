@@ -1,17 +1,21 @@
 /**
  * Where an error begins: the first module of a step group in execution order
  * that is beyond its limit. What fails after it has inherited the error, as far
- * as a plain pair can tell.
+ * as a plain pair can tell; where each module was measured on its own, it can be
+ * told.
  */
 
 import type { RunRelation } from "../align/runs.ts";
-import type { Origin, Role } from "../core/result.ts";
+import type { Origin, Role, Systematic } from "../core/result.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 
 export interface Localisation {
   readonly origin: Origin | null;
   /** The role of each suspect, in their order. */
   readonly roles: readonly (Role | null)[];
+  /** What is at fault by itself beside the origin. */
+  readonly independent: readonly Origin[];
+  readonly systematic: Systematic | null;
 }
 
 /**
@@ -27,6 +31,10 @@ export function suspicion(units: readonly JudgedUnit[]): (unit: JudgedUnit) => b
  * Finds the origin among the judged tensors of one group, in execution order;
  * null where none is suspected.
  *
+ * Where modules were measured on their own, the origin is the first whose own
+ * error is beyond its limit, every further one is at fault by itself, and what
+ * only the plain pair finds behind it is inherited.
+ *
  * @param relation in an isolated replay nothing is inherited: what fails beside
  *   the origin fails independently.
  */
@@ -36,20 +44,65 @@ export function locateOrigin(
   relation: RunRelation,
 ): Localisation {
   const failing = units.map(isSuspect);
-  const first = failing.indexOf(true);
-  const at = first === -1 ? -1 : skippedLayer(units, first);
+  const byItself = units.map(
+    (unit, index) => failing[index] === true && (isAtFault(unit) || !isOwnKnown(unit)),
+  );
+  const decisive = units.some(isAtFault) ? byItself : failing;
+  const first = decisive.indexOf(true);
+  const at = first === -1 ? -1 : residualSum(units, skippedLayer(units, first));
   const origin = units[at];
-  if (origin === undefined) return { origin: null, roles: units.map(() => null) };
-  const { name, layer, group } = origin.measured.unit;
+  if (origin === undefined) {
+    return { origin: null, roles: units.map(() => null), independent: [], systematic: null };
+  }
+  const roles = failing.map((fails, index): Role | null => {
+    if (index === at) return "origin";
+    // The blocks of a layer that stand for it are part of the origin.
+    if (!fails || index < at) return null;
+    const unit = units[index];
+    const alone = relation === "isolated" || (unit !== undefined && isAtFault(unit));
+    return alone ? "independent" : "inherited";
+  });
   return {
-    origin: { tensor: name, layer, step: group, causes: [] },
-    roles: failing.map((fails, index) => {
-      if (index === at) return "origin";
-      // The silent blocks of a layer that did not run stand before it, and inherit nothing.
-      if (!fails || index < at) return null;
-      return relation === "isolated" ? "independent" : "inherited";
-    }),
+    origin: originOf(origin),
+    roles,
+    independent: units.filter((_, index) => roles[index] === "independent").map(originOf),
+    systematic: systematicFault(units),
   };
+}
+
+function originOf({ measured }: JudgedUnit): Origin {
+  const { name, layer, group } = measured.unit;
+  return { tensor: name, layer, step: group, causes: [] };
+}
+
+/** Whether a module's own error is beyond its limit. */
+function isAtFault({ judgement }: JudgedUnit): boolean {
+  return judgement.findings.some(({ level, rule }) => level === "error" && rule.startsWith("own/"));
+}
+
+/** Whether a module's own error was held to anything. */
+function isOwnKnown({ judgement }: JudgedUnit): boolean {
+  return judgement.own.decidedBy !== null;
+}
+
+/** Kinds of modules that every layer has, in execution order. */
+const KINDS = ["attn", "router", "mlp", "layer"] as const;
+
+/** Fewer places than this are too few to call a fault one of the kind. */
+const LEAST_PLACES = 3;
+
+/** The first kind of module that is at fault by itself in more than half of its places. */
+function systematicFault(units: readonly JudgedUnit[]): Systematic | null {
+  for (const role of KINDS) {
+    const places = units.filter(
+      (judged) => judged.measured.unit.role === role && isOwnKnown(judged),
+    );
+    const faulty = places.filter(isAtFault).length;
+    if (places.length >= LEAST_PLACES && faulty > places.length / 2) {
+      return { role, faulty, places: places.length };
+    }
+  }
+  return null;
 }
 
 /** Whether a tensor breaks a rule that is not one of the user's limits. */
@@ -75,6 +128,24 @@ function skippedLayer(units: readonly JudgedUnit[], first: number): number {
   return mlp !== undefined && isSilent(mlp) && units[whole]?.judgement.verdict === "fail"
     ? whole
     : first;
+}
+
+/**
+ * Where the sum before the MLP is wrong, the MLP was given another input than
+ * the stream tells, and the layer does not close either, though its attention is
+ * right: the sum is at fault, which belongs to the layer.
+ */
+function residualSum(units: readonly JudgedUnit[], first: number): number {
+  const suspect = units[first];
+  if (suspect?.measured.unit.role !== "mlp" || !isAtFault(suspect)) {
+    return first;
+  }
+  const { layer } = suspect.measured.unit;
+  const whole = units.findIndex(
+    ({ measured: { unit } }) => unit.role === "layer" && unit.layer === layer,
+  );
+  const sum = units[whole];
+  return sum !== undefined && isAtFault(sum) ? whole : first;
 }
 
 /** Whether the candidate is zero throughout where the reference is not. */

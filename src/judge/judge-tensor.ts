@@ -12,6 +12,7 @@ import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
 import type { StatsMeasurement } from "../measure/stats-figures.ts";
 import { finding, isWithin } from "./findings.ts";
+import { judgeOwn, type OwnJudgement, unjudgedOwn } from "./judge-own.ts";
 import { judgeStatistics } from "./judge-statistics.ts";
 import {
   MAX_FLOOR_RATIO,
@@ -31,7 +32,6 @@ export interface MeasuredUnit {
   readonly measurement: TensorMeasurement | null;
   /** Why it cannot. */
   readonly unmeasurable: "reduced" | "integer" | null;
-  /** Shown beside the rest; decides nothing. */
   readonly own: OwnMeasurement;
   /** What statistics say of a reduced tensor; null where there are none. */
   readonly statistics: StatsMeasurement | null;
@@ -58,6 +58,7 @@ export interface TensorJudgement {
   readonly floor: FloorFigures | null;
   /** Why a floor that was given did not decide; null where every one did. */
   readonly floorFallback: "floor-lacks-rows" | "floor-too-large" | null;
+  readonly own: OwnJudgement;
 }
 
 /** A unit with its verdict. */
@@ -74,6 +75,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
   const report = (rule: RuleId, parts: Parameters<typeof finding>[1]): void => {
     findings.push(finding(rule, { ...about, ...parts }));
   };
+  let own = unjudgedOwn(measured.own);
   const undecided = (reason: string, open: readonly RuleId[] = []): TensorJudgement => {
     report("layer/undecided", {
       detail: { reason, ...(open.length === 0 ? {} : { open: open.join(", ") }) },
@@ -83,6 +85,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       findings,
       priorLimit: null,
       decidedBy: null,
+      own,
       ...NO_FLOOR,
     };
   };
@@ -94,13 +97,13 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       limitFrom: "structure",
       detail: { reference: `[${reference.join(", ")}]`, candidate: `[${candidate.join(", ")}]` },
     });
-    return { verdict: "fail", findings, priorLimit: null, decidedBy: null, ...NO_FLOOR };
+    return { verdict: "fail", findings, priorLimit: null, decidedBy: null, own, ...NO_FLOOR };
   }
   if (measurement === null) {
     if (statistics === null) return undecided(measured.unmeasurable ?? "reduced");
     const { open, decidedBy } = judgeStatistics(unit, statistics, context, report);
     if (findings.length === 0) return undecided("statistics", open);
-    return { verdict: "fail", findings, priorLimit: null, decidedBy, ...NO_FLOOR };
+    return { verdict: "fail", findings, priorLimit: null, decidedBy, own, ...NO_FLOOR };
   }
 
   judgeFinite(measurement, unit, report);
@@ -137,6 +140,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       priorLimit = limits.gm;
       judgeByPrior(figures, limits, report);
     }
+    own = judgeOwn(unit, measured.own, figures.u, report);
   }
   judgeByUser(figures, context, report);
   if (figures === null && decidedBy !== "exact") {
@@ -149,6 +153,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     decidedBy,
     floor,
     floorFallback,
+    own,
   };
 }
 

@@ -4,13 +4,14 @@
 
 import type { Absence, Alignment } from "../align/align.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type {
-  AppliedRule,
-  ComparisonResult,
-  Finding,
-  Quality,
-  StepGroup,
-  Verdict,
+import {
+  type AppliedRule,
+  type ComparisonResult,
+  type Finding,
+  OWN_STATISTICS,
+  type Quality,
+  type StepGroup,
+  type Verdict,
 } from "../core/result.ts";
 import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";
@@ -64,9 +65,11 @@ export function judge(
   ];
   const evidence = context.scale.exact
     ? "exact"
-    : tensors.some(({ decidedBy }) => decidedBy === "floor")
-      ? "floor"
-      : "prior";
+    : tensors.some(({ own }) => own.decidedBy !== null)
+      ? "forced"
+      : tensors.some(({ decidedBy }) => decidedBy === "floor")
+        ? "floor"
+        : "prior";
   const fails = findings.some(({ level }) => level === "error");
   const undecided =
     ofQuality.inconclusive ||
@@ -155,6 +158,7 @@ function layerRules(
     limitFrom: AppliedRule["limitFrom"],
   ): AppliedRule => ({ rule, applied: true, limit, limitFrom, reason: null });
   const decidedBy = new Set(tensors.map((tensor) => tensor.decidedBy));
+  const ownDecidedBy = new Set(tensors.map(({ own }) => own.decidedBy));
   const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
   const ratioFrom = limits.maxFloorRatio === undefined ? "method" : "flag";
   const byUser = [
@@ -184,6 +188,13 @@ function layerRules(
           applied("layer/prior-token", null, "prior"),
         ]
       : []),
+    ...(tensors.some(({ own }) => own.decidedBy !== null)
+      ? [applied("own/finite", 0, "method")]
+      : []),
+    ...(ownDecidedBy.has("floor")
+      ? OWN_STATISTICS.map((name) => applied(`own/${name}`, null, "method"))
+      : []),
+    ...(ownDecidedBy.has("fixed") ? [applied("own/fixed", null, "prior")] : []),
     ...byUser.flatMap(([rule, limit]) =>
       limit === undefined ? [] : [applied(rule, limit, "flag")],
     ),

@@ -5,7 +5,7 @@ import type { JudgedUnit } from "./judge-tensor.ts";
 
 /** The judged unit as the result shows it; `role` is what the diagnosis made of it. */
 export function tensorResult(
-  { measured: { unit, measurement, statistics, own }, judgement }: JudgedUnit,
+  { measured: { unit, measurement, statistics }, judgement }: JudgedUnit,
   role: Role | null,
 ): TensorResult {
   const figures = measurement?.figures ?? null;
@@ -40,7 +40,7 @@ export function tensorResult(
     floorRatioP99: floor?.floorRatioP99 ?? null,
     floor,
     priorLimit: judgement.priorLimit,
-    own: own.figures,
+    own: judgement.own.figures,
     nonFinite: measurement?.nonFinite ?? null,
     bitsDiffering: measurement?.bitsDiffering ?? null,
     statsFigures: statistics?.figures ?? null,

@@ -12,6 +12,9 @@ import {
   type Unit,
   unitId,
 } from "../align/align.ts";
+import type { RunRelation } from "../align/runs.ts";
+import { extentOf } from "../align/shapes.ts";
+import { DTYPES } from "../core/dtype.ts";
 import type { OwnFigures } from "../core/result.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { ForcedReferences } from "./forced.ts";
@@ -22,6 +25,8 @@ import {
   type TensorMeasurement,
   unmeasurable,
 } from "./measure-tensor.ts";
+import { OwnMeter, type OwnProfile } from "./own-profile.ts";
+import { compareOwn, scaledProfile } from "./own-statistics.ts";
 import { LEAST_ROW_ERROR } from "./row-figures.ts";
 import type { SegmentReader } from "./segments.ts";
 
@@ -40,10 +45,19 @@ export interface OwnMeasurement {
   readonly figures: OwnFigures | null;
   /** Why a figure that a forced reference was given for is not known; null where all are. */
   readonly unknown: OwnUnknown | null;
+  /** The shape of the candidate's own error; null where it is not known. */
+  readonly profile: OwnProfile | null;
+  /** The sample that the statistic `sample` speaks of. */
+  readonly worstSample: number | null;
 }
 
 /** Nothing to measure: no forced reference was given. */
-export const NO_OWN: OwnMeasurement = { figures: null, unknown: null };
+export const NO_OWN: OwnMeasurement = {
+  figures: null,
+  unknown: null,
+  profile: null,
+  worstSample: null,
+};
 
 /** A dump with its forced reference. */
 interface Forced {
@@ -69,20 +83,23 @@ export class OwnErrors {
   private readonly candidate: Forced | null;
   private readonly floors: readonly Forced[];
 
-  constructor(forced: ForcedReferences, sides: Sides) {
+  /** @param relation where it is `isolated`, both sides read one stream: the reference is what every run is forced beside. */
+  constructor(forced: ForcedReferences, sides: Sides, relation: RunRelation = "plain") {
     const all = { only: [], skip: [] };
+    const isolated = relation === "isolated" ? sides.reference : null;
+    const ofCandidate = forced.candidate ?? isolated;
     this.candidate =
-      forced.candidate === null
+      ofCandidate === null
         ? null
         : {
             dump: sides.candidate,
-            reference: forced.candidate,
-            index: indexOf(forced.candidate, all),
+            reference: ofCandidate,
+            index: indexOf(ofCandidate, all),
             scale: 1,
             entry: (pair) => pair.candidate,
           };
     this.floors = sides.floors.flatMap(({ dump, scale }, floor): readonly Forced[] => {
-      const reference = forced.floors[floor] ?? null;
+      const reference = forced.floors[floor] ?? isolated;
       if (reference === null) return [];
       const index = indexOf(reference, all);
       return [{ dump, reference, index, scale, entry: (pair) => pair.floors[floor] ?? null }];
@@ -118,26 +135,38 @@ export class OwnErrors {
     const { candidate } = this;
     if (candidate === null) return NO_OWN;
     const own = besideForced(unit, candidate);
-    if (own === null) return { figures: null, unknown: "forced-lacks" };
-    if (own.shapeConflict !== null) return { figures: null, unknown: "forced-shape" };
+    if (own === null) return { ...NO_OWN, unknown: "forced-lacks" };
+    if (own.shapeConflict !== null) return { ...NO_OWN, unknown: "forced-shape" };
     const reason = unmeasurable(own);
-    if (reason !== null) return { figures: null, unknown: reason };
+    if (reason !== null) return { ...NO_OWN, unknown: reason };
     const measured = measureForced(own, candidate, options, reader, progress);
-    const figures = ownFigures(measured);
-    if (figures.gm === null) return { figures, unknown: "forced-not-finite" };
-    const floorGms = this.floors
-      .map((floor) => floorGm(unit, floor, options, reader, progress))
-      .filter((gm) => gm !== null);
+    const figures = ownFigures(measured.measurement);
+    if (figures.gm === null) return { ...NO_OWN, figures, unknown: "forced-not-finite" };
+    const floors = this.floors
+      .map((floor) => floorOwn(unit, floor, options, reader, progress))
+      .filter((floor) => floor !== null);
     // The larger floor counts.
-    const largest = floorGms.length === 0 ? null : Math.max(...floorGms);
-    const u = measured.figures?.u ?? options.u;
+    const largest = floors.length === 0 ? null : Math.max(...floors.map(({ gm }) => gm));
+    const u = measured.measurement.figures?.u ?? options.u;
+    const { profile } = measured;
+    const beside =
+      profile === null
+        ? null
+        : compareOwn(
+            profile,
+            floors.map((floor) => floor.profile),
+            options.sampleAllowance,
+          );
     return {
       figures: {
         ...figures,
         floorGm: largest,
         gmOverFloor: largest === null ? null : raised(figures.gm, u) / largest,
+        statistics: beside?.statistics ?? null,
       },
       unknown: largest === null && this.floors.length > 0 ? "floor-own-unknown" : null,
+      profile,
+      worstSample: beside?.worstSample ?? null,
     };
   }
 }
@@ -164,20 +193,37 @@ function isMeasurable(unit: Unit): boolean {
   return unit.shapeConflict === null && unmeasurable(unit) === null;
 }
 
+/** The figures of a tensor beside its forced reference, and the shape of its error; null where no row has a size. */
 function measureForced(
   unit: Unit,
   { dump, reference, scale }: Forced,
   options: MeasureOptions,
   reader: SegmentReader,
   progress: (bytes: number) => void,
-): TensorMeasurement {
-  return measureTensor(
+): { readonly measurement: TensorMeasurement; readonly profile: OwnProfile | null } {
+  const u = options.u / scale;
+  const [first] = unit.pairs;
+  const meter =
+    first === undefined
+      ? null
+      : new OwnMeter(coarsest(unit, u), extentOf(first.reference.shape).width);
+  const measurement = measureTensor(
     unit,
     { reference, candidate: dump, floors: [] },
-    { ...options, u: options.u / scale, bits: false },
+    { ...options, u, bits: false },
     reader,
-    null,
+    meter,
     progress,
+  );
+  const { figures } = measurement;
+  return { measurement, profile: figures === null ? null : (meter?.profile(figures) ?? null) };
+}
+
+/** The unit of the run, or of the tensor where that is coarser. */
+function coarsest(unit: Unit, u: number): number {
+  return unit.pairs.reduce(
+    (largest, { candidate }) => Math.max(largest, DTYPES[candidate.dtype].u ?? 0),
+    u,
   );
 }
 
@@ -198,6 +244,7 @@ function ownFigures({ figures, nonFinite }: TensorMeasurement): OwnFigures {
     gmOverFloor: null,
     floorGm: null,
     mismatched,
+    statistics: null,
   };
 }
 
@@ -206,21 +253,24 @@ function ownFigures({ figures, nonFinite }: TensorMeasurement): OwnFigures {
  * is not known, or is no finite number: what a floor does not cover it must not
  * excuse.
  */
-function floorGm(
+function floorOwn(
   unit: Unit,
   floor: Forced,
   options: MeasureOptions,
   reader: SegmentReader,
   progress: (bytes: number) => void,
-): number | null {
+): { readonly gm: number; readonly profile: OwnProfile } | null {
   const own = besideForced(unit, floor);
   if (own === null || !isMeasurable(own)) return null;
-  const { figures, nonFinite } = measureForced(own, floor, options, reader, progress);
+  const { measurement, profile } = measureForced(own, floor, options, reader, progress);
+  const { figures, nonFinite } = measurement;
   if (figures === null || nonFinite.mismatched > 0 || figures.measuredRows < figures.rows) {
     return null;
   }
   const gm = floor.scale * raised(figures.tokenRelL2.gm, figures.u);
-  return Number.isFinite(gm) ? gm : null;
+  return Number.isFinite(gm) && profile !== null
+    ? { gm, profile: scaledProfile(profile, floor.scale) }
+    : null;
 }
 
 /** `gm` as a ratio needs it: rows that are all equal stand at the least error too. */

@@ -13,6 +13,9 @@ import type { TokenAt, TokenCosine, TokenRelL2 } from "../core/result.ts";
  */
 export const LEAST_ROW_ERROR = 0.425;
 
+/** What one store of Gaussian data costs, in units of u: no floor can ask for less of an engine that stores. */
+export const ONE_STORE = 0.85;
+
 /** ρ_t of one tensor: its distribution, its geometric mean over all rows and per sample. */
 export class RowErrors {
   private readonly distribution = new Distribution();

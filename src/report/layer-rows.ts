@@ -54,13 +54,22 @@ export function layerRange({ tensors }: LayerRow): string {
   return lowest === last ? String(lowest) : `${lowest}-${last}`;
 }
 
+/** What a plain pair was held to beside the own errors, where those decided: floors where there are any. */
+export function plainEvidence({
+  evidence,
+  inputs,
+}: Pick<ComparisonResult, "evidence" | "inputs">): Exclude<ComparisonResult["evidence"], "forced"> {
+  if (evidence !== "forced") return evidence;
+  return inputs.floors.length > 0 ? "floor" : "prior";
+}
+
 /**
  * How far a tensor is, in multiples of what decided it: the noise floor, the
  * prior, or nothing (then the number of differing elements).
  */
 export function decisive(
   tensor: TensorResult,
-  evidence: ComparisonResult["evidence"],
+  evidence: Exclude<ComparisonResult["evidence"], "forced">,
 ): number | null {
   switch (evidence) {
     case "floor":

@@ -98,6 +98,10 @@ const floorFigures = fields<R.FloorFigures>({
   floorGm: number,
 });
 
+const ownStatistic = nullable(
+  fields<R.OwnStatistic>({ value: number, floor: nullable(number), limit: nullable(number) }),
+);
+
 const ownFigures = fields<R.OwnFigures>({
   gm: nullable(number),
   p50: nullable(number),
@@ -109,6 +113,18 @@ const ownFigures = fields<R.OwnFigures>({
   gmOverFloor: nullable(number),
   floorGm: nullable(number),
   mismatched: count,
+  statistics: nullable(
+    fields<R.OwnStatistics>({
+      energy: ownStatistic,
+      sample: ownStatistic,
+      token: ownStatistic,
+      element: ownStatistic,
+      slope: ownStatistic,
+      channel: ownStatistic,
+      offset: ownStatistic,
+      gain: ownStatistic,
+    }),
+  ),
 });
 
 const sideStatistics = fields<R.SideStatistics>({
@@ -329,14 +345,13 @@ const input = fields<R.InputSummary>({
   repaired: flag,
 });
 
-const origin = nullable(
-  fields<R.Origin>({
-    tensor: text,
-    layer,
-    step,
-    causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
-  }),
-);
+const located = fields<R.Origin>({
+  tensor: text,
+  layer,
+  step,
+  causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
+});
+const origin = nullable(located);
 
 const names = fields<R.ComparisonResult["missing"]>({
   reference: list(text),
@@ -374,9 +389,18 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
     ),
   }),
   performance: nothing,
-  evidence: oneOf<R.ComparisonResult["evidence"]>("floor", "prior", "exact"),
+  evidence: oneOf<R.ComparisonResult["evidence"]>("forced", "floor", "prior", "exact"),
   preset: oneOf<R.ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
-  groups: list(fields<R.GroupResult>({ step, verdict, origin, throughCache: flag })),
+  groups: list(
+    fields<R.GroupResult>({
+      step,
+      verdict,
+      origin,
+      throughCache: flag,
+      independent: list(located),
+      systematic: nullable(fields<R.Systematic>({ role: text, faulty: count, places: count })),
+    }),
+  ),
   isolated: flag,
   rules: list(appliedRule),
   stopped: flag,

@@ -2,7 +2,15 @@
 
 import type { ComparisonResult, StepGroup, TensorResult } from "../core/result.ts";
 import { formatCosine, formatCount, formatError, formatRatio } from "./format-number.ts";
-import { decisive, foldRows, type LayerRow, layerRange, MAX_ROWS, worst } from "./layer-rows.ts";
+import {
+  decisive,
+  foldRows,
+  type LayerRow,
+  layerRange,
+  MAX_ROWS,
+  plainEvidence,
+  worst,
+} from "./layer-rows.ts";
 import { type OwnScale, ownScale, ownSize } from "./own-lines.ts";
 import { type Curve, commonScale, sparkline, sparklineColumn } from "./sparkline.ts";
 import { type Column, layOutTable, padEnd, width } from "./table.ts";
@@ -28,7 +36,7 @@ export function layerTable(
   })).filter(({ tensors }) => tensors.length > 0);
   return groups.flatMap(({ step, tensors }) => [
     ...(groups.length > 1 ? [[`  ${context.style.bold(context.m.step[step])}`]] : []),
-    [...curves(tensors, context), ...table(tensors, result.evidence, context)],
+    [...curves(tensors, context), ...table(tensors, plainEvidence(result), context)],
   ]);
 }
 
@@ -73,7 +81,7 @@ interface FigureColumn {
 
 function table(
   tensors: readonly TensorResult[],
-  evidence: ComparisonResult["evidence"],
+  evidence: ReturnType<typeof plainEvidence>,
   context: TextContext,
 ): readonly string[] {
   const { m, columns, ellipsis, style } = context;
@@ -144,7 +152,7 @@ interface ColumnOptions {
 }
 
 function figureColumns(
-  evidence: ComparisonResult["evidence"],
+  evidence: ReturnType<typeof plainEvidence>,
   own: OwnScale | null,
   { m, ascii }: TextContext,
 ): readonly FigureColumn[] {

@@ -80,7 +80,7 @@ function headerBlock(result: ComparisonResult, context: TextContext): readonly s
   const rows: (readonly [string, string])[] = [
     [m.labels.reference, inputText(inputs.reference)],
     [m.labels.candidate, inputText(inputs.candidate)],
-    ...(inputs.floors.length === 0 && result.evidence === "prior"
+    ...(inputs.floors.length === 0 && result.evidence !== "exact"
       ? [[m.labels.floor, m.noFloor] as const]
       : inputs.floors.map((floor) => [m.labels.floor, inputText(floor)] as const)),
     ...inputs.forced.map((forced) => [m.labels.forced, inputText(forced)] as const),

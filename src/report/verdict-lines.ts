@@ -95,6 +95,7 @@ function passHeadline(result: ComparisonResult, count: string, lang: Language): 
   const m = MESSAGES[lang];
   if (result.tensors.length === 0) return m.headline.passQuality;
   if (result.evidence === "exact") return m.headline.passExact(count);
+  if (result.evidence === "forced") return m.headline.passForced(count);
   if (result.evidence === "prior") return m.headline.passPrior(count);
   const worst = result.tensors.reduce<TensorResult | null>(
     (a, b) => ((b.floorRatio ?? -1) > (a?.floorRatio ?? -1) ? b : a),
@@ -181,7 +182,12 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
   const causes = origin.causes
     .slice(0, SHOWN)
     .map(({ evidence }) => `${m.labels.cause}${m.colon}${escapeText(evidence)}`);
-  if (result.isolated) return [m.evidence.isolated, ...independent(tensors, m), ...causes];
+  const group = result.groups.find(({ step }) => step === origin.step);
+  const beside = [...independent(group, m), ...systematic(group, m), ...causes];
+  if (result.isolated) return [m.evidence.isolated, ...beside];
+  if (result.evidence === "forced") {
+    return [isOwnFault(result, origin) ? m.evidence.forced : m.evidence.noModule, ...beside];
+  }
   if (index === 0) return [m.evidence.firstTensor, ...causes];
   if (before?.verdict !== "pass") return causes;
   const ratio = result.evidence === "floor" ? decisive(before, "floor") : null;
@@ -191,12 +197,27 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
 }
 
 /** What else fails where nothing is inherited. */
-function independent(tensors: readonly TensorResult[], m: Messages): readonly string[] {
-  const failing = tensors.filter(({ role }) => role === "independent");
+function independent(group: GroupResult | undefined, m: Messages): readonly string[] {
+  const failing = group?.independent ?? [];
   if (failing.length === 0) return [];
-  const shown = failing.slice(0, SHOWN).map((one) => sentenceName(one, m));
+  const shown = failing.slice(0, SHOWN).map((one) => originName(one, m));
   const more = failing.length > SHOWN ? ` ${m.andMore(failing.length - SHOWN)}` : "";
   return [m.evidence.independent(shown.join(m.quality.separator) + more)];
+}
+
+/** A kind of module that is at fault nearly everywhere. */
+function systematic(group: GroupResult | undefined, m: Messages): readonly string[] {
+  const fault = group?.systematic ?? null;
+  if (fault === null) return [];
+  const { role, faulty, places } = fault;
+  return [m.evidence.systematic(role, formatCount(faulty), formatCount(places))];
+}
+
+/** Whether the origin's own error is beyond its limit. */
+function isOwnFault({ findings }: ComparisonResult, { tensor, step }: Origin): boolean {
+  return findings.some(
+    (one) => one.tensor === tensor && one.step === step && one.rule.startsWith("own/"),
+  );
 }
 
 /** Rules that are broken beside the one of the headline; what tensors inherit is not told again. */

@@ -237,7 +237,9 @@ export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonRes
     schemaVersion: 1,
     verdict,
     origin,
-    groups: [{ step: "prefill", verdict, origin, throughCache: false }],
+    groups: [
+      { step: "prefill", verdict, origin, throughCache: false, independent: [], systematic: null },
+    ],
     isolated: false,
     findings: [],
     quality: QUALITY,
@@ -707,6 +709,7 @@ function own(ratio: number | null, parts: Partial<OwnFigures> = {}): OwnFigures 
     gmOverFloor: ratio,
     floorGm: ratio === null ? null : 0.003,
     mismatched: 0,
+    statistics: null,
     ...parts,
   };
 }
@@ -722,6 +725,27 @@ const FORCED_INPUTS: ComparisonResult["inputs"] = {
 /** A failure with forced references: what follows the origin is clean in itself. */
 export const FAIL_WITH_OWN: ComparisonResult = {
   ...FAIL_BY_LAYER,
+  evidence: "forced",
+  groups: FAIL_BY_LAYER.groups.map((group) => ({
+    ...group,
+    independent: [{ tensor: "layers.12.mlp", layer: 12, step: "prefill", causes: [] }],
+    systematic: { role: "mlp", faulty: 17, places: 30 },
+  })),
+  findings: [
+    {
+      rule: "own/energy",
+      level: "error",
+      tensor: "layers.7.mlp",
+      step: "prefill",
+      sample: null,
+      role: "origin",
+      value: 58,
+      limit: 1.5,
+      limitFrom: "method",
+      detail: {},
+    },
+    ...FAIL_BY_LAYER.findings,
+  ],
   inputs: FORCED_INPUTS,
   tensors: FAIL_BY_LAYER.tensors.map((one, index) => {
     if (one.role === "origin") return { ...one, own: own(58) };
@@ -767,8 +791,22 @@ export const WITH_DECODE: ComparisonResult = {
   ...FAIL_BY_LAYER,
   origin: DECODE_ORIGIN,
   groups: [
-    { step: "prefill", verdict: "pass", origin: null, throughCache: false },
-    { step: "decode", verdict: "fail", origin: DECODE_ORIGIN, throughCache: false },
+    {
+      step: "prefill",
+      verdict: "pass",
+      origin: null,
+      throughCache: false,
+      independent: [],
+      systematic: null,
+    },
+    {
+      step: "decode",
+      verdict: "fail",
+      origin: DECODE_ORIGIN,
+      throughCache: false,
+      independent: [],
+      systematic: null,
+    },
   ],
   findings: [
     finding("layer/floor-ratio-p99", {
@@ -788,12 +826,21 @@ export const WITH_DECODE: ComparisonResult = {
 export const THROUGH_CACHE: ComparisonResult = {
   ...FAIL_BY_LAYER,
   groups: [
-    { step: "prefill", verdict: "fail", origin: FAIL_BY_LAYER.origin, throughCache: false },
+    {
+      step: "prefill",
+      verdict: "fail",
+      origin: FAIL_BY_LAYER.origin,
+      throughCache: false,
+      independent: [],
+      systematic: null,
+    },
     {
       step: "decode",
       verdict: "fail",
       origin: { ...DECODE_ORIGIN, tensor: "layers.8.attn", layer: 8 },
       throughCache: true,
+      independent: [],
+      systematic: null,
     },
   ],
   tensors: [
@@ -807,8 +854,22 @@ export const THROUGH_CACHE: ComparisonResult = {
 /** Prefill and decode hold. */
 export const PASS_WITH_DECODE: ComparisonResult = comparison({
   groups: [
-    { step: "prefill", verdict: "pass", origin: null, throughCache: false },
-    { step: "decode", verdict: "pass", origin: null, throughCache: false },
+    {
+      step: "prefill",
+      verdict: "pass",
+      origin: null,
+      throughCache: false,
+      independent: [],
+      systematic: null,
+    },
+    {
+      step: "decode",
+      verdict: "pass",
+      origin: null,
+      throughCache: false,
+      independent: [],
+      systematic: null,
+    },
   ],
   quality: { ...QUALITY, decode: DECODE_QUALITY },
   tensors: [...modelTensors(null), ...decodeTensors(null)],
@@ -818,6 +879,10 @@ export const PASS_WITH_DECODE: ComparisonResult = comparison({
 export const ISOLATED: ComparisonResult = {
   ...FAIL_BY_LAYER,
   isolated: true,
+  groups: FAIL_BY_LAYER.groups.map((group) => ({
+    ...group,
+    independent: [{ tensor: "norm", layer: null, step: "prefill", causes: [] }],
+  })),
   findings: FAIL_BY_LAYER.findings.filter(({ role }) => role === "origin"),
   quality: NO_QUALITY,
   tensors: modelTensors(null).map((one) => {

@@ -51,6 +51,115 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Run the module in bfloat16 or float32, or switch saturation off.",
   },
 
+  "own/finite": {
+    message:
+      "{value} positions differ in kind from what the module should have answered: NaN or infinite on one side only",
+    why: "The forced reference answers to the candidate's own input, so a NaN that the module was given is matched. What is left began in this module.",
+    causes: [
+      "an overflow inside the module",
+      "a mask of −Inf that met a row without any allowed position",
+      "memory read before it was written",
+    ],
+    tune: "No limit loosens this rule.",
+  },
+  "own/embed": {
+    message: "token {token}: {value} u from the table's row, limit {limit} u",
+    why: "An embedding is a look-up: one rounding at most. More means another table, another row, or a factor that one side lacks.",
+    causes: [
+      "another embedding weight, or one that is quantised",
+      "an embedding multiplier that one side lacks",
+      "token ids shifted by an added vocabulary",
+    ],
+    tune: "No limit loosens this rule.",
+  },
+  "own/energy": {
+    message: "own error {value} times the floor's, limit {limit}",
+    why: "The module was given the candidate's own input and computed in the reference's precision. What the two answers differ by beyond the floor's own error was made here: nothing is inherited.",
+    causes: [
+      "another formula: eps, RoPE base, attention scale, activation, mask",
+      "wrong, stale or quantised weights",
+      "accumulation in a narrower format than the floor's",
+    ],
+    tune: "npu-dump probe tests named hypotheses about this module.",
+  },
+  "own/sample": {
+    message:
+      "sample {sample}: own error {value} times the floor's with its length allowed for, limit {limit}",
+    why: "One wrong sample among many is averaged away; therefore the largest sample counts too, with a limit that allows for its number of rows.",
+    causes: [
+      "a fault of batching: padding, positions, or sequence lengths mixed up",
+      "a length at which another kernel is chosen",
+    ],
+    tune: "Compare that sample alone to see what it has in common with no other.",
+  },
+  "own/token": {
+    message: "own error of one token {value} times the floor's worst 1 %, limit {limit}",
+    why: "A single wrong row (a duplicated token, a stale cache slot) moves no mean.",
+    causes: [
+      "a stale or duplicated slot of the key-value cache",
+      "an unwritten tile",
+      "a padding row taken for a token",
+    ],
+    tune: "See own.maxAt in the JSON result for the token.",
+  },
+  "own/element": {
+    message: "one element is off by {value} times the floor's median row error, limit {limit}",
+    why: "A few wrong elements hide in the norm of their row; the largest one, seen beside the floor's, does not.",
+    causes: [
+      "memory that another kernel wrote to",
+      "an element clamped to a largest value",
+      "a lane of a vector instruction that was not written",
+    ],
+    tune: "npu-diff explain cause/sparse says what such elements usually are.",
+  },
+  "own/slope": {
+    message: "a constant gain of {value} times the floor's error, limit {limit}",
+    why: "Rounding has no preferred direction: an error that is proportional to the output itself is a factor.",
+    causes: [
+      "another scale or residual multiplier",
+      "a quantisation scale that is off",
+      "a norm with another eps or weight",
+    ],
+    tune: "npu-dump probe estimates the factor.",
+  },
+  "own/channel": {
+    message: "one channel holds {value} times the floor's share of the error, limit {limit}",
+    why: "Rounding errors spread over channels as the floor's do. An error that sits in a few channels comes from their weights.",
+    causes: [
+      "a weight column that is wrong, permuted or not loaded",
+      "a quantisation group with a wrong scale",
+      "a tile of the output that another kernel computes",
+    ],
+    tune: "npu-diff explain cause/channel says where to look.",
+  },
+  "own/offset": {
+    message:
+      "one channel is off by a constant, {value} times the floor's error of it, limit {limit}",
+    why: "Rounding averages out over tokens. A constant that stays is a bias.",
+    causes: [
+      "a bias that is missing or added twice",
+      "a zero point of a quantised weight that was dropped",
+    ],
+    tune: "npu-diff explain cause/bias says where to look.",
+  },
+  "own/gain": {
+    message: "one channel has another gain, {value} times the floor's error of it, limit {limit}",
+    why: "An error that follows a channel's own values from token to token is a wrong factor of that channel.",
+    causes: [
+      "a norm weight that is stale, or read with another offset",
+      "a per-channel quantisation scale that is off",
+    ],
+    tune: "npu-diff explain cause/channel-gain says where to look.",
+  },
+  "own/fixed": {
+    message: "own error {value} u, limit {limit} u",
+    why: "Without a floor's own error, the module's is held to what legal kernels of one small model reach in 16-bit formats, in units of the format's rounding error.",
+    causes: [
+      "a real fault, as under own/energy",
+      "a module that is noisier than those that the limits were measured on",
+    ],
+    tune: "Make a reference set with npu-dump reference, so that floors decide.",
+  },
   "layer/floor-ratio": {
     message: "{value} times the noise floor, limit {limit}",
     why: "The noise floor is the error that the number format alone costs the reference engine on the same tokens. Correct engines stay between 0.95 and 1.2 times the floor, whatever the absolute size of the error.",

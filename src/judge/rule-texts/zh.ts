@@ -48,6 +48,80 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "让该模块以 bfloat16 或 float32 计算，或关闭饱和模式。",
   },
 
+  "own/finite": {
+    message: "有 {value} 个位置与该模块应有的输出类型不同：仅一侧为 NaN 或无穷",
+    why: "强制基准以待测侧自己的输入计算，因此输入中已有的 NaN 两侧都会出现；剩下的不一致就产生于该模块。",
+    causes: ["模块内部溢出", "全为 −Inf 的掩码使某一行没有可用位置", "读取了尚未写入的内存"],
+    tune: "没有上限可以放宽此规则。",
+  },
+  "own/embed": {
+    message: "token {token} 与词表对应行相差 {value} u，上限 {limit} u",
+    why: "嵌入只是查表，最多一次舍入。误差更大说明词表不同、取错了行，或一侧少乘了系数。",
+    causes: ["嵌入权重不同或被量化", "一侧缺少 embedding multiplier", "新增词表导致 token id 偏移"],
+    tune: "没有上限可以放宽此规则。",
+  },
+  "own/energy": {
+    message: "自身误差为基底的 {value} 倍，上限 {limit} 倍",
+    why: "该模块的输入取自待测侧，并以基准精度重新计算。两者之差超出基底自身误差的部分就产生于此，没有继承的成分。",
+    causes: [
+      "公式不同：eps、RoPE 基数、注意力缩放、激活函数、掩码",
+      "权重错误、未更新或被量化",
+      "累加精度低于基底",
+    ],
+    tune: "用 npu-dump probe 对该模块逐一检验假设。",
+  },
+  "own/sample": {
+    message: "样本 {sample} 的自身误差为基底的 {value} 倍（已计入长度修正），上限 {limit} 倍",
+    why: "众多样本中只有一个出错时会被平均掉，因此误差最大的样本单独判定，其上限已考虑该样本的行数。",
+    causes: ["组 batch 的问题：padding、位置编号或序列长度错乱", "该长度触发了另一个算子"],
+    tune: "单独比较该样本，看它与其他样本有何不同。",
+  },
+  "own/token": {
+    message: "有一个 token 的自身误差为基底最差 1 % 的 {value} 倍，上限 {limit} 倍",
+    why: "单独一行出错（token 重复、缓存槽位过期）不影响均值。",
+    causes: ["键值缓存槽位过期或重复", "未写入的分块", "把 padding 行当作 token"],
+    tune: "具体 token 见 JSON 结果中的 own.maxAt。",
+  },
+  "own/element": {
+    message: "有一个元素的误差为基底行误差中位数的 {value} 倍，上限 {limit} 倍",
+    why: "少数元素出错会淹没在整行范数中；与基底对照，最大的一个元素仍然可见。",
+    causes: ["被其他算子改写的内存", "元素被截断到最大值", "向量指令中未写入的通道"],
+    tune: "npu-diff explain cause/sparse 说明这类元素通常的来源。",
+  },
+  "own/slope": {
+    message: "存在恒定增益，为基底误差的 {value} 倍，上限 {limit} 倍",
+    why: "舍入没有偏好的方向；与输出成正比的误差就是一个系数。",
+    causes: ["缩放或残差系数不同", "量化 scale 有偏差", "归一化的 eps 或权重不同"],
+    tune: "npu-dump probe 可估计该系数。",
+  },
+  "own/channel": {
+    message: "有一个通道占误差的份额为基底的 {value} 倍，上限 {limit} 倍",
+    why: "舍入误差在各通道上的分布与基底一致；集中在少数通道的误差来自这些通道的权重。",
+    causes: [
+      "某一列权重错误、错位或未加载",
+      "某一量化分组的 scale 错误",
+      "由另一算子计算的输出分块",
+    ],
+    tune: "npu-diff explain cause/channel 说明排查位置。",
+  },
+  "own/offset": {
+    message: "有一个通道偏移了常数，为基底在该通道误差的 {value} 倍，上限 {limit} 倍",
+    why: "舍入误差在各 token 上相互抵消；留下来的常数就是偏置。",
+    causes: ["缺少偏置或重复相加", "丢失了量化权重的零点"],
+    tune: "npu-diff explain cause/bias 说明排查位置。",
+  },
+  "own/gain": {
+    message: "有一个通道的增益不同，为基底在该通道误差的 {value} 倍，上限 {limit} 倍",
+    why: "逐 token 跟随通道自身数值变化的误差，是该通道的系数错误。",
+    causes: ["归一化权重未更新，或读取时错位", "逐通道量化 scale 有偏差"],
+    tune: "npu-diff explain cause/channel-gain 说明排查位置。",
+  },
+  "own/fixed": {
+    message: "自身误差 {value} u，上限 {limit} u",
+    why: "没有基底的自身误差时，以一个小模型的合法算子在 16 位格式下所能达到的误差为上限，单位为该格式的舍入误差。",
+    causes: ["确有问题，参见 own/energy", "该模块的正常误差高于设定上限时所用的模型"],
+    tune: "用 npu-dump reference 生成基准集，由基底判定。",
+  },
   "layer/floor-ratio": {
     message: "误差为噪声基底的 {value} 倍，上限 {limit} 倍",
     why: "噪声基底是基准引擎在同样的 token 上仅因数值格式而产生的误差。无论误差的绝对大小，正确的引擎都在基底的 0.95 到 1.2 倍之间。",

@@ -117,6 +117,7 @@ export const EN: Messages = {
       `${tensors} hold; worst ${worst}: ${ratio} times the noise floor`,
     passPrior: (tensors) =>
       `${tensors} within prior limits: no noise floor was given, a prior decided`,
+    passForced: (tensors) => `${tensors} hold, each module on its own input`,
     passExact: (tensors) => `${tensors} equal bit by bit`,
     passQuality: "the quality holds; no tensor was compared",
   },
@@ -129,6 +130,10 @@ export const EN: Messages = {
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
     isolated: "both read one residual stream: nothing is inherited",
     independent: (tensors) => `fails on its own too: ${tensors}`,
+    forced: "measured on the input that it was given: this error was made here",
+    noModule: "no module is at fault by itself: look at what was not measured on its own",
+    systematic: (role, faulty, places) =>
+      `${faulty} of ${places} ${role} modules are at fault: look at the configuration first`,
     isolatedQuality: "quality was not measured: the candidate was fed with the reference's stream",
     storeDensely: "storing the tensors densely on both sides would decide",
     storeLogits: "storing the logits densely on both sides would decide",
@@ -139,11 +144,9 @@ export const EN: Messages = {
   own: {
     overFloor: (ratio) => `${ratio} times the floor's`,
     units: (u) => `${u} u`,
-    origin: (size) => `its own error, without what it inherited: ${size} (shown, not judged)`,
-    largest: (tensor, size) =>
-      `the largest own error of any module: ${size}, ${tensor} (shown, not judged)`,
-    largestAtOrigin: (size) =>
-      `its own error, the largest of any module: ${size} (shown, not judged)`,
+    origin: (size) => `its own error, without what it inherited: ${size}`,
+    largest: (tensor, size) => `the largest own error of any module: ${size}, ${tensor}`,
+    largestAtOrigin: (size) => `its own error, the largest of any module: ${size}`,
     unknown: (tensors) => `own error unknown in ${tensors}`,
   },
   quality: {

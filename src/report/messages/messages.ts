@@ -93,6 +93,7 @@ export interface Messages {
     inconclusive(what: string): string;
     passFloor(tensors: string, worst: string, ratio: string): string;
     passPrior(tensors: string): string;
+    passForced(tensors: string): string;
     passExact(tensors: string): string;
     readonly passQuality: string;
   };
@@ -108,6 +109,9 @@ export interface Messages {
     leftOpen(rules: string): string;
     readonly isolated: string;
     independent(tensors: string): string;
+    readonly forced: string;
+    readonly noModule: string;
+    systematic(role: string, faulty: string, places: string): string;
     readonly isolatedQuality: string;
     readonly notMeasuredQuality: string;
     readonly notReachedQuality: string;

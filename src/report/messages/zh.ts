@@ -115,6 +115,7 @@ export const ZH: Messages = {
     passFloor: (tensors, worst, ratio) =>
       `${tensors}均在噪声基底限内；误差最大为${worst}，基底的 ${ratio} 倍`,
     passPrior: (tensors) => `${tensors}均在先验上限内；未提供噪声基底，按先验判定`,
+    passForced: (tensors) => `${tensors}均在限内，各模块均以自身输入单独判定`,
     passExact: (tensors) => `${tensors}逐比特一致`,
     passQuality: "输出质量达标；未比较任何张量",
   },
@@ -127,6 +128,10 @@ export const ZH: Messages = {
     tokensNeeded: (count) => `约需 ${count} 个 token 才能判定，或使用 --decide point`,
     isolated: "两侧读取同一残差流：没有误差传播",
     independent: (tensors) => `同样自身有误：${tensors}`,
+    forced: "该模块以待测侧自己的输入单独计算：误差产生于此，没有继承的成分",
+    noModule: "没有模块自身有误：请检查未能单独测量的部分",
+    systematic: (role, faulty, places) =>
+      `${places} 个 ${role} 模块中有 ${faulty} 个自身有误：请先检查配置`,
     isolatedQuality: "未测量输出质量：待测侧以基准的残差流为输入",
     storeDensely: "两侧都完整保存这些张量即可判定",
     storeLogits: "两侧都完整保存 logits 即可判定",
@@ -137,9 +142,9 @@ export const ZH: Messages = {
   own: {
     overFloor: (ratio) => `基底的 ${ratio} 倍`,
     units: (u) => `${u} u`,
-    origin: (size) => `其自身误差（不含传播部分）：${size}（仅供显示，未参与判定）`,
-    largest: (tensor, size) => `各模块自身误差最大：${size}，${tensor}（仅供显示，未参与判定）`,
-    largestAtOrigin: (size) => `其自身误差在各模块中最大：${size}（仅供显示，未参与判定）`,
+    origin: (size) => `其自身误差（不含传播部分）：${size}`,
+    largest: (tensor, size) => `各模块自身误差最大：${size}，${tensor}`,
+    largestAtOrigin: (size) => `其自身误差在各模块中最大：${size}`,
     unknown: (tensors) => `${tensors}的自身误差未知`,
   },
   quality: {

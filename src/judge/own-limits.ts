@@ -1,0 +1,114 @@
+/**
+ * What the own error of a module is held to. «Study» means the measurements of
+ * the forced reference on SmolLM2-135M-Instruct in bfloat16: 24 benign runs of
+ * eight engines, 379 injected faults, 384 tokens.
+ */
+
+import type { OwnStatistic, OwnStatisticName } from "../core/result.ts";
+import type { TensorRole } from "../dump/contract.ts";
+import { rowsAllowance } from "./limits.ts";
+
+/** `energy` and `sample`. Worst legal kernel in the study: 1.28 (split-K, partial sums in bf16), logits 1.61, residual sum 1.02. */
+const MAX_ENERGY: Readonly<Record<TensorRole, number>> = {
+  embed: 1.5,
+  attn: 1.5,
+  router: 1.5,
+  mlp: 1.5,
+  layer: 1.25,
+  norm: 1.5,
+  logits: 2,
+  other: 1.5,
+};
+
+/** `token` and `element` over the larger floor's. */
+const MAX_TOKEN = 5;
+const MAX_ELEMENT = 4.5;
+
+/** `slope` and `offset` beyond the larger floor's, over as many rows as in {@link SCATTER_ROWS}. */
+const MAX_SLOPE_EXCESS = 0.25;
+const MAX_OFFSET_EXCESS = 0.6;
+
+/** `channel` and `gain` as they stand. */
+const MAX_CHANNEL = 2;
+const MAX_GAIN = 1.75;
+
+/** Rows that these limits hold for; figures of fewer scatter by the root of their number. */
+const SCATTER_ROWS = 200;
+
+/** Fewer rows than this say nothing about single channels. */
+const LEAST_CHANNEL_ROWS = 32;
+
+/** ρ_t of any token of the embedding, in u: a look-up, in float32 with a factor that some models have. */
+const MAX_EMBED_TOKEN = { stores: 1.5, accumulation: 4 } as const;
+
+/** The limit of ρ_t of any token of the embedding, in u. */
+export function embedLimit(u: number): number {
+  return MAX_EMBED_TOKEN[u > ACCUMULATION_U ? "stores" : "accumulation"];
+}
+
+/** Geometric mean of ρ_t in u where no floor is known; 16-bit formats only. Study: 7.8, 3.4, 1.23, 1.15, 1.37 at most. */
+const FIXED: Readonly<Partial<Record<TensorRole, number>>> = {
+  attn: 10,
+  mlp: 4.5,
+  layer: 1.6,
+  norm: 1.5,
+  logits: 1.8,
+};
+
+/** u of the coarsest format whose errors come from accumulation, not from stores. */
+const ACCUMULATION_U = 2 ** -25;
+
+/** The limit of an own error's `gm` in u where no floor is known; null where none was measured. */
+export function fixedOwnLimit(role: TensorRole, u: number, rows: number): number | null {
+  const limit = u > ACCUMULATION_U ? FIXED[role] : undefined;
+  return limit === undefined ? null : limit * rowsAllowance(rows);
+}
+
+/**
+ * The limit of one statistic; null where it does not apply: an embedding is
+ * held to its own rule, a residual sum rounds whatever its channels hold, and
+ * few rows say nothing about channels.
+ *
+ * @param rows of the tensor.
+ */
+export function ownLimit(
+  name: OwnStatisticName,
+  { floor }: Pick<OwnStatistic, "floor">,
+  role: TensorRole,
+  rows: number,
+): number | null {
+  if (role === "embed") return null;
+  const ratio = Math.max(1, floor ?? 1);
+  const excess = floor ?? 0;
+  switch (name) {
+    case "energy":
+      return MAX_ENERGY[role] * rowsAllowance(rows) * ratio;
+    case "sample":
+      return MAX_ENERGY[role] * ratio;
+    case "token":
+      return MAX_TOKEN * ratio;
+    case "element":
+      return MAX_ELEMENT * ratio;
+    case "slope":
+      return role === "layer" ? null : excess + MAX_SLOPE_EXCESS * scatterOf(rows);
+    case "channel":
+      return onChannels(role, rows, (scatter) => MAX_CHANNEL * scatter);
+    case "offset":
+      return onChannels(role, rows, (scatter) => excess + MAX_OFFSET_EXCESS * scatter);
+    case "gain":
+      return onChannels(role, rows, (scatter) => MAX_GAIN * scatter);
+  }
+}
+
+function onChannels(
+  role: TensorRole,
+  rows: number,
+  limit: (scatter: number) => number,
+): number | null {
+  if (role === "layer" || rows < LEAST_CHANNEL_ROWS) return null;
+  return limit(scatterOf(rows));
+}
+
+function scatterOf(rows: number): number {
+  return Math.max(1, Math.sqrt(SCATTER_ROWS / rows));
+}
