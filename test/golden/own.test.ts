@@ -4,12 +4,20 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type { ComparisonResult, OwnFigures, StepGroup } from "../../src/core/result.ts";
+import type {
+  ComparisonResult,
+  OwnFigures,
+  OwnStatisticName,
+  StepGroup,
+} from "../../src/core/result.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../fixtures/own/", import.meta.url));
 
 type Figure = number | "Infinity" | null;
-type Expected = Partial<Record<keyof OwnFigures, Figure>> | null;
+type ExpectedStatistics = Record<OwnStatisticName, { value: Figure; floor: Figure }> | null;
+type Expected =
+  | (Partial<Record<keyof OwnFigures, Figure>> & { readonly statistics?: ExpectedStatistics })
+  | null;
 
 const EXPECTED = JSON.parse(readFileSync(`${DIRECTORY}expected.json`, "utf8")) as Record<
   StepGroup,
@@ -55,6 +63,23 @@ function allOwn(compared: ComparisonResult): readonly unknown[] {
   return compared.tensors.map(({ name, step, own }) => [step, name, own]);
 }
 
+function expectStatistics(own: OwnFigures | null, stated: ExpectedStatistics): void {
+  if (stated === null) {
+    expect(own?.statistics ?? null).toBeNull();
+    return;
+  }
+  for (const [name, { value, floor }] of Object.entries(stated)) {
+    const measured = own?.statistics?.[name as OwnStatisticName];
+    for (const [found, known] of [
+      [measured?.value, value],
+      [measured?.floor, floor],
+    ] as const) {
+      if (typeof known !== "number") expect(found, name).toBe(Number(known));
+      else expect(Math.abs((found ?? Number.NaN) - known), name).toBeLessThan(1e-9 * (1 + known));
+    }
+  }
+}
+
 describe.each(["prefill", "decode"] as const)("%s", (group) => {
   test.each(Object.entries(EXPECTED[group]))("%s", (name, expected) => {
     const own = ownOf(result, group, name);
@@ -62,7 +87,9 @@ describe.each(["prefill", "decode"] as const)("%s", (group) => {
       expect(own).toBeNull();
       return;
     }
-    for (const [key, value] of Object.entries(expected)) {
+    const { statistics: stated = null, ...figures } = expected;
+    expectStatistics(own, stated);
+    for (const [key, value] of Object.entries(figures)) {
       const measured = figure(own, key);
       if (value === null) {
         // NumPy's quantiles of infinite values are no numbers.
