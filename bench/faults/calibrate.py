@@ -1,0 +1,143 @@
+"""Propose the product's limits from the benign pairs of the calibration half.
+
+    python -m bench.faults.calibrate OUT [--rate 0.005] [--markdown]
+
+Each constant is looked at in units of itself (see verdicts.py): of every benign comparison the largest strain of all
+its modules counts, since one is enough for a false alarm. The rate is that of a whole comparison, shared among all
+constants alike. A proposal is the larger of the worst strain seen and a Pareto tail's value at that rate, times the
+product's constant. Ends with 1 where the product's own limits do not reproduce the stored verdicts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .counts import Count
+from .grid import Grid
+from .records import Record, Records, load
+from .tail import growth, lognormal_quantile, pareto_quantile
+from .verdicts import Mode, differences, fails, worst_strains
+
+RATE = 0.005
+MODES: tuple[Mode, ...] = ("forced", "plain")
+SHOWN = 10
+
+
+def worst_by_constant(records: Sequence[Record], mode: Mode) -> dict[str, dict[str, float]]:
+    """Of every constant, the largest strain in each case that has it, by the case's id."""
+    found: dict[str, dict[str, float]] = {}
+    for record in records:
+        for constant, value in worst_strains(record, mode).items():
+            found.setdefault(constant, {})[record.id] = value
+    return dict(sorted(found.items()))
+
+
+def propose(records: Sequence[Record], mode: Mode, rate: float = RATE) -> dict[str, float]:
+    """Factors on the product's constants, by the rule of this module's docstring."""
+    found = worst_by_constant(records, mode)
+    share = rate / max(1, len(found))
+    return {name: max(pareto_quantile([*of.values()], share), *of.values()) for name, of in found.items()}
+
+
+def proposals(records: Records, mode: Mode, rate: float = RATE) -> Grid:
+    """What each constant would have to be, and the recall that each choice costs."""
+    benign = records.benign
+    found = worst_by_constant(benign, mode)
+    share = rate / max(1, len(found))
+    proposed = propose(benign, mode, rate)
+    size = {record.id: (float(record.raw["tokens"]), float(len(record.modules))) for record in benign}
+    rows = []
+    for name, of in found.items():
+        values = [*of.values()]
+        by_tokens = growth([size[case][0] for case in of], values)
+        by_modules = growth([size[case][1] for case in of], values)
+        rows.append(
+            [
+                name,
+                len(values),
+                f"{np.median(values):.2f}",
+                f"{np.quantile(values, 0.99):.2f}",
+                f"{max(values):.2f}",
+                f"{pareto_quantile(values, share):.2f}",
+                f"{lognormal_quantile(values, share):.2f}",
+                f"{proposed[name]:.2f}",
+                by_tokens or "-",
+                by_modules or "-",
+            ]
+        )
+    columns = ["constant", "n", "p50", "p99", "worst", "Pareto", "log-n.", "propose", "x10 tokens", "x10 modules"]
+    notes = [
+        "Largest strain of a comparison, in units of the product's constants; "
+        f"tails at {100 * share:.3f} % a constant."
+    ]
+    return Grid(f"Limits from benign pairs, {mode}", columns, rows, notes)
+
+
+def costs(records: Records, mode: Mode, rate: float = RATE) -> Grid:
+    """False alarms and recall under several choices of all constants at once."""
+    benign, faulty = records.benign, records.single
+    worst = {name: max(of.values()) for name, of in worst_by_constant(benign, mode).items()}
+    proposed = propose(benign, mode, rate)
+    choices = {
+        "as the product has it": {},
+        "worst benign pair": worst,
+        "worst benign pair x 1.1": {name: 1.1 * value for name, value in worst.items()},
+        "proposed": proposed,
+        "proposed, none below the product's": {name: max(1.0, value) for name, value in proposed.items()},
+    }
+    weak = [record for record in faulty if record.faults[0].band == "2-5"]
+    strong = [record for record in faulty if record.faults[0].band == ">= 5"]
+    rows = [
+        [name, *(Count.of(fails(record, mode, factors) for record in of) for of in (benign, faulty, weak, strong))]
+        for name, factors in choices.items()
+    ]
+    return Grid(f"What the choices cost, {mode}", ["limits", "false alarms", "found", "2-5 x", ">= 5 x"], rows)
+
+
+def leave_one_out(calibration: Records, tested: Records, mode: Mode, rate: float = RATE) -> list[tuple[str, Count]]:
+    """Of each kind of legal kernels, its false alarms in `tested` under limits proposed without it."""
+    kinds = sorted({record.engine_kind for record in tested.benign})
+    found = []
+    for kind in kinds:
+        factors = propose([record for record in calibration.benign if record.engine_kind != kind], mode, rate)
+        own = [record for record in tested.benign if record.engine_kind == kind]
+        found.append((kind, Count.of(fails(record, mode, factors) for record in own)))
+    return found
+
+
+def reproduction(records: Records) -> list[str]:
+    """Where the product's own limits do not give the stored verdicts again."""
+    return [
+        f"{record.id}: {difference}"
+        for record in records.cases
+        for mode in MODES
+        for difference in differences(record, mode)
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print it all and return the exit code."""
+    parser = argparse.ArgumentParser(description="Propose limits from benign pairs.")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args(arguments)
+    records = load(options.out)
+    half = records.of("calibrate")
+    for mode in MODES:
+        for grid in (proposals(half, mode, options.rate), costs(half, mode, options.rate)):
+            print(grid.markdown() if options.markdown else grid.text(), end="\n\n")
+    differing = reproduction(records)
+    print(f"verdicts reproduced from the stored statistics: {len(records.cases)} cases, {len(differing)} differences")
+    for line in differing[:SHOWN]:
+        print(f"  {line}")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

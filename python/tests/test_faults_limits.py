@@ -1,0 +1,188 @@
+"""Limits from records: verdicts again from stored statistics, tails, proposals; on records that are made up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench.faults import calibrate
+from bench.faults.calibrate import costs, leave_one_out, proposals, propose, reproduction
+from bench.faults.records import Record, of_raw
+from bench.faults.tail import growth, lognormal_quantile, pareto_quantile
+from bench.faults.verdicts import fails, worst_strains
+
+from .fault_records import case, fault, finding, said, tensor, write
+
+
+def one(tensors: Mapping[str, Any], **parts: Any) -> Record:
+    return of_raw([case("a", tensors=tensors, **parts)]).cases[0]
+
+
+def energies(values: Mapping[str, float], **parts: Any) -> list[dict[str, Any]]:
+    """Benign pairs by name, each with one module whose energy is so many times its limit of 1.5."""
+    return [
+        case(name, tensors={"layers.0.attn": tensor({"energy": (1.5 * value, 1.0, 1.5)})}, **parts)
+        for name, value in values.items()
+    ]
+
+
+def test_a_strain_is_the_statistic_over_its_limit_or_the_excess_over_the_floor() -> None:
+    statistics = {
+        "energy": (1.8, 1.2, 1.8),
+        "token": (3.0, 2.0, 10.0),
+        "slope": (0.30, 0.10, 0.35),
+        "offset": (0.4, None, 0.6),
+        "channel": None,
+        "gain": (1.0, 0.5, None),
+    }
+    strains = worst_strains(one({"layers.0.attn": tensor(statistics, floorRatio="NaN", rows=4)}), "forced")
+    assert strains["own/energy attn"] == pytest.approx(1.0)
+    assert strains["own/token"] == pytest.approx(0.3)
+    assert strains["own/slope"] == pytest.approx(0.8)
+    assert strains["own/offset"] == pytest.approx(2 / 3)
+    assert strains["layer/floor-ratio"] == math.inf
+    # Four rows may lie twice as high.
+    assert strains["layer/floor-ratio-p99"] == pytest.approx(1 / 7)
+    assert strains["layer/floor-sample"] == pytest.approx(1 / 1.5)
+    assert not {"own/channel", "own/gain"} & set(strains)
+
+
+def test_the_largest_strain_of_a_constant_counts_and_energy_has_one_for_each_role() -> None:
+    tensors = {
+        "layers.0.attn": tensor({"energy": (1.2, 1.0, 1.5), "token": (1.0, 1.0, 5.0)}),
+        "decode:layers.0.attn": tensor({"energy": (1.35, 1.0, 1.5)}),
+        "layers.0": tensor({"energy": (1.0, 1.0, 1.25), "token": (4.0, 1.0, 5.0)}),
+        "some.module": tensor({"energy": (0.3, 1.0, 1.5)}),
+    }
+    strains = worst_strains(one(tensors), "forced")
+    assert strains["own/energy attn"] == pytest.approx(0.9)
+    assert strains["own/energy layer"] == pytest.approx(0.8)
+    assert strains["own/energy other"] == pytest.approx(0.2)
+    assert strains["own/token"] == pytest.approx(0.8)
+
+
+def test_the_plain_pair_knows_no_own_errors() -> None:
+    record = one({"norm": tensor({"energy": (9.0, 1.0, 1.5)}, floorTokenRatio=30.0)})
+    assert set(worst_strains(record, "plain")) == {
+        "layer/floor-ratio",
+        "layer/floor-ratio-p99",
+        "layer/floor-token",
+        "layer/floor-sample",
+    }
+    assert fails(record, "plain", {})
+    assert not fails(record, "plain", {"layer/floor-token": 1.21})
+
+
+def test_other_limits_change_the_verdict_and_what_no_limit_decides_stays() -> None:
+    record = one({"layers.0.attn": tensor({"energy": (2.1, 1.0, 1.5)})})
+    assert fails(record, "forced", {})
+    assert not fails(record, "forced", {"own/energy attn": 1.41})
+    assert fails(record, "forced", {"own/energy attn": 1.39})
+    missing = said(alarm=True, findings=[finding("structure/missing", "norm")])
+    assert fails(one({"norm": tensor()}, forced=missing), "forced", {})
+    warned = said(findings=[finding("quality/kl", None, level="warning")])
+    assert not fails(one({"norm": tensor()}, forced=warned), "forced", {})
+
+
+def test_the_products_limits_give_the_stored_verdict_again_or_the_difference_is_told() -> None:
+    tensors = {"decode:norm": tensor({"energy": (2.0, 1.0, 1.5)}, floorRatio=1.6)}
+    told = [finding("own/energy", "norm", step="decode"), finding("layer/floor-ratio", "norm", step="decode")]
+    alike = case("a", tensors=tensors, forced=said("norm", findings=told), plain=said("norm", findings=told[1:]))
+    assert reproduction(of_raw([alike])) == []
+    other = case("a", tensors=tensors, forced=said("norm", findings=told[1:]), plain=said(None, findings=[]))
+    assert reproduction(of_raw([other])) == [
+        "report/a: forced: decode:norm breaks own/energy here alone",
+        "report/a: plain: decode:norm breaks layer/floor-ratio here alone",
+        "report/a: plain: the record says pass",
+    ]
+    extra = case("a", tensors={"norm": tensor()}, forced=said("norm", findings=[finding("own/token", "norm")]))
+    assert reproduction(of_raw([extra])) == [
+        "report/a: forced: norm breaks own/token in the record alone",
+        "report/a: forced: the record says fail",
+    ]
+
+
+@pytest.mark.parametrize("index", [0.1, 0.5])
+def test_a_pareto_tail_is_known_beyond_what_was_seen(index: float) -> None:
+    # Quantiles of P(v > x) = x^(-1/index): what is exceeded at 1e-4 is 1e-4^(-index).
+    values = [((i + 0.5) / 2000) ** -index for i in range(2000)]
+    assert pareto_quantile(values, 1e-4) == pytest.approx(1e-4**-index, rel=0.15)
+    assert pareto_quantile(list(reversed(values)), 1e-4) == pareto_quantile(values, 1e-4)
+
+
+def test_too_few_or_infinite_values_have_no_tail() -> None:
+    assert pareto_quantile([1.0, 3.0, 2.0], 1e-6) == 3.0
+    assert pareto_quantile([1.0] * 100 + [math.inf], 1e-6) == math.inf
+    assert pareto_quantile([0.0] * 95 + [1.0] * 5, 1e-6) == 1.0
+
+
+def test_a_lognormal_quantile_is_that_of_its_distribution() -> None:
+    values = np.exp(np.random.default_rng(1).normal(0.2, 0.3, 100_000))
+    # 1.6449 standard deviations above the mean lies what 5 % exceed.
+    assert lognormal_quantile(values.tolist(), 0.05) == pytest.approx(math.exp(0.2 + 1.6449 * 0.3), rel=5e-3)
+    assert math.isnan(lognormal_quantile([1.0], 0.05))
+
+
+def test_growth_is_the_factor_for_ten_times_the_size() -> None:
+    found = growth([10, 100, 1000], [1.0, 1.5, 2.25])
+    assert found is not None
+    assert found.factor == pytest.approx(1.5)
+    assert found.error == pytest.approx(1.0)
+    assert growth([10, 10, 10], [1, 2, 3]) is None
+
+
+def test_a_proposal_lies_beyond_the_worst_benign_pair() -> None:
+    benign = of_raw(energies({f"b{i}": 0.5 + 0.002 * i for i in range(100)})).benign
+    proposed = propose(benign, "forced")["own/energy attn"]
+    assert 0.698 < proposed < 1
+    assert propose(benign, "forced", rate=0.5)["own/energy attn"] == pytest.approx(0.698)
+
+
+def test_a_choice_of_limits_is_shown_with_what_it_costs() -> None:
+    faults = [
+        case(f"f{i}", faults=[fault("layers.0.attn", effect)], tensors={"layers.0.attn": tensor({"energy": held})})
+        for i, (effect, held) in enumerate([(3.0, (1.2, 1.0, 1.5)), (9.0, (1.8, 1.0, 1.5)), (9.0, (1.35, 1.0, 1.5))])
+    ]
+    records = of_raw([*energies({"a": 0.5, "b": 0.75, "c": 1.1}), *faults])
+    rows = {row[0]: [str(cell) for cell in row[1:]] for row in costs(records, "forced").rows}
+    assert rows["as the product has it"] == ["1/3", "1/3", "0/1", "1/2"]
+    assert rows["worst benign pair"] == ["0/3", "1/3", "0/1", "1/2"]
+    quiet = of_raw([*energies({"a": 0.5, "b": 0.75}), *faults])
+    assert [str(cell) for cell in costs(quiet, "forced").rows[1][1:]] == ["0/2", "3/3", "1/1", "2/2"]
+
+
+def test_a_kind_that_is_left_out_is_judged_by_the_others() -> None:
+    calibration = of_raw(
+        [
+            *energies({"a": 0.5, "b": 0.6}, half="calibrate", engine_kind="fused"),
+            *energies({"c": 0.9}, half="calibrate", engine_kind="split"),
+        ]
+    )
+    tested = of_raw(
+        [
+            *energies({"a": 0.7, "b": 0.8}, engine_kind="fused"),
+            *energies({"c": 0.55, "d": 0.7, "e": 0.95}, engine_kind="split"),
+        ]
+    )
+    found = [(kind, str(count)) for kind, count in leave_one_out(calibration, tested, "forced")]
+    assert found == [("fused", "0/2"), ("split", "2/3")]
+
+
+def test_proposals_show_each_constant_with_its_figures() -> None:
+    records = of_raw(energies({"a": 0.5, "b": 0.75, "c": 1.1}))
+    row = next(row for row in proposals(records, "forced").rows if row[0] == "own/energy attn")
+    assert [str(cell) for cell in row[1:6]] == ["3", "0.75", "1.09", "1.10", "1.10"]
+
+
+def test_the_command_ends_with_1_where_a_verdict_is_not_reproduced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benign = energies({f"b{i}": 0.3 + 0.01 * i for i in range(30)}, half="calibrate")
+    assert calibrate.main([str(write(tmp_path, benign))]) == 0
+    assert "30 cases, 0 differences" in capsys.readouterr().out
+    assert calibrate.main([str(write(tmp_path, [*benign, case("x", forced=said("norm"))]))]) == 1
+    assert "report/x: forced: the record says fail" in capsys.readouterr().out
