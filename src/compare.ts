@@ -4,6 +4,7 @@
  */
 
 import { align, bytesOf, isWanted, type Unit } from "./align/align.ts";
+import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
@@ -135,7 +136,9 @@ function comparePair(
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);
   }
+  const model = modelDifferences(reference.run, candidate.run);
   const { origin, groups, roles } = diagnose(units, {
+    configuration: model.configuration,
     findings: overall.findings,
     inconclusive: overall.openLimit,
     relation,
@@ -147,7 +150,6 @@ function comparePair(
       roles[index] ?? null,
     ]),
   );
-  const differences = environmentDifferences(reference.run, candidate.run);
   return {
     schemaVersion: 1,
     verdict: overall.verdict,
@@ -160,7 +162,7 @@ function comparePair(
         candidate,
         floors,
         isolated: context.isolated,
-        differences,
+        model,
         texts: differingTexts(reference, candidate),
         verified: tokens.samples > 0 || inputs > 0,
       }),
@@ -189,7 +191,7 @@ function comparePair(
       ),
     },
     tokens: { samples: tokens.samples === 0 ? inputs : tokens.samples, tokens: tokens.tokens },
-    environment: { differences },
+    environment: { differences: environmentDifferences(reference.run, candidate.run) },
     performance: null,
     evidence: overall.evidence,
     preset: scale.preset,

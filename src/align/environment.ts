@@ -2,6 +2,7 @@
 
 import type { EnvironmentDifference } from "../core/result.ts";
 import type { RunMetadata } from "../dump/dump.ts";
+import { isJsonObject } from "../dump/json.ts";
 
 /** Parts of the run metadata that describe the run, in the order of a report. */
 const SECTIONS = ["model", "device", "engine", "dtype", "seed", "numerics", "versions", "parallel"];
@@ -9,29 +10,51 @@ const SECTIONS = ["model", "device", "engine", "dtype", "seed", "numerics", "ver
 /** Differences listed at most: metadata is a file's own word, of any size. */
 const MAX_DIFFERENCES = 200;
 
-/** Keys, with dots between the levels, whose values differ; a value that one side lacks is null there. */
+/** A key, with dots between the levels, whose values differ; `undefined` is what a side does not say. */
+export interface MetadataDifference {
+  readonly key: string;
+  readonly reference: unknown;
+  readonly candidate: unknown;
+}
+
+/** Keys whose values differ; a value that one side lacks is null there. */
 export function environmentDifferences(
   reference: RunMetadata,
   candidate: RunMetadata,
 ): readonly EnvironmentDifference[] {
-  const mine = new Map(SECTIONS.flatMap((key) => [...leaves(key, reference[key])]));
-  const theirs = new Map(SECTIONS.flatMap((key) => [...leaves(key, candidate[key])]));
   const differences: EnvironmentDifference[] = [];
-  for (const key of new Set([...mine.keys(), ...theirs.keys()])) {
-    const a = mine.get(key) ?? null;
-    const b = theirs.get(key) ?? null;
-    if (JSON.stringify(a) === JSON.stringify(b)) continue;
-    differences.push({ key, reference: a, candidate: b });
-    if (differences.length === MAX_DIFFERENCES) break;
+  for (const key of SECTIONS) {
+    for (const found of metadataDifferences(key, reference[key], candidate[key])) {
+      if (differences.length === MAX_DIFFERENCES) return differences;
+      differences.push({
+        ...found,
+        reference: found.reference ?? null,
+        candidate: found.candidate ?? null,
+      });
+    }
   }
   return differences;
 }
 
-/** The leaves of a JSON value; a list is a leaf. */
-function* leaves(key: string, value: unknown): Generator<readonly [string, unknown]> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    if (value !== undefined) yield [key, value];
-    return;
+/**
+ * The leaves in which two JSON values differ; a list is a leaf, and so is what
+ * one side says in an object and the other does not, as `null` for «none».
+ */
+export function* metadataDifferences(
+  key: string,
+  reference: unknown,
+  candidate: unknown,
+): Generator<MetadataDifference> {
+  const [mine, theirs] = [reference, candidate].map((value) =>
+    isJsonObject(value) ? value : null,
+  );
+  const nested =
+    (mine != null || reference === undefined) && (theirs != null || candidate === undefined);
+  if (nested) {
+    for (const name of new Set([...Object.keys(mine ?? {}), ...Object.keys(theirs ?? {})])) {
+      yield* metadataDifferences(`${key}.${name}`, mine?.[name], theirs?.[name]);
+    }
+  } else if (JSON.stringify(reference) !== JSON.stringify(candidate)) {
+    yield { key, reference, candidate };
   }
-  for (const [name, inner] of Object.entries(value)) yield* leaves(`${key}.${name}`, inner);
 }

@@ -3,10 +3,12 @@
  * has a verdict and an origin of its own.
  */
 
+import type { ConfigurationDifference } from "../align/configuration.ts";
 import type { RunRelation } from "../align/runs.ts";
 import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
 import { tensorName } from "../dump/contract.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
+import { configurationCauses } from "./configuration.ts";
 import { locateOrigin, suspicion } from "./origin.ts";
 
 export interface Diagnosis {
@@ -20,6 +22,8 @@ export interface Diagnosis {
 
 /** What a diagnosis rests on, beside the units. */
 export interface Evidence {
+  /** In which constants the two models differ. */
+  readonly configuration: readonly ConfigurationDifference[];
   /** Everything that the judge found; what belongs to no group counts for the first one. */
   readonly findings: readonly Finding[];
   /** Whether a limit on what the model says could be neither kept nor broken. */
@@ -53,7 +57,9 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
   const groups = steps.map((step, index): GroupResult => {
     const ofGroup = units.filter(({ measured }) => measured.unit.group === step);
     const located = locateOrigin(ofGroup, isSuspect, relation);
-    const { origin, roles: found, independent, systematic } = located;
+    const { roles: found, systematic } = located;
+    const explain = (one: Origin): Origin => explained(one, evidence, systematic !== null);
+    const origin = located.origin === null ? null : explain(located.origin);
     const byItself = relation === "isolated" || isOwnFault(ofGroup, origin);
     const throughCache = !byItself && readsErrorOf(prefill, origin, layers);
     roles.push(...found.map((role) => (role === "origin" && throughCache ? "inherited" : role)));
@@ -63,7 +69,7 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
       verdict: verdictOf(step, index === 0, evidence),
       origin,
       throughCache,
-      independent,
+      independent: located.independent.map(explain),
       systematic,
     };
   });
@@ -77,6 +83,15 @@ function isOwnFault(units: readonly JudgedUnit[], origin: Origin | null): boolea
       measured.unit.name === origin?.tensor &&
       judgement.findings.some(({ level, rule }) => level === "error" && rule.startsWith("own/")),
   );
+}
+
+/** An origin with another configuration first among its causes, where that explains it. */
+function explained(origin: Origin, { configuration }: Evidence, systematic: boolean): Origin {
+  const { role } = tensorName(origin.tensor);
+  return {
+    ...origin,
+    causes: [...configurationCauses(configuration, role, systematic), ...origin.causes],
+  };
 }
 
 function verdictOf(

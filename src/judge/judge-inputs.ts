@@ -1,6 +1,8 @@
 /** What the reader should know about the inputs themselves. */
 
-import type { EnvironmentDifference, Finding } from "../core/result.ts";
+import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
+import type { MetadataDifference } from "../align/environment.ts";
+import type { Finding } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
 import type { Floors } from "../measure/floors.ts";
 import { finding } from "./findings.ts";
@@ -11,24 +13,30 @@ export interface InputFacts {
   readonly candidate: Dump;
   readonly floors: Floors;
   readonly isolated: boolean;
-  readonly differences: readonly EnvironmentDifference[];
+  /** Between the models of reference and candidate. */
+  readonly model: ModelDifferences;
   /** Texts that differ, with the number of samples. */
   readonly texts: readonly { readonly name: string; readonly samples: number }[];
   /** Whether token ids, or the input of a plain module, were there to be compared. */
   readonly verified: boolean;
 }
 
-/** Findings about the dumps of a comparison: none of them decides anything. */
+/** Findings about the dumps of a comparison, other models first: none of them decides anything. */
 export function inputFindings({
   reference,
   candidate,
   floors,
   isolated,
-  differences,
+  model,
   texts,
   verified,
 }: InputFacts): readonly Finding[] {
-  const findings: Finding[] = [];
+  const findings: Finding[] = [
+    ...model.configuration.map((difference) =>
+      finding("input/config", { detail: detailOf(difference) }),
+    ),
+    ...floors.used.flatMap(({ dump }) => floorConfiguration(reference, dump)),
+  ];
   if (reference.run.id === candidate.run.id) {
     findings.push(finding("input/same-id", { detail: { id: reference.run.id } }));
   }
@@ -63,14 +71,28 @@ export function inputFindings({
       }),
     );
   }
-  for (const { key, reference: mine, candidate: theirs } of differences) {
-    // What only one side recorded says nothing about the other.
-    if (!key.startsWith("model.") || mine === null || theirs === null) continue;
-    findings.push(
-      finding("input/model", {
-        detail: { key, reference: JSON.stringify(mine), candidate: JSON.stringify(theirs) },
-      }),
-    );
+  for (const difference of model.identity) {
+    findings.push(finding("input/model", { detail: detailOf(difference) }));
   }
   return findings;
+}
+
+/** In what the model of a floor differs from the reference's. */
+function floorConfiguration(reference: Dump, floor: Dump): readonly Finding[] {
+  const { configuration, identity } = modelDifferences(reference.run, floor.run);
+  const weights = identity.filter(({ key }) => key === "model.weights_sha256");
+  return [...weights, ...configuration].map((difference) => {
+    const { candidate, ...detail } = detailOf(difference);
+    return finding("input/floor-config", {
+      detail: { ...detail, file: floor.file, floor: candidate },
+    });
+  });
+}
+
+function detailOf({ key, reference, candidate }: MetadataDifference): {
+  readonly key: string;
+  readonly reference: string;
+  readonly candidate: string;
+} {
+  return { key, reference: shownValue(reference), candidate: shownValue(candidate) };
 }

@@ -52,6 +52,8 @@ export const RULE_IDS = [
   "quality/kl-ratio",
   "quality/flips",
   "quality/real-flips",
+  "input/config",
+  "input/floor-config",
   "input/same-id",
   "input/isolated",
   "input/dtype",

@@ -5,6 +5,7 @@
  * inherited.
  */
 
+import { refuseOtherModel } from "../align/configuration.ts";
 import { checkInputs } from "../align/inputs.ts";
 import { replayOf, shownReplay } from "../align/replay.ts";
 import { type RunRelation, refuseMissingRanks } from "../align/runs.ts";
@@ -32,7 +33,7 @@ export interface ForcedReferences {
  *
  * @param relation how reference and candidate relate: an isolated replay is its own forced comparison.
  * @throws NpuDiffError `forced-incompatible` where one replays no dump of this
- *   comparison, or one that has a forced reference already, or was made from other tokens.
+ *   comparison, or one that has a forced reference already, or was made from other tokens or by another model.
  */
 export function openForced(
   paths: readonly string[],
@@ -52,6 +53,7 @@ export function openForced(
     if (other !== undefined) throw second(dump, other);
     checkTokens(reference, dump, "forced");
     checkInputs(reference, dump, "forced");
+    refuseOtherModel(dump, reference);
     byId.set(id, dump);
   }
   const unit = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;

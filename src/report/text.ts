@@ -4,6 +4,7 @@ import { escapeText } from "../core/escape.ts";
 import type { ComparisonResult, InputSummary } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
+import { noticeLines } from "./notices.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
@@ -91,6 +92,9 @@ function headerBlock(result: ComparisonResult, context: TextContext): readonly s
         ...m.size(model.layers, tokens.samples, tokens.tokens),
       ].join(` ${dot} `),
     ],
+    ...noticeLines(result, context.lang)
+      .filter(({ finding }) => finding.rule === "input/config")
+      .map(({ text }) => [m.labels.configuration, text] as const),
     [
       m.labels.tensors,
       [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -17,32 +16,11 @@ import torch
 from torch import nn
 
 from . import devices
+from .configuration import as_json, constants
 from .contract import BY_TORCH
 from .errors import DumpError
 from .layer_types import layer_types
 from .module_tree import text_config
-
-# Constants of the configuration by which two set-ups of one model may differ.
-_CONSTANTS = (
-    "rope_theta",
-    "rope_parameters",
-    "rope_scaling",
-    "rms_norm_eps",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "hidden_act",
-    "hidden_activation",
-    "activation_function",
-    "sliding_window",
-    "max_position_embeddings",
-    "final_logit_softcapping",
-    "attn_logit_softcapping",
-    "logit_scale",
-    "embedding_multiplier",
-    "num_local_experts",
-    "num_experts",
-    "num_experts_per_tok",
-)
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
@@ -96,14 +74,7 @@ def _model_facts(model: Any) -> dict[str, Any]:
         "layer_types": layer_types(model),
         "tie_word_embeddings": tied(model),
     }
-    facts |= {name: getattr(config, name, None) for name in _CONSTANTS}
-    rope = facts.get("rope_parameters")
-    if facts["rope_theta"] is None and isinstance(rope, dict):
-        facts["rope_theta"] = rope.get("rope_theta")
-    if facts["rope_scaling"] == rope:
-        # transformers 5 shows the same object under its old name, too.
-        del facts["rope_scaling"]
-    return {name: value for name, value in facts.items() if value not in (None, "") and _is_json(value)}
+    return {name: value for name, value in as_json(facts).items() if value not in (None, "")} | constants(config)
 
 
 def tied(model: Any) -> bool:
@@ -160,22 +131,15 @@ def model_id(name: str) -> str:
     return name
 
 
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 def peak_memory(model: nn.Module) -> int | None:
     """Return the most bytes in use since the process began: of the model's accelerator, else of the process."""
     return devices.peak_memory(device_of(model))
 
 
 def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, str]:
-    """Return ``config_sha256`` and ``weights_sha256`` of a model's files; a key is absent where its file is.
+    """Return ``config_sha256``, ``tokenizer_sha256`` and ``weights_sha256`` of a model's files.
 
+    A key is absent where its file is. The tokenizer's file is ``tokenizer.json``, else ``tokenizer.model``.
     ``weights_sha256`` is the SHA-256 of the weight file; of several, that of their hex digests, sorted by file name,
     joined by newlines.
 
@@ -186,9 +150,10 @@ def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None)
     if model.is_file():
         return {"weights_sha256": _combined([model], progress)}
     hashes: dict[str, str] = {}
-    config = model / "config.json"
-    if config.is_file():
-        hashes["config_sha256"] = hashlib.sha256(config.read_bytes()).hexdigest()
+    for key, names in (("config_sha256", ("config.json",)), ("tokenizer_sha256", _TOKENIZERS)):
+        file = next((model / name for name in names if (model / name).is_file()), None)
+        if file is not None:
+            hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
     files = weight_files(model)
     if files:
         hashes["weights_sha256"] = _combined(files, progress)
@@ -204,6 +169,7 @@ def weight_files(model: Path) -> list[Path]:
     return []
 
 
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 _digests: dict[tuple[str, int, int], str] = {}
 
 

@@ -22,6 +22,7 @@ from .progress import Progress
 from .select import DEFAULT, matches
 from .target import check_target
 from .tokens import Sample
+from .weights.checkpoint import stored_dtypes
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run(request: Request, progress: Progress) -> Outcome:
     dtype = getattr(torch, request.dtype or default or "", None)
     _check_space(request, modes, config.get_text_config(), samples, dtype, progress)
     model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
-    metadata = _metadata(request, source, samples, progress)
+    metadata = _metadata(request, source, tokenizer, samples, progress)
     torch.manual_seed(request.seed)
     try:
         with Dump(
@@ -186,17 +187,17 @@ def _mib(size: int) -> str:
 
 
 def _metadata(
-    request: Request, source: models.ModelSource, samples: list[Sample], progress: Progress
+    request: Request, source: models.ModelSource, tokenizer: Any, samples: list[Sample], progress: Progress
 ) -> dict[str, Any]:
-    hashes = (
-        {}
-        if source.files is None
-        else provenance.file_hashes(
+    facts: dict[str, Any] = {} if tokenizer is None else {"tokenizer_class": type(tokenizer).__name__}
+    if source.files is not None:
+        facts |= provenance.file_hashes(
             source.files, lambda done, total: progress.step("hashing weights", done >> 20, total >> 20, "MiB")
         )
-    )
+        if source.files.is_dir():
+            facts["weights_dtype"] = stored_dtypes(provenance.weight_files(source.files))
     metadata: dict[str, Any] = {
-        "model": {"id": provenance.model_id(source.given)} | hashes,
+        "model": {"id": provenance.model_id(source.given)} | facts,
         "seed": request.seed,
         "batch": {"size": request.batch, "padding_side": _padding_side(request, samples)},
     }

@@ -346,6 +346,22 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "The limit is the method's. See flips in the JSON result.",
   },
 
+  "input/config": {
+    message: "{key} differs: {reference} in the reference, {candidate} in the candidate",
+    why: "Two models that differ in a constant compute different things, however exact both are.",
+    causes: [
+      "a converter that dropped or renamed a key of config.json",
+      "a default of the engine in the place of a key that it does not read",
+      "a patched config.json",
+    ],
+    tune: "Run both sides with the same configuration, or fix what reads it; then compare again.",
+  },
+  "input/floor-config": {
+    message: "{key} differs: {reference} in the reference, {floor} in the floor {file}",
+    why: "A floor shows what the number format costs. One of another model shows more than that.",
+    causes: ["a floor of an earlier checkpoint", "a patched config.json"],
+    tune: "Make the floor from the files of the reference.",
+  },
   "input/same-id": {
     message: "reference and candidate carry the same run id {id}",
     why: "Two dumps of one id are copies of one run: comparing them shows nothing about the candidate.",

@@ -278,6 +278,22 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "上限由方法给定，详见 JSON 结果中的 flips。",
   },
 
+  "input/config": {
+    message: "{key} 不一致：基准 {reference}，待测 {candidate}",
+    why: "只要有一个常数不同，两个模型计算的就不是同一件事，精度再高也没有意义。",
+    causes: [
+      "转换工具丢失或改名了 config.json 的某个键",
+      "推理引擎不读取该键，用了自己的默认值",
+      "config.json 被修改",
+    ],
+    tune: "两侧使用相同的配置，或修正读取配置的代码，然后重新比较。",
+  },
+  "input/floor-config": {
+    message: "{key} 不一致：基准 {reference}，噪声基底 {file} 为 {floor}",
+    why: "噪声基底表示数值格式带来的误差；模型不同，误差就不止于此。",
+    causes: ["基底来自旧的权重版本", "config.json 被修改"],
+    tune: "用基准的模型文件重新生成基底。",
+  },
   "input/same-id": {
     message: "基准与待测的运行 ID 相同：{id}",
     why: "ID 相同的两个 dump 是同一次运行的副本，比较它们不能说明待测侧的任何问题。",

@@ -53,6 +53,7 @@ export const EN: Messages = {
     floor: "floor",
     forced: "forced",
     model: "model",
+    configuration: "config",
     tensors: "tensors",
     missing: "missing",
     notCaptured: "not captured",

@@ -28,6 +28,7 @@ export interface Messages {
     readonly floor: string;
     readonly forced: string;
     readonly model: string;
+    readonly configuration: string;
     readonly tensors: string;
     readonly missing: string;
     readonly notCaptured: string;

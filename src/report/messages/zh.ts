@@ -53,6 +53,7 @@ export const ZH: Messages = {
     floor: "噪声基底",
     forced: "强制基准",
     model: "模型",
+    configuration: "配置",
     tensors: "张量",
     missing: "缺失",
     notCaptured: "未采集",

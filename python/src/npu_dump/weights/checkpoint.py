@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -146,6 +147,24 @@ class Checkpoint:
         self.findings.add(rule, "error", [file], what, ("index", count), fact)
         for name in listed or ():
             self.lost[name] = f"the index lists it in {file}, which {what}"
+
+
+def stored_dtypes(files: Iterable[Path]) -> list[str]:
+    """Return the element types that weights are stored in, by safetensors' names; other files have none.
+
+    Raises:
+        DumpError: a safetensors file is damaged.
+    """
+    found: set[str] = set()
+    for file in files:
+        if file.suffix != ".safetensors":
+            continue
+        try:
+            with safe_open(file, framework="np") as weights:
+                found |= {str(weights.get_slice(name).get_dtype()) for name in list(weights.keys())}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise _unreadable(file, first_line(error)) from error
+    return sorted(found)
 
 
 def read_json(path: Path) -> dict[str, Any]:
