@@ -54,7 +54,7 @@ def features(
     candidate: str | os.PathLike[str],
     floors: Sequence[str | os.PathLike[str]],
 ) -> dict[str, Figures]:
-    """Figures of every module that the reference holds, in execution order.
+    """Figures of every module that the reference holds, in execution order, to six digits.
 
     A figure is None where nothing can be said: no floor, or no input. Raises ValueError where the candidate lacks a
     tensor of the reference or has another shape.
@@ -62,34 +62,53 @@ def features(
     gold, mine = read(reference), read(candidate)
     floor = read(floors[0]) if floors else None
     found: dict[str, Figures] = {}
-    streams: dict[str, tuple[float, float]] = {}
+    # Token ids are what the embedding reads, and they are equal.
+    streams: dict[str | None, tuple[float, float]] = {None: (0.0, 1.0)}
     for name in in_order(filter(is_module, gold.names())):
         keys = [key for key in gold.tensors if key.name == name]
-        samples = [_sample(key, gold, mine, floor) for key in keys]
+        _check(keys, gold, mine)
         formats = {FORMATS[dump.tensors[keys[0]].dtype] for dump in (gold, mine)}
         rtol, atol = default_tolerances(*[torch.empty(0, dtype=one) for one in sorted(formats, key=str)])
-        likeness = _likeness(samples)
-        found[name] = {
-            "cosine": likeness[0],
-            "thousandth": likeness[1],
-            **_figures(samples, rtol, atol),
-            **_three_way(samples),
-        }
-        read_from = input_of(name)
-        if read_from is not None and read_from.endswith(".mid") and read_from not in streams:
-            streams[read_from] = _likeness(list(_middle(read_from, gold, mine)))
-        streams[name] = likeness
+        likeness, outputs, errors = Likeness(), Outputs(rtol, atol), ThreeWay()
+        for key in keys:
+            sample, unlike = _finite(_sample(key, gold, mine, floor))
+            likeness.add(sample)
+            outputs.add(sample, unlike=unlike)
+            errors.add(sample)
+        stream = input_of(name)
+        if stream == f"layers.{module_of(name).layer}.mid" and stream not in streams:
+            middle = Likeness()
+            for sample in _middle(stream, gold, mine):
+                middle.add(_finite(sample)[0])
+            streams[stream] = middle.cosine, middle.thousandth
+        streams[name] = likeness.cosine, likeness.thousandth
         if module_of(name).role == "layer":
-            streams["last"] = likeness
-        # Token ids are the embedding's input, and they are equal.
-        cosine, thousandth = (0.0, 1.0) if read_from is None else streams.get(read_from, (None, None))
-        found[name] |= {"input_cosine": cosine, "input_thousandth": thousandth}
+            streams["last"] = streams[name]
+        cosine, thousandth = streams.get(stream, (None, None))
+        found[name] = _rounded(
+            {
+                "cosine": likeness.cosine,
+                "thousandth": likeness.thousandth,
+                **outputs.figures(),
+                **errors.figures(),
+                "input_cosine": cosine,
+                "input_thousandth": thousandth,
+            }
+        )
     return found
 
 
+def _rounded(figures: Figures) -> Figures:
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _check(keys: Sequence[Key], gold: ArrowDump, mine: ArrowDump) -> None:
+    for key in keys:
+        if key not in mine.tensors or mine.tensors[key].shape != gold.tensors[key].shape:
+            raise ValueError(f"the candidate does not hold {key} as the reference does")
+
+
 def _sample(key: Key, gold: ArrowDump, mine: ArrowDump, floor: ArrowDump | None) -> Sample:
-    if key not in mine.tensors or mine.tensors[key].shape != gold.tensors[key].shape:
-        raise ValueError(f"the candidate does not hold {key} as the reference does")
     other = floor.tensors[key].rows() if floor is not None and key in floor.tensors else None
     return Sample(gold.tensors[key].rows(), mine.tensors[key].rows(), other)
 
@@ -112,14 +131,6 @@ def _middle(name: str, gold: ArrowDump, mine: ArrowDump) -> Iterator[Sample]:
         yield Sample(middle(gold, key), middle(mine, key), None)
 
 
-def _cosine_distance(
-    dot: np.ndarray | np.floating, xx: np.ndarray | np.floating, yy: np.ndarray | np.floating
-) -> np.ndarray:
-    size = np.sqrt(xx) * np.sqrt(yy)
-    alike = np.where((xx == 0) & (yy == 0), 0.0, 1.0)
-    return np.maximum(0.0, np.where(size > 0, 1 - dot / np.where(size > 0, size, 1), alike))
-
-
 def _finite(sample: Sample) -> tuple[Sample, bool]:
     """The sample with zeros where a side is no finite number, and whether the two differ in kind anywhere."""
     held = np.isfinite(sample.x) & np.isfinite(sample.y)
@@ -130,72 +141,123 @@ def _finite(sample: Sample) -> tuple[Sample, bool]:
     return Sample(np.where(held, sample.x, 0.0), np.where(held, sample.y, 0.0), floor), not same.all()
 
 
-def _likeness(samples: list[Sample]) -> tuple[float, float]:
-    """Cosine distance and share of elements within a thousandth."""
-    dot, near, count = np.zeros(3), 0, 0
-    for raw in samples:
-        (x, y, _), _ = _finite(raw)
-        dot += [np.vdot(x, y), np.vdot(x, x), np.vdot(y, y)]
-        near += int(np.count_nonzero(np.abs(y - x) < 1e-3 * np.where(x == 0, EPSILON, np.abs(x))))
-        count += x.size
-    return float(_cosine_distance(*dot)), near / max(1, count)
+def _cosine_distance(
+    dot: np.ndarray | np.floating, xx: np.ndarray | np.floating, yy: np.ndarray | np.floating
+) -> np.ndarray:
+    size = np.sqrt(xx) * np.sqrt(yy)
+    alike = np.where((xx == 0) & (yy == 0), 0.0, 1.0)
+    return np.maximum(0.0, np.where(size > 0, 1 - dot / np.where(size > 0, size, 1), alike))
 
 
-def _figures(samples: list[Sample], rtol: float, atol: float) -> Figures:
-    """Everything that needs no floor."""
-    rows: list[np.ndarray] = []
-    worst = {"sample_cosine": 0.0, "l2": 0.0, "psnr": np.inf, "snr": np.inf}
-    largest = {"elementwise": 0.0, "close": 0.0, "max_abs": 0.0}
-    differs = False
-    for raw in samples:
-        (x, y, _), unlike = _finite(raw)
-        differs |= unlike
+class Likeness:
+    """Cosine distance of two tensors as vectors, and the share of elements within a thousandth."""
+
+    def __init__(self) -> None:
+        self._products = np.zeros(3)
+        self._near = self._count = 0
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample in."""
+        x, y, _ = sample
+        self._products += [np.vdot(x, y), np.vdot(x, x), np.vdot(y, y)]
+        self._near += int(np.count_nonzero(np.abs(y - x) < 1e-3 * np.where(x == 0, EPSILON, np.abs(x))))
+        self._count += x.size
+
+    @property
+    def cosine(self) -> float:
+        """1 - <x,y>/(|x||y|)."""
+        return float(_cosine_distance(*self._products))
+
+    @property
+    def thousandth(self) -> float:
+        """Share of elements with |d/x| < 1e-3; 1 of nothing."""
+        return self._near / self._count if self._count else 1.0
+
+
+class Outputs:
+    """What is looked at row by row, element by element, or in each sample by itself; no floor is needed."""
+
+    def __init__(self, rtol: float, atol: float) -> None:
+        self._tolerances = rtol, atol
+        self._rows: list[np.ndarray] = []
+        self._largest = dict.fromkeys(("sample_cosine", "l2", "elementwise", "close", "max_abs"), 0.0)
+        self._least = dict.fromkeys(("psnr", "snr"), np.inf)
+        self._unlike = False
+
+    def add(self, sample: Sample, *, unlike: bool) -> None:
+        """Count a sample in; `unlike` where it differs in kind."""
+        x, y, _ = sample
         d = y - x
-        size, magnitude = np.abs(d), np.abs(x)
-        products = np.stack([np.einsum("ij,ij->i", a, b) for a, b in ((x, y), (x, x), (y, y))])
-        rows.append(_cosine_distance(*products))
-        totals = products.sum(axis=1)
-        noise = float(np.vdot(d, d))
-        worst["sample_cosine"] = max(worst["sample_cosine"], float(_cosine_distance(*totals)))
-        worst["l2"] = max(worst["l2"], np.sqrt(noise))
+        rtol, atol = self._tolerances
+        self._unlike |= unlike
+        products = [np.einsum("ij,ij->i", a, b) for a, b in ((x, y), (x, x), (y, y))]
+        self._rows.append(_cosine_distance(*products))
+        totals = [np.sum(product) for product in products]
+        noise = np.vdot(d, d)
+        size, magnitude = np.abs(d), np.abs(y)
+        relative = size / np.where(magnitude == 0, EPSILON, magnitude)
+        self._raise("sample_cosine", _cosine_distance(*totals))
+        self._raise("l2", np.sqrt(noise))
+        self._raise("elementwise", np.minimum(size, relative).max())
+        self._raise("close", (size / (atol + rtol * np.abs(x))).max())
+        self._raise("max_abs", size.max())
         if noise > 0:
-            peak = float(x.max())
-            mean = noise / d.size
-            worst["psnr"] = min(worst["psnr"], 20 * np.log10(peak if peak > 0 else 1.0) - 10 * np.log10(mean))
-            signal = totals[1] / d.size
-            worst["snr"] = min(worst["snr"], 10 * np.log10(signal / mean) if signal > 0 else -np.inf)
-        relative = size / np.where(y == 0, EPSILON, np.abs(y))
-        largest["elementwise"] = max(largest["elementwise"], float(np.minimum(size, relative).max()))
-        largest["close"] = max(largest["close"], float((size / (atol + rtol * magnitude)).max()))
-        largest["max_abs"] = max(largest["max_abs"], float(size.max()))
-    every = np.concatenate(rows)
-    return {
-        "nonfinite": bool(differs),
-        "cosine_mean": float(every.mean()),
-        "cosine_max": float(every.max()),
-        **{name: float(value) for name, value in worst.items()},
-        **largest,
-    }
+            peak, mean, signal = float(x.max()), noise / d.size, totals[1] / d.size
+            self._lower("psnr", 20 * np.log10(peak if peak > 0 else 1.0) - 10 * np.log10(mean))
+            self._lower("snr", 10 * np.log10(signal / mean) if signal > 0 else -np.inf)
+
+    def _raise(self, name: str, value: float | np.floating | np.ndarray) -> None:
+        self._largest[name] = max(self._largest[name], float(value))
+
+    def _lower(self, name: str, value: float | np.floating) -> None:
+        self._least[name] = min(self._least[name], float(value))
+
+    def figures(self) -> Figures:
+        """All figures, of the worst sample where each has its own."""
+        rows = np.concatenate(self._rows)
+        return {
+            "nonfinite": self._unlike,
+            "cosine_mean": float(rows.mean()),
+            "cosine_max": float(rows.max()),
+            **self._largest,
+            **self._least,
+        }
 
 
-def _three_way(samples: list[Sample]) -> Figures:
-    """What needs a floor; None without one, or where its own error is zero throughout."""
-    nothing: Figures = {"sigma": None, "overlap": None, "linf": None, "l2_floor": None}
-    mine: list[np.ndarray] = []
-    theirs: list[np.ndarray] = []
-    linf = l2 = 0.0
-    for raw in samples:
-        (x, y, floor), _ = _finite(raw)
-        if floor is None or not np.isfinite(floor).all():
-            return nothing
+class ThreeWay:
+    """What needs a floor: the candidate's error beside the floor's."""
+
+    def __init__(self) -> None:
+        self._errors: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        self._squares = np.zeros(2)
+        self._linf = self._l2 = 0.0
+        self._known = True
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample in; one that the floor lacks, or where it is no finite number, leaves nothing known."""
+        x, y, floor = sample
+        self._known &= floor is not None and bool(np.isfinite(floor).all())
+        if not self._known or floor is None:
+            return
         d, f = (y - x).ravel(), (floor - x).ravel()
-        linf = max(linf, _ratio(np.abs(d).max(), np.abs(f).max()))
-        l2 = max(l2, _ratio(np.linalg.norm(d), np.linalg.norm(f)))
-        mine.append(d.astype(np.float32))
-        theirs.append(f.astype(np.float32))
-    d, f = np.concatenate(mine), np.concatenate(theirs)
-    sigma = _ratio(np.linalg.norm(d.astype(np.float64)), np.linalg.norm(f.astype(np.float64)))
-    return {"sigma": sigma, "overlap": 1 - bhattacharyya(d, f), "linf": linf, "l2_floor": l2}
+        squares = np.array([np.vdot(d, d), np.vdot(f, f)])
+        self._linf = max(self._linf, _ratio(np.abs(d).max(), np.abs(f).max()))
+        self._l2 = max(self._l2, _ratio(*np.sqrt(squares)))
+        self._squares += squares
+        for errors, one in zip(self._errors, (d, f), strict=True):
+            errors.append(one.astype(np.float32))
+
+    def figures(self) -> Figures:
+        """All figures; None without a floor."""
+        if not self._known:
+            return {"sigma": None, "overlap": None, "linf": None, "l2_floor": None}
+        overlap = 1 - bhattacharyya(*[np.concatenate(errors) for errors in self._errors])
+        return {
+            "sigma": _ratio(*np.sqrt(self._squares)),
+            "overlap": overlap,
+            "linf": self._linf,
+            "l2_floor": self._l2,
+        }
 
 
 def _ratio(a: float | np.floating, b: float | np.floating) -> float:

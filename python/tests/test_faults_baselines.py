@@ -66,14 +66,14 @@ def test_a_tensor_of_several_chunks_is_put_together_in_order(tmp_path: Path) -> 
 
 def test_figures_of_two_rows_are_those_of_the_formulae(figures: dict[str, Any]) -> None:
     row = 1 - 27 / (5 * math.sqrt(29.25))
-    assert figures["cosine_max"] == pytest.approx(row, rel=1e-12)
-    assert figures["cosine_mean"] == pytest.approx(row / 2, rel=1e-12)
-    assert figures["cosine"] == pytest.approx(1 - 31 / math.sqrt(29 * 33.25), rel=1e-12)
+    assert figures["cosine_max"] == pytest.approx(row, rel=5e-6)
+    assert figures["cosine_mean"] == pytest.approx(row / 2, rel=5e-6)
+    assert figures["cosine"] == pytest.approx(1 - 31 / math.sqrt(29 * 33.25), rel=5e-6)
     assert figures["sample_cosine"] == figures["cosine"]
     assert figures["l2"] == 0.5
-    assert figures["psnr"] == pytest.approx(20 * math.log10(4) + 10 * math.log10(16), rel=1e-12)
-    assert figures["snr"] == pytest.approx(10 * math.log10(116), rel=1e-12)
-    assert figures["elementwise"] == pytest.approx(0.5 / 4.5, rel=1e-12)
+    assert figures["psnr"] == pytest.approx(20 * math.log10(4) + 10 * math.log10(16), rel=5e-6)
+    assert figures["snr"] == pytest.approx(10 * math.log10(116), rel=5e-6)
+    assert figures["elementwise"] == pytest.approx(0.5 / 4.5, rel=5e-6)
     assert figures["max_abs"] == 0.5
     assert figures["thousandth"] == 0.75
     assert figures["nonfinite"] is False
@@ -82,15 +82,15 @@ def test_figures_of_two_rows_are_those_of_the_formulae(figures: dict[str, Any]) 
 def test_the_three_way_figures_compare_the_errors_of_candidate_and_floor(figures: dict[str, Any]) -> None:
     # Errors 0, 0.5, 0, 0 and 0, 0, 0, 0.25: three quarters share the first bin.
     assert figures["sigma"] == figures["linf"] == figures["l2_floor"] == 2.0
-    assert figures["overlap"] == pytest.approx(0.25, rel=1e-12)
+    assert figures["overlap"] == pytest.approx(0.25, rel=5e-6)
 
 
 def test_single_outputs_count_by_the_worst_sample(tmp_path: Path) -> None:
     two = [dump(tmp_path / f"{i}.arrow", {"norm": [X, value]}) for i, value in enumerate((X, Y))]
     found = features(two[0], two[1], [])["norm"]
     assert found["l2"] == 0.5
-    assert found["snr"] == pytest.approx(10 * math.log10(116), rel=1e-12)
-    assert found["cosine"] == pytest.approx(1 - 60 / math.sqrt(58 * 62.25), rel=1e-12)
+    assert found["snr"] == pytest.approx(10 * math.log10(116), rel=5e-6)
+    assert found["cosine"] == pytest.approx(1 - 60 / math.sqrt(58 * 62.25), rel=5e-6)
     assert found["sigma"] is None
 
 
@@ -110,9 +110,9 @@ def test_the_multiplier_of_the_tolerance_is_where_assert_close_turns(tmp_path: P
         wide = {"rtol": rtol * multiplier * factor, "atol": atol * multiplier * factor}
         torch.testing.assert_close(y.double(), x.double(), **wide)
 
-    close(1 + 1e-9)
+    close(1 + 1e-5)
     with pytest.raises(AssertionError, match="not close"):
-        close(1 - 1e-9)
+        close(1 - 1e-5)
 
 
 @pytest.mark.parametrize("residual", ["sequential", "parallel"])
@@ -129,7 +129,7 @@ def test_the_input_of_the_mlp_is_the_sum_before_it(tmp_path: Path, residual: str
     else:
         # 4.5, 6, 0, 3 against 4.5, 6.25, 0, 3.
         expected = 1 - (20.25 + 37.5 + 9) / math.sqrt((20.25 + 36 + 9) * (20.25 + 6.25**2 + 9))
-        assert mlp["input_cosine"] == pytest.approx(expected, rel=1e-9)
+        assert mlp["input_cosine"] == pytest.approx(expected, rel=5e-6)
         assert mlp["input_thousandth"] == 0.75
 
 
