@@ -98,7 +98,7 @@ class DecoderCapture:
         self._modes = modes
         self._top_k = top_k
         modules = _submodules(model)
-        points = in_turns([*anatomy.points, *_router_points(model, decoder)], decoder)
+        points = in_turns([*anatomy.points, *router_points(model, decoder)], decoder)
         names = [point.name for point in points] + ([LOGITS] if self._head else [])
         wanted = Selection(select, names, modules)
         modes.check(wanted.canonical | wanted.paths)
@@ -285,7 +285,8 @@ def _submodules(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if path}
 
 
-def _router_points(model: nn.Module, decoder: Decoder) -> list[Point]:
+def router_points(model: nn.Module, decoder: Decoder) -> list[Point]:
+    """Return where each layer's router logits are, of the layers that have one router."""
     experts = expert_count(model)
     points: list[Point] = []
     for index, (path, layer) in enumerate(decoder.layers if experts else ()):

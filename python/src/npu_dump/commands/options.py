@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str) -> None:
-    """Add which model is loaded, where, and how.
+def add_model_options(command: argparse.ArgumentParser, model: str, kinds: str) -> None:
+    """Add which model is loaded, and where.
 
     Args:
         command: the command's parser.
@@ -19,10 +19,16 @@ def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str
     add = command.add_argument
     add("--model", required=True, metavar=model, help=kinds)
     add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
-    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
     add("--trust-remote-code", action="store_true", help="run code that the model brings")
     add("--allow-download", action="store_true", help="fetch a hub id from the network if the cache lacks it")
+
+
+def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str) -> None:
+    """Add which model is loaded, where, and how; see `add_model_options`."""
+    add_model_options(command, model, kinds)
+    add = command.add_argument
+    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
+    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
 
 
 def add_output_options(command: argparse.ArgumentParser, result: str) -> None:

@@ -1,0 +1,171 @@
+"""Tests every hypothesis about a module, refines those that may fit, and says which one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import DumpError
+from ..reader import DumpFile
+from .change import Absent, Hypothesis
+from .correlation import Error, Match, above_floor, excess
+from .families import proposals
+from .feed import anatomy_of
+from .result import Finding, ProbeResult
+from .search import Found, Try, refine, scan, strength
+from .subject import Subject
+
+DEFAULT_TOKENS = 2048
+# The study's points: below the first nothing is named; correct engines reach 0.22 above the floor (method, probes).
+_LEAST_FIT = 0.7
+_LEAST_ABOVE_FLOOR = 0.25
+# What correlates less is not looked at more closely; and of what does, only the best so many.
+_WORTH = 0.2
+_REFINED = 6
+# A discrete change is in the error once, or in a part of it; more than twice is another one.
+_MOST_TIMES = 2.0
+
+Note = Callable[[int, int], None]
+
+
+def test(
+    model: nn.Module,
+    candidate: DumpFile,
+    module: str,
+    floors: Sequence[DumpFile] = (),
+    *,
+    tokens: int = DEFAULT_TOKENS,
+    progress: Note = lambda _done, _total: None,
+) -> ProbeResult:
+    """Test every hypothesis about a module of a dump.
+
+    Args:
+        model: the float32 reference (float64 for a float32 dump), in evaluation mode; it is as before afterwards.
+        candidate: the dump; a replay must be able to take it.
+        module: its name in the dump, e.g. ``layers.7.attn``, ``layers.7``, ``norm``, ``logits`` or ``embed``.
+        floors: dumps of a correct engine in the candidate's precision on the same tokens. What their own errors
+            show, the candidate's may show too. Without one, a hypothesis must explain the error as it is.
+        tokens: at most so many are compared, of the longest samples.
+        progress: called with how many of how many hypotheses are tested.
+
+    Returns:
+        The hypotheses, best first; ``best`` is None where none fits, and where no row could be compared.
+
+    Raises:
+        DumpError: the model has no such module, a dump cannot be replayed on it, or a floor has other tokens.
+    """
+    anatomy = anatomy_of(model)
+    subject = Subject(anatomy, candidate, module, tokens=tokens)
+    beside = [Subject(anatomy, floor, module, tokens=tokens) for floor in floors]
+    for floor in beside:
+        _check_tokens(subject, floor)
+    with torch.no_grad():
+        return _Probe(subject, beside).result(progress)
+
+
+class _Probe:
+    def __init__(self, subject: Subject, floors: Sequence[Subject]) -> None:
+        self._subject = subject
+        self._floors = floors
+        self._error = Error(subject.given, subject.expected)
+        self._floor_errors = [Error(floor.given, floor.expected) for floor in floors]
+
+    def result(self, progress: Note) -> ProbeResult:
+        # Where nothing is wrong, nothing explains it.
+        proposed = list(proposals(self._subject)) if any(self._error.levels) else []
+        tested = [proposal for proposal in proposed if isinstance(proposal, Hypothesis)]
+        absent = [proposal for proposal in proposed if isinstance(proposal, Absent)]
+        found: list[tuple[Hypothesis, Found, Try]] = []
+        for number, hypothesis in enumerate(tested, start=1):
+            attempt = self._attempt(hypothesis)
+            best = scan(hypothesis, attempt)
+            if best is None:
+                absent.append(Absent(hypothesis.id, hypothesis.cause, "it changes nothing on these tokens"))
+            else:
+                found.append((hypothesis, best, attempt))
+            progress(number, len(tested))
+        found.sort(key=lambda entry: -strength(*entry[:2]))
+        findings = sorted(self._findings(found), key=lambda finding: -finding.fit)
+        return ProbeResult(
+            module=self._subject.name,
+            rows=int(self._error.rows.sum()),
+            samples=len(self._subject.samples),
+            error=self._error.median,
+            floor_error=max((floor.median for floor in self._floor_errors), default=None),
+            hypotheses=tuple(findings),
+            best=next((finding for finding in findings[:1] if self._fits(finding)), None),
+            not_applicable=tuple(absent),
+        )
+
+    def _findings(self, found: list[tuple[Hypothesis, Found, Try]]) -> Iterator[Finding]:
+        for place, (hypothesis, best, attempt) in enumerate(found):
+            worth = strength(hypothesis, best) >= _WORTH
+            if worth and place < _REFINED:
+                best = refine(hypothesis, best, attempt)
+            floor = self._floor_rho(hypothesis, best) if worth and self._floors else None
+            yield self._finding(hypothesis, best, floor)
+
+    def _attempt(self, hypothesis: Hypothesis) -> Try:
+        tried: dict[float, tuple[Match, ...] | None] = {}
+
+        def attempt(at: float) -> tuple[Match, ...] | None:
+            if at not in tried:
+                answer = self._subject.answer(hypothesis.change(at))
+                tried[at] = self._error.match(answer - self._subject.expected)
+            return tried[at]
+
+        return attempt
+
+    def _floor_rho(self, hypothesis: Hypothesis, found: Found) -> float:
+        largest = 0.0
+        change = hypothesis.change(found.at)
+        for subject, error in zip(self._floors, self._floor_errors, strict=True):
+            matches = error.match(subject.answer(change) - subject.expected)
+            if matches is not None:
+                largest = max(largest, abs(matches[found.match.weighting].rho))
+        return largest
+
+    def _finding(self, hypothesis: Hypothesis, found: Found, floor: float | None) -> Finding:
+        match = found.match
+        above = above_floor(match.rho, floor or 0.0, self._error, self._floor_errors, match.weighting)
+        fit = abs(match.rho) / excess(self._error, self._floor_errors, match.weighting) ** 0.5
+        if above < _LEAST_ABOVE_FLOOR or not _plausible(hypothesis, match):
+            fit = 0.0
+        return Finding(
+            hypothesis.id,
+            hypothesis.cause,
+            match.rho,
+            match.beta,
+            hypothesis.estimate(found.at),
+            hypothesis.words(found.at),
+            floor,
+            fit,
+        )
+
+    def _fits(self, finding: Finding) -> bool:
+        return finding.fit >= _LEAST_FIT
+
+
+def _plausible(hypothesis: Hypothesis, match: Match) -> bool:
+    return hypothesis.kind == "size" or 0 < match.beta <= _MOST_TIMES
+
+
+def _check_tokens(subject: Subject, floor: Subject) -> None:
+    for ours, theirs in zip(subject.samples, floor.samples, strict=False):
+        if ours.number != theirs.number or not torch.equal(ours.ids, theirs.ids):
+            break
+    else:
+        if len(subject.samples) == len(floor.samples):
+            return
+    raise DumpError(
+        "tokens-differ",
+        "candidate and floor were made from different token ids",
+        facts=[
+            ("candidate", f"{Path(subject.source.path).name}: {len(subject.samples)} samples"),
+            ("floor", f"{Path(floor.source.path).name}: {len(floor.samples)} samples"),
+        ],
+        help="capture the floor with --tokens-from and the candidate",
+    )
