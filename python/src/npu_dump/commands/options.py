@@ -8,27 +8,27 @@ from collections.abc import Callable
 from typing import Any
 
 
-def add_model_options(command: argparse.ArgumentParser, model: str, kinds: str) -> None:
-    """Add which model is loaded, and where.
+def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str, *, precision: bool = True) -> None:
+    """Add which model is loaded, where, and how.
 
     Args:
         command: the command's parser.
         model: what the model may be, for the usage.
         kinds: the same in words.
+        precision: whether its precision and its attention are for the user to choose.
     """
     add = command.add_argument
     add("--model", required=True, metavar=model, help=kinds)
     add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
+    if precision:
+        add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
+        add(
+            "--attn",
+            metavar="NAME",
+            help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)",
+        )
     add("--trust-remote-code", action="store_true", help="run code that the model brings")
     add("--allow-download", action="store_true", help="fetch a hub id from the network if the cache lacks it")
-
-
-def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str) -> None:
-    """Add which model is loaded, where, and how; see `add_model_options`."""
-    add_model_options(command, model, kinds)
-    add = command.add_argument
-    add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
-    add("--attn", metavar="NAME", help="attention: eager, sdpa, flash_attention_2, … (default: transformers' choice)")
 
 
 def add_output_options(command: argparse.ArgumentParser, result: str) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_model_options, add_output_options, count
+from .options import add_loading_options, add_output_options, count
 
 if TYPE_CHECKING:
     from ..hypotheses import ProbeResult
@@ -35,7 +35,7 @@ exit codes:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("candidate", type=Path, metavar="CANDIDATE", help="the dump of the engine under test")
-    add_model_options(parser, "DIR|GGUF|ID", "the reference: model folder, GGUF file or hub id")
+    add_loading_options(parser, "DIR|GGUF|ID", "the reference: model folder, GGUF file or hub id", precision=False)
     add = parser.add_argument
     add(
         "--module", required=True, metavar="NAME", help="as in the dump: layers.7.attn, layers.7, norm, logits, embed"

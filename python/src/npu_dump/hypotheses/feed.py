@@ -165,7 +165,7 @@ def recorded(anatomy: Anatomy, fed: Fed, *, layer: int) -> tuple[tuple[Any, ...]
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        calls.append((args, kwargs))
+        calls.append((tuple(map(_uncached, args)), {name: _uncached(value) for name, value in kwargs.items()}))
         if len(calls) > point.turn:
             raise Stop
 
@@ -177,3 +177,8 @@ def recorded(anatomy: Anatomy, fed: Fed, *, layer: int) -> tuple[tuple[Any, ...]
     finally:
         handle.remove()
     return calls[point.turn]
+
+
+def _uncached(argument: Any) -> Any:
+    """Return an argument without a cache, which would grow with every run of the layer."""
+    return None if hasattr(argument, "get_seq_length") else argument

@@ -125,7 +125,11 @@ class Subject:
     def _run(self, change: Change) -> torch.Tensor:
         with change.patch():
             return torch.cat(
-                [self._answer(fed, call, change)[0] for fed, call in zip(self.samples, self._calls, strict=True)]
+                # Some blocks see batch and tokens as one axis.
+                [
+                    self._answer(fed, call, change).reshape(fed.length, self.given.shape[-1])
+                    for fed, call in zip(self.samples, self._calls, strict=True)
+                ]
             )
 
     def _answer(self, fed: Fed, call: Any, change: Change) -> torch.Tensor:
@@ -164,7 +168,7 @@ class Subject:
             raise Stop
 
         def replaced(role: str, name: str) -> Callable[[Any], Any]:
-            return lambda output: with_first_tensor(output, read(role, name))
+            return lambda output: with_first_tensor(output, read(role, name).reshape(_tensor(output).shape))
 
         with ExitStack() as hooks:
             if change.attention is not None:
