@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from ..capture import router_points
 from ..errors import DumpError
 from ..inputs import Request, check_samples
 from ..models import accepted_arguments
+from ..modes import LOGITS
 from ..module_tree import Decoder, find_decoder, head_path, text_config
 from ..points import Point, in_turns
 from ..probe import probe
 from ..reader import DumpFile
 from ..replay import Replay
+from ..router import expert_count
 from ..samples import Row, Step
 from ..tokens import Sample, samples_of_dump
 
@@ -40,7 +41,7 @@ class Anatomy:
         facts: how blocks are added up, as in the metadata of a dump.
     """
 
-    model: nn.Module
+    model: Any
     decoder: Decoder
     points: dict[str, Point]
     routers: dict[str, Point]
@@ -51,6 +52,25 @@ class Anatomy:
     def last_layer(self) -> str:
         """Name of the output of the last layer."""
         return f"layers.{len(self.decoder.layers) - 1}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the model."""
+        return next(self.model.parameters()).dtype
+
+    def width(self, name: str) -> int:
+        """Return how many columns a tensor of that name must have."""
+        if name in self.routers:
+            return expert_count(self.model)
+        if name == LOGITS:
+            head: Any = self.model.get_output_embeddings()
+            return int(head.weight.shape[0])
+        return self.decoder.hidden_size
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
@@ -81,14 +101,12 @@ class Fed:
     With the dump's stream at the input of every block the two are the same: a token sees what came before it.
     """
 
+    anatomy: Anatomy
     replay: Replay
     source: DumpFile
     number: int
     sample: Sample
     length: int
-    device: torch.device
-    dtype: torch.dtype
-    accepted: Collection[str]
     _rows: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
@@ -96,23 +114,23 @@ class Fed:
         """Positions of the tokens, ``[T]``."""
         calls = (self.sample.prefill, *self.sample.steps)
         positions = [position for call in calls for position in call.positions]
-        return torch.tensor(positions[: self.length], device=self.device)
+        return torch.tensor(positions[: self.length], device=self.anatomy.device)
 
     @property
     def ids(self) -> torch.Tensor:
         """Token ids, ``[T]``."""
         calls = (self.sample.prefill, *self.sample.steps)
         ids = [token for call in calls for token in call.ids]
-        return torch.tensor(ids[: self.length], device=self.device)
+        return torch.tensor(ids[: self.length], device=self.anatomy.device)
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What the model is called with."""
-        ids = self.ids
+        ids, accepted = self.ids, accepted_arguments(self.anatomy.model)
         inputs: dict[str, Any] = {"input_ids": ids[None], "use_cache": False}
         if not self.sample.natural:
             inputs |= {"attention_mask": torch.ones_like(ids)[None], "position_ids": self.positions[None]}
-        return {name: value for name, value in inputs.items() if name in self.accepted}
+        return {name: value for name, value in inputs.items() if name in accepted}
 
     def holds(self, name: str) -> bool:
         """Return whether the dump has the whole tensor at every step."""
@@ -126,13 +144,12 @@ class Fed:
             calls = (self.sample.prefill, *self.sample.steps)
             for number, call in enumerate(calls):
                 parts.append(self._step(name, number, len(call.ids)))
-            self._rows[name] = torch.cat(parts, dim=1)[:, : self.length].to(self.device)
+            self._rows[name] = torch.cat(parts, dim=1)[:, : self.length].to(self.anatomy.device)
         return self._rows[name]
 
     def _step(self, name: str, number: int, count: int) -> torch.Tensor:
         row = Row(self.number, 0, slice(0, count), count)
-        width = self.source[name, self.number, number].shape[-1] if self.holds(name) else 0
-        empty = torch.empty((1, count, width), dtype=self.dtype)
+        empty = torch.empty((1, count, self.anatomy.width(name)), dtype=self.anatomy.dtype)
         filled = self.replay.fill(name, Step(number, shape=(1, count), rows=[row]), empty)
         return empty if filled is None else filled
 
@@ -147,14 +164,11 @@ def fed_samples(anatomy: Anatomy, source: DumpFile, tokens: int) -> list[Fed]:
     replay.check({name: point.path for name, point in anatomy.points.items()}, anatomy.facts)
     samples = samples_of_dump(Path(source.path), steps=None)
     check_samples(samples, text_config(anatomy.model), Request(model="", output=Path()))
-    parameter = next(anatomy.model.parameters())
-    accepted = accepted_arguments(anatomy.model)
     taken: list[Fed] = []
     for number in sorted(range(len(samples)), key=lambda number: -samples[number].length):
         length = min(samples[number].length, tokens - sum(fed.length for fed in taken))
         if length > 0:
-            place = (parameter.device, parameter.dtype, accepted)
-            taken.append(Fed(replay, source, number, samples[number], length, *place))
+            taken.append(Fed(anatomy, replay, source, number, samples[number], length))
     return sorted(taken, key=lambda fed: fed.number)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import DumpError
+from ..modes import LOGITS
 from ..module_tree import first_tensor, is_norm_or_dropout, stream_input, with_first_tensor, with_stream_input
 from ..reader import DumpFile
 from ..router import RouterTap, expert_count
@@ -20,7 +21,6 @@ from .attention import AttentionCall, rewritten
 from .change import NO_CHANGE, Arguments, Change, forward_of
 from .feed import Anatomy, Fed, Stop, fed_samples, recorded
 
-LOGITS = "logits"
 # Logits are wide, and each row of them depends on its own row of the norm alone.
 _LOGIT_ROWS = 256
 _SAME = 1e-3

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from ...modes import LOGITS
 from ...module_tree import text_config
 from ..change import Absent, Change, Proposal, attributes, single, weights
-from ..subject import LOGITS, Subject
+from ..subject import Subject
 
 _CAP = "final_logit_softcapping"
 
