@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .baseline_rules import RULES, Rule
@@ -47,25 +47,33 @@ def scores(rule: Rule, record: Record) -> dict[str, float]:
     return {name: score for name, score in found.items() if score is not None}
 
 
-def baseline(rule: Rule, threshold: float = 1.0, label: str = "") -> Method:
-    """A rule that alarms where any tensor's score is above the threshold; the origin is the first that does."""
+def baseline(rule: Rule, thresholds: Mapping[str, float] | None = None) -> Method:
+    """A rule that alarms where any tensor's score is above the threshold; the origin is the first that does.
+
+    `thresholds` has one for each number format, and any other has the largest; without, all are the rule's own, 1.
+    """
 
     def answer(record: Record) -> Answer:
+        threshold = 1.0 if thresholds is None else thresholds.get(record.dtype, max(thresholds.values()))
         alarming = [name for name, score in scores(rule, record).items() if math.isnan(score) or score > threshold]
         return Answer(bool(alarming), not alarming, alarming[0] if alarming else None)
 
-    return Method(f"{rule.name}{label}", answer)
+    return Method(rule.name, answer)
 
 
-def calibrated_threshold(rule: Rule, benign: Sequence[Record], allowed: float) -> float:
-    """The lowest threshold at which no larger share than `allowed` of the benign pairs alarms.
+def calibrated_thresholds(rule: Rule, benign: Sequence[Record], allowed: float) -> dict[str, float]:
+    """By number format the lowest threshold at which no larger share than `allowed` of the benign pairs alarms.
 
     Raises ValueError without benign pairs.
     """
-    worst = sorted((max(scores(rule, record).values(), default=0.0) for record in benign), reverse=True)
-    if not worst:
+    by_format: dict[str, list[float]] = {}
+    for record in benign:
+        by_format.setdefault(record.dtype, []).append(max(scores(rule, record).values(), default=0.0))
+    if not by_format:
         raise ValueError("no benign pair to calibrate with")
-    return worst[math.floor(allowed * len(worst))]
+    return {
+        dtype: sorted(worst, reverse=True)[math.floor(allowed * len(worst))] for dtype, worst in by_format.items()
+    }
 
 
 def baselines() -> list[Method]:
@@ -74,5 +82,5 @@ def baselines() -> list[Method]:
 
 
 def calibrated_baselines(benign: Sequence[Record], allowed: float) -> list[Method]:
-    """Every rule at its best threshold on `benign`."""
-    return [baseline(rule, calibrated_threshold(rule, benign, allowed)) for rule in RULES]
+    """Every rule at its best thresholds on `benign`, one for each number format."""
+    return [baseline(rule, calibrated_thresholds(rule, benign, allowed)) for rule in RULES]

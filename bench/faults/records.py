@@ -89,6 +89,11 @@ class Record:
         return self.raw["half"]
 
     @property
+    def dtype(self) -> str:
+        """Number format of the candidate."""
+        return self.raw["dtype"]
+
+    @property
     def engine_kind(self) -> str:
         """Family of the kernels that the candidate ran with."""
         return self.raw["engine_kind"]

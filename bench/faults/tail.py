@@ -7,32 +7,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import linregress, norm
+from scipy.stats import linregress
 
 # The share of values that makes the tail, and the fewest that do.
 TAIL = 0.1
 LEAST = 10
+# Tails no lighter than exponential, and none without a finite variance.
+SHAPES = (0.0, 0.5)
 
 
-def pareto_quantile(values: Sequence[float], rate: float) -> float:
-    """The value that a share `rate` of comparisons exceeds, by a Pareto tail through the largest tenth.
+def tail_quantile(values: Sequence[float], rate: float) -> float:
+    """The value that a share `rate` of comparisons exceeds, by a generalised Pareto tail through the largest tenth.
 
-    Hill's estimator: the mean logarithm of the excess over the tail's threshold is the tail's index, which is a
-    generalised Pareto distribution of shape 0 in the logarithm. At least `LEAST` values make the tail; with fewer,
-    values that are not positive, or any infinite one, the largest value is returned.
+    Peaks over a threshold, by probability-weighted moments (Hosking and Wallis 1987), the shape kept in 0 ... 0.5. At
+    least `LEAST` values make the tail. Never below the largest value, which is all that is known of no more values than
+    these, with an infinite one, or at a rate above the tail's share.
     """
     known = np.sort(np.asarray(values, dtype=np.float64))[::-1]
     count = max(LEAST, math.floor(TAIL * known.size))
-    if known.size <= count or not math.isfinite(known[0]) or known[count] <= 0:
+    if known.size <= count or not math.isfinite(known[0]) or rate >= count / known.size:
         return float(known[0])
-    index = float(np.mean(np.log(known[:count] / known[count])))
-    return float(known[count] * (count / known.size / rate) ** index)
-
-
-def lognormal_quantile(values: Sequence[float], rate: float) -> float:
-    """The same by a log-normal distribution of all positive finite values; NaN with fewer than two."""
-    logs = np.log([value for value in values if 0 < value < math.inf])
-    return float(np.exp(logs.mean() + logs.std(ddof=1) * norm.isf(rate))) if logs.size > 1 else math.nan
+    excess = known[:count] - known[count]
+    mean = float(excess.mean())
+    if mean == 0:
+        return float(known[0])
+    # Descending: the i-th largest has a share (i + 0.35) / n above it, i from 0.
+    weighted = float(np.mean(excess * (np.arange(count) + 0.35) / count))
+    shape = min(max(2 - mean / (mean - 2 * weighted), SHAPES[0]), SHAPES[1]) if mean > 2 * weighted else SHAPES[1]
+    # The mean of the distribution is kept whatever the shape.
+    scale = mean * (1 - shape)
+    times = math.log(count / known.size / rate)
+    beyond = scale * (times if shape == 0 else math.expm1(shape * times) / shape)
+    return max(float(known[0]), float(known[count]) + beyond)
 
 
 @dataclass(frozen=True)

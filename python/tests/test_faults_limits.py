@@ -12,8 +12,9 @@ import pytest
 from bench.faults import calibrate
 from bench.faults.calibrate import costs, leave_one_out, proposals, propose, reproduction
 from bench.faults.records import Record, of_raw
-from bench.faults.tail import growth, lognormal_quantile, pareto_quantile
+from bench.faults.tail import growth, tail_quantile
 from bench.faults.verdicts import fails, worst_strains
+from scipy.stats import genpareto, norm
 
 from .fault_records import case, fault, finding, said, tensor, write
 
@@ -106,25 +107,25 @@ def test_the_products_limits_give_the_stored_verdict_again_or_the_difference_is_
     ]
 
 
-@pytest.mark.parametrize("index", [0.1, 0.5])
-def test_a_pareto_tail_is_known_beyond_what_was_seen(index: float) -> None:
-    # Quantiles of P(v > x) = x^(-1/index): what is exceeded at 1e-4 is 1e-4^(-index).
-    values = [((i + 0.5) / 2000) ** -index for i in range(2000)]
-    assert pareto_quantile(values, 1e-4) == pytest.approx(1e-4**-index, rel=0.15)
-    assert pareto_quantile(list(reversed(values)), 1e-4) == pareto_quantile(values, 1e-4)
+@pytest.mark.parametrize("shape", [0.0, 0.2, 0.5])
+def test_a_tail_is_known_beyond_what_was_seen(shape: float) -> None:
+    # Quantiles of the distribution itself, so that nothing is left to chance.
+    shares = (np.arange(20_000) + 0.5) / 20_000
+    values = 3 + genpareto.isf(shares, shape)
+    assert tail_quantile(values.tolist(), 1e-5) == pytest.approx(3 + genpareto.isf(1e-5, shape), rel=0.07)
+
+
+def test_a_light_tail_is_taken_as_exponential_and_no_lighter() -> None:
+    values = norm.isf((np.arange(2000) + 0.5) / 2000)
+    assert norm.isf(1e-5) < tail_quantile(values.tolist(), 1e-5) < 1.5 * norm.isf(1e-5)
 
 
 def test_too_few_or_infinite_values_have_no_tail() -> None:
-    assert pareto_quantile([1.0, 3.0, 2.0], 1e-6) == 3.0
-    assert pareto_quantile([1.0] * 100 + [math.inf], 1e-6) == math.inf
-    assert pareto_quantile([0.0] * 95 + [1.0] * 5, 1e-6) == 1.0
-
-
-def test_a_lognormal_quantile_is_that_of_its_distribution() -> None:
-    values = np.exp(np.random.default_rng(1).normal(0.2, 0.3, 100_000))
-    # 1.6449 standard deviations above the mean lies what 5 % exceed.
-    assert lognormal_quantile(values.tolist(), 0.05) == pytest.approx(math.exp(0.2 + 1.6449 * 0.3), rel=5e-3)
-    assert math.isnan(lognormal_quantile([1.0], 0.05))
+    assert tail_quantile([1.0, 3.0, 2.0], 1e-6) == 3.0
+    assert tail_quantile([1.0] * 100 + [math.inf], 1e-6) == math.inf
+    assert tail_quantile([2.0] * 100, 1e-6) == 2.0
+    # What is more frequent than the tail was seen.
+    assert tail_quantile(list(range(100)), 0.2) == 99
 
 
 def test_growth_is_the_factor_for_ten_times_the_size() -> None:
@@ -168,8 +169,11 @@ def test_a_kind_that_is_left_out_is_judged_by_the_others() -> None:
             *energies({"c": 0.55, "d": 0.7, "e": 0.95}, engine_kind="split"),
         ]
     )
-    found = [(kind, str(count)) for kind, count in leave_one_out(calibration, tested, "forced")]
-    assert found == [("fused", "0/2"), ("split", "2/3")]
+    found = {
+        margin: {kind: str(count) for kind, count in leave_one_out(calibration, tested, "forced", margin).items()}
+        for margin in (1, 1.2)
+    }
+    assert found == {1: {"fused": "0/2", "split": "2/3"}, 1.2: {"fused": "0/2", "split": "1/3"}}
 
 
 def test_proposals_show_each_constant_with_its_figures() -> None:

@@ -12,7 +12,7 @@ from bench.faults import table
 from bench.faults.baseline_rules import RULES
 from bench.faults.counts import Count
 from bench.faults.grid import WIDTH, Grid
-from bench.faults.methods import FORCED, PLAIN, baseline, calibrated_threshold
+from bench.faults.methods import FORCED, PLAIN, baseline, calibrated_thresholds
 from bench.faults.modules import in_order, is_module, module_of
 from bench.faults.records import load, of_raw
 from bench.faults.sections import (
@@ -164,18 +164,28 @@ def test_a_baseline_alarms_at_the_first_tensor_beyond_its_threshold() -> None:
         [case("a", baselines={"layers.1.mlp": {"cosine": 0.02}, "layers.0.mlp": {"cosine": 0.011}})]
     ).cases[0]
     assert baseline(COSINE).answer(record).origin == "layers.0.mlp"
-    assert baseline(COSINE, 1.5).answer(record).origin == "layers.1.mlp"
-    assert not baseline(COSINE, 2.0).answer(record).alarm
+    assert baseline(COSINE, {"bf16": 1.5}).answer(record).origin == "layers.1.mlp"
+    assert not baseline(COSINE, {"bf16": 2.0}).answer(record).alarm
 
 
 def test_a_calibrated_threshold_leaves_as_many_alarms_as_allowed() -> None:
     benign = of_raw(case(f"b{i}", baselines={"norm": {"cosine": 0.01 * i}}) for i in range(1, 201)).cases
-    none, few = (calibrated_threshold(COSINE, benign, allowed) for allowed in (0, 0.01))
-    assert none == pytest.approx(200)
-    assert few == pytest.approx(198)
+    none, few = (calibrated_thresholds(COSINE, benign, allowed) for allowed in (0, 0.01))
+    assert none == {"bf16": pytest.approx(200)}
+    assert few == {"bf16": pytest.approx(198)}
     assert [sum(baseline(COSINE, limit).answer(record).alarm for record in benign) for limit in (none, few)] == [0, 2]
     with pytest.raises(ValueError, match="no benign pair"):
-        calibrated_threshold(COSINE, [], 0)
+        calibrated_thresholds(COSINE, [], 0)
+
+
+def test_each_number_format_has_a_threshold_of_its_own() -> None:
+    sizes = {"bf16": 0.02, "fp32": 0.001}
+    made = [case(name, baselines={"norm": {"cosine": size}}) | {"dtype": name} for name, size in sizes.items()]
+    limits = calibrated_thresholds(COSINE, of_raw(made).cases, 0)
+    assert limits == {"bf16": pytest.approx(2), "fp32": pytest.approx(0.1)}
+    for dtype, alarms in (("bf16", False), ("fp32", True), ("fp16", False)):
+        made = case("x", baselines={"norm": {"cosine": 0.015}}) | {"dtype": dtype}
+        assert baseline(COSINE, limits).answer(of_raw([made]).cases[0]).alarm is alarms
 
 
 def test_kinds_that_are_never_found_are_listed_with_their_effects() -> None:
@@ -240,7 +250,7 @@ def test_the_command_prints_every_table_within_a_hundred_columns(
     assert max(map(len, text.splitlines())) <= WIDTH
     for title in (
         "thresholds without false alarms",
-        "Leave one kind of kernels out, forced",
+        "False alarms of a kind of kernels left out, forced",
         "Never found",
         "Causes",
     ):
