@@ -1,0 +1,103 @@
+"""One case: its dumps, what the analyzer says of them, and the record of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from npu_dump import load
+
+from . import baselines
+from .captures import Base, capture
+from .cases import Case
+from .effect import effect
+from .judge import Judge
+from .modules import in_order
+
+
+def run(case: Case, base: Base, judge: Judge) -> dict[str, Any]:
+    """Run a case and return its record; see README.md for its keys. Its dumps are deleted.
+
+    Args:
+        case: the case.
+        base: the dumps that it shares with others.
+        judge: the analyzer.
+
+    Raises:
+        DumpError: a forward or a replay failed.
+        RuntimeError: the dumps could not be compared.
+    """
+    started = time.monotonic()
+    written: list[Path] = []
+    try:
+        candidate = _candidate(case, base)
+        written.append(candidate)
+        forced = base.forced(candidate)
+        written.append(forced)
+        found = judge.compare(base.reference, candidate, base.floors, [forced, *base.forced_floors])
+        order = in_order(name for name, figures in found["tensors"].items() if figures["step"] == "prefill")
+        for number, (fault, place) in enumerate(case.faults):
+            with fault.apply(base.pair.wide, place):
+                written.append(base.forced(candidate, f"faulty.{number}"))
+        effects = [
+            effect(place.module, forced, faulty, base.floors[0], base.forced_floors[0])
+            for (_, place), faulty in zip(case.faults, written[2:], strict=True)
+        ]
+        faults = [
+            {
+                "kind": fault.kind,
+                "severity": fault.severity,
+                "module": place.module,
+                "causes": sorted(fault.causes),
+                "effect": value,
+                "order": order.index(place.module),
+            }
+            for (fault, place), value in zip(case.faults, effects, strict=True)
+        ]
+        return {
+            "id": case.id,
+            "half": case.half,
+            "model": case.model.name,
+            "dtype": case.dtype,
+            "text": case.text.name,
+            "samples": len(base.feed.samples),
+            "tokens": case.text.tokens,
+            "hidden": base.pair.wide.config.hidden_size,
+            "engine": case.engine.name,
+            "engine_kind": case.engine.kind,
+            "faults": faults,
+            **found,
+            "probe": _probe(found["forced"]["origin"], candidate, base) if case.faults else None,
+            "baselines": baselines.features(base.reference, candidate, base.floors),
+            "seconds": round(time.monotonic() - started, 2),
+        }
+    finally:
+        for path in written:
+            path.unlink()
+
+
+def _candidate(case: Case, base: Base) -> Path:
+    model = base.pair.narrow
+    feed = base.feed
+    if case.engine.batch == "all":
+        feed = replace(feed, together=True, padding=case.engine.padding)
+    with ExitStack() as stack:
+        stack.enter_context(case.engine.apply(model))
+        for fault, place in case.faults:
+            stack.enter_context(fault.apply(model, place))
+        return capture(model, base.folder / "candidate.arrow", feed)
+
+
+def _probe(origin: str | None, candidate: Path, base: Base) -> dict[str, Any] | None:
+    """Ask the probe about the module that was found, as a user would."""
+    try:
+        from npu_dump import hypotheses
+    except ImportError:
+        return None
+    if origin is None:
+        return None
+    found = hypotheses.test(base.pair.wide, load(candidate), origin, [load(floor) for floor in base.floors])
+    return None if found.best is None else {"id": found.best.cause, "estimate": found.best.estimate}
