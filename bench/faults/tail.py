@@ -20,8 +20,8 @@ def tail_quantile(values: Sequence[float], rate: float) -> float:
     """The value that a share `rate` of comparisons exceeds, by a generalised Pareto tail through the largest tenth.
 
     Peaks over a threshold, by probability-weighted moments (Hosking and Wallis 1987), the shape kept in 0 ... 0.5. At
-    least `LEAST` values make the tail. Never below the largest value, which is all that is known of no more values than
-    these, with an infinite one, or at a rate above the tail's share.
+    least `LEAST` values make the tail. Never below the largest value, which is all that is known of fewer values,
+    with an infinite one, or at a rate above the tail's share.
     """
     known = np.sort(np.asarray(values, dtype=np.float64))[::-1]
     count = max(LEAST, math.floor(TAIL * known.size))
