@@ -140,7 +140,6 @@ function comparePair(
   const { origin, groups, roles } = diagnose(units, {
     configuration: model.configuration,
     findings: overall.findings,
-    inconclusive: overall.openLimit,
     relation,
     layers: context.layers,
   });

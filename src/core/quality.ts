@@ -9,6 +9,8 @@ export interface ClusteredMean {
   readonly se: number | null;
   /** 95 % interval by Student's t with G−1 degrees of freedom; null below six samples. */
   readonly ci95: readonly [number, number] | null;
+  /** G, the samples that have a value. */
+  readonly clusters: number;
 }
 
 export interface PerplexityResult {
@@ -25,11 +27,8 @@ export interface PerplexityResult {
   readonly deltaNll: ClusteredMean;
 }
 
-export interface KlResult {
-  /** Nats, over all positions. */
-  readonly mean: number;
-  readonly se: number | null;
-  readonly ci95: readonly [number, number] | null;
+/** The mean is in nats, over all positions. */
+export interface KlResult extends ClusteredMean {
   /** Geometric mean of KL_t floored at 1e-12. */
   readonly gm: number;
   readonly median: number;
@@ -118,7 +117,7 @@ export interface GenerationResult {
   } | null;
 }
 
-/** What the logits of the decode steps say; shown, not judged. The true token of a step is the one that the next step was fed with. */
+/** What the logits of the decode steps say; only limits of the user are held to it. The true token of a step is the one that the next step was fed with. */
 export type DecodeQuality = Pick<
   Quality,
   "perplexity" | "kl" | "top1Agreement" | "topKOverlap" | "flips" | "deltaP"

@@ -60,10 +60,14 @@ export interface Finding {
 /** A rule as it was applied in this comparison, or why it was not. */
 export interface AppliedRule {
   readonly rule: string;
+  /** `decode` where it was held to what the decode steps say; null where the rule speaks for itself. */
+  readonly step: StepGroup | null;
   readonly applied: boolean;
   /** Null where the limit differs from tensor to tensor, or the rule was not applied. */
   readonly limit: number | null;
   readonly limitFrom: LimitSource | null;
+  /** What was held to the limit, where it has an uncertainty: its 95 % interval, or the value alone. */
+  readonly decide: "interval" | "point" | null;
   /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`, or one of {@link NotAvailable}. */
   readonly reason: string | null;
 }

@@ -42,15 +42,59 @@ export function clusteredMean(clusters: readonly ClusterSum[]): ClusteredMean | 
   if (n === 0) return null;
   const mean = used.reduce((total, cluster) => total + cluster.sum, 0) / n;
   const groups = used.length;
-  if (groups < 2) return { mean, se: null, ci95: null };
+  if (groups < 2) return { mean, se: null, ci95: null, clusters: groups };
   const squares = used.reduce(
     (total, cluster) => total + (cluster.sum - cluster.count * mean) ** 2,
     0,
   );
   const se = Math.sqrt((groups / (groups - 1)) * squares) / n;
-  if (groups < MIN_CLUSTERS_FOR_INTERVAL) return { mean, se, ci95: null };
-  const half = jStat.studentt.inv(0.975, groups - 1) * se;
-  return { mean, se, ci95: [mean - half, mean + half] };
+  if (groups < MIN_CLUSTERS_FOR_INTERVAL) return { mean, se, ci95: null, clusters: groups };
+  const half = studentT(groups - 1) * se;
+  return { mean, se, ci95: [mean - half, mean + half], clusters: groups };
+}
+
+/** From here on, t is the normal distribution to six digits. */
+const MANY_DEGREES = 1e6;
+
+/** Two-sided 95 % point of Student's t. */
+function studentT(degrees: number): number {
+  return jStat.studentt.inv(0.975, Math.min(degrees, MANY_DEGREES));
+}
+
+/**
+ * How many times as much data leaves `limit` outside the 95 % interval of a
+ * clustered mean, if what comes is like what is there: k copies of G samples
+ * have the standard error se · √((G−1) / (kG−1)), and kG−1 degrees of freedom.
+ *
+ * @returns ∞ where the mean is the limit itself; NaN without a standard error.
+ */
+export function timesToDecideMean({ mean, se, clusters }: ClusteredMean, limit: number): number {
+  const distance = Math.abs(limit - mean);
+  if (se === null || Number.isNaN(distance)) return Number.NaN;
+  if (distance === 0) return Number.POSITIVE_INFINITY;
+  // t falls with more samples, so that each step comes from above.
+  let times = 1;
+  for (let step = 0; step < DECIDE_STEPS; step += 1) {
+    const t = studentT(times * clusters - 1);
+    times = Math.max(1, ((clusters - 1) * ((t * se) / distance) ** 2 + 1) / clusters);
+  }
+  return times;
+}
+
+/** Steps of the iteration above; it gains more than a digit a step. */
+const DECIDE_STEPS = 20;
+
+/**
+ * How many trials leave `limit` outside Wilson's 95 % interval of a share, if
+ * the share stays as it is: the interval is made of the limits L with
+ * (p − L)² ≤ z²·L(1 − L)/n.
+ *
+ * @returns ∞ where the share is the limit itself.
+ */
+export function trialsToDecideShare(share: number, limit: number): number {
+  return share === limit
+    ? Number.POSITIVE_INFINITY
+    : (Z95 * Z95 * limit * (1 - limit)) / (share - limit) ** 2;
 }
 
 /** Wilson's 95 % score interval of a share; [0, 1] for no trials. */

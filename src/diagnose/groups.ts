@@ -26,8 +26,6 @@ export interface Evidence {
   readonly configuration: readonly ConfigurationDifference[];
   /** Everything that the judge found; what belongs to no group counts for the first one. */
   readonly findings: readonly Finding[];
-  /** Whether a limit on what the model says could be neither kept nor broken. */
-  readonly inconclusive: boolean;
   readonly relation: RunRelation;
   /** Decoder layers. */
   readonly layers: number;
@@ -94,23 +92,21 @@ function explained(origin: Origin, { configuration }: Evidence, systematic: bool
   };
 }
 
-function verdictOf(
-  step: StepGroup,
-  isFirst: boolean,
-  { findings, inconclusive }: Evidence,
-): Verdict {
+function verdictOf(step: StepGroup, isFirst: boolean, { findings }: Evidence): Verdict {
   const fails = findings.some(
     (finding) =>
       finding.level === "error" && (finding.step === step || (finding.step === null && isFirst)),
   );
   if (fails) return "fail";
-  const undecided = findings.some((finding) => finding.step === step && isOpen(finding));
-  return undecided || (isFirst && inconclusive) ? "inconclusive" : "pass";
+  const undecided = findings.some(
+    (finding) => isOpen(finding) && (finding.step === step || (finding.step === null && isFirst)),
+  );
+  return undecided ? "inconclusive" : "pass";
 }
 
 /** Whether a finding says that something could be neither kept nor broken. */
-function isOpen({ rule }: Finding): boolean {
-  return rule === "layer/undecided";
+function isOpen({ rule, level }: Finding): boolean {
+  return rule === "layer/undecided" || (rule.startsWith("limit/") && level === "warning");
 }
 
 /** Whether the module `later` of a decode step reads keys or values computed after the prefill's `origin`. */

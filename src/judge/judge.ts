@@ -24,8 +24,6 @@ export interface Judgement {
   readonly findings: readonly Finding[];
   readonly rules: readonly AppliedRule[];
   readonly evidence: ComparisonResult["evidence"];
-  /** Whether a limit on what the model says could be neither kept nor broken. */
-  readonly openLimit: boolean;
   /** Whether anything was compared: a layer or quality rule was decided, or statistics, which can break rules, broke none. */
   readonly compared: boolean;
 }
@@ -80,7 +78,6 @@ export function judge(
     findings,
     rules: [...layerRules(tensors, context), ...ofQuality.rules],
     evidence,
-    openLimit: ofQuality.inconclusive,
     compared:
       tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
       findings.some(
@@ -139,7 +136,8 @@ function undecidedLogits(
   { scale }: JudgeContext,
 ): readonly Finding[] {
   const decided =
-    !scale.exact && rules.some(({ rule, applied }) => applied && DECIDE_REDUCED.has(rule));
+    !scale.exact &&
+    rules.some(({ rule, step, applied }) => applied && step === null && DECIDE_REDUCED.has(rule));
   return [...reduced]
     .filter((step) => step === "decode" || !decided)
     .map((step) =>
@@ -156,7 +154,15 @@ function layerRules(
     rule: RuleId,
     limit: number | null,
     limitFrom: AppliedRule["limitFrom"],
-  ): AppliedRule => ({ rule, applied: true, limit, limitFrom, reason: null });
+  ): AppliedRule => ({
+    rule,
+    step: null,
+    applied: true,
+    limit,
+    limitFrom,
+    decide: null,
+    reason: null,
+  });
   const decidedBy = new Set(tensors.map((tensor) => tensor.decidedBy));
   const ownDecidedBy = new Set(tensors.map(({ own }) => own.decidedBy));
   const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;

@@ -243,7 +243,7 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "decide",
     "low",
     "high",
-    "tokensNeeded",
+    "samplesNeeded",
   ),
 
   "quality/undefined": facts(

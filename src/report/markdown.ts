@@ -206,7 +206,7 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
 
 function limitTable(result: ComparisonResult, m: Messages): readonly string[] {
   const rows = result.rules.map((rule) => [
-    rule.rule,
+    rule.step === null ? rule.rule : `${rule.rule} (${m.step[rule.step]})`,
     limitText(rule, m),
     rule.limitFrom === null ? NO_SIDE : m.source[rule.limitFrom],
     outcome(rule, result, m),
@@ -214,11 +214,12 @@ function limitTable(result: ComparisonResult, m: Messages): readonly string[] {
   return markdownTable([[m.card.rule, m.card.limit, m.card.from, m.card.outcome], ...rows]);
 }
 
-function limitText({ rule, limit, applied }: AppliedRule, m: Messages): string {
+function limitText({ rule, limit, applied, decide }: AppliedRule, m: Messages): string {
   if (!applied) return NO_SIDE;
   if (limit === null) return m.card.perTensor;
   const unit = isRuleId(rule) ? RULES[rule].unit : null;
-  return unit === null ? NO_SIDE : formatUnit(unit, limit);
+  const by = decide === null ? "" : ` (${m.quality.by[decide]})`;
+  return unit === null ? NO_SIDE : formatUnit(unit, limit) + by;
 }
 
 function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): string {
@@ -226,7 +227,10 @@ function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): stri
     const reason = rule.reason ?? "";
     return m.card.notApplied(m.reasons[reason] ?? reason);
   }
-  const findings = result.findings.filter((finding) => finding.rule === rule.rule);
+  // A rule of the tensors has one row for both step groups, one of the quality a row for each.
+  const findings = result.findings.filter(
+    (finding) => finding.rule === rule.rule && (rule.decide === null || finding.step === rule.step),
+  );
   if (findings.some(({ level }) => level === "error")) return `**${m.card.broken}**`;
   const open = result.findings.some(({ detail }) => leavesOpen(detail, rule.rule));
   return open || findings.some(isUndecided) ? m.card.undecided : m.card.holds;

@@ -25,8 +25,8 @@ export interface QualityRow {
 interface RowRules {
   readonly metric: string;
   readonly rules: readonly RuleId[];
-  /** The word where no rule looks at the row and nothing is wrong with it. */
-  readonly otherwise?: QualityWord;
+  /** Where they look at the decode steps alone. */
+  readonly step?: "decode";
 }
 
 const PERPLEXITY: RowRules = { metric: "perplexity", rules: ["limit/ppl-increase", "quality/nll"] };
@@ -38,7 +38,11 @@ const TOP1: RowRules = {
 };
 const FIRST_TOKEN: RowRules = { metric: "firstToken", rules: ["limit/first-token"] };
 const GENERATION: RowRules = { metric: "generation", rules: [] };
-const DECODE: RowRules = { metric: "decode", rules: [], otherwise: "notJudged" };
+const DECODE: RowRules = {
+  metric: "decode",
+  rules: ["limit/ppl-increase", "limit/kl", "limit/top1"],
+  step: "decode",
+};
 
 /** The rows that have a figure, in the order of importance. */
 export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
@@ -99,7 +103,7 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
   return rows;
 }
 
-/** What the decode steps say; no rule looks at it. */
+/** What the decode steps say; only limits of the user are held to it. */
 function decodeFigures(
   { perplexity, kl, top1Agreement: top1 }: DecodeQuality,
   m: Messages,
@@ -177,7 +181,7 @@ export function perplexityPair(
 /** What would decide a limit that the data leave open. */
 export function undecidedReasons(finding: Finding, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
-  const { low, high, tokensNeeded, reason } = finding.detail;
+  const { low, high, tokensNeeded, samplesNeeded, reason } = finding.detail;
   if (typeof reason === "string") return [m.reasons[reason] ?? reason, m.evidence.storeLogits];
   const unit = isRuleId(finding.rule) ? RULES[finding.rule].unit : null;
   if (typeof low !== "number" || typeof high !== "number" || unit === null) return [];
@@ -187,6 +191,9 @@ export function undecidedReasons(finding: Finding, lang: Language): readonly str
     m.evidence.interval(show(low), show(high)),
     ...(typeof tokensNeeded === "number" && Number.isFinite(tokensNeeded)
       ? [m.evidence.tokensNeeded(formatCount(tokensNeeded))]
+      : []),
+    ...(typeof samplesNeeded === "number" && Number.isFinite(samplesNeeded)
+      ? [m.evidence.samplesNeeded(formatCount(samplesNeeded))]
       : []),
   ];
 }
@@ -201,27 +208,29 @@ export function isUndecided(finding: Finding): boolean {
 
 function makeRow(
   text: string,
-  { metric, rules, otherwise }: RowRules,
+  { metric, rules, step }: RowRules,
   result: ComparisonResult,
   lang: Language,
 ): QualityRow {
   const ids: ReadonlySet<string> = new Set(rules);
   const findings = result.findings.filter(
-    ({ rule, detail }) =>
-      ids.has(rule) ||
+    ({ rule, step: at, detail }) =>
+      (ids.has(rule) && (at === "decode") === (step === "decode")) ||
       (rule === "quality/undefined" && String(detail["metric"]).startsWith(`${metric}.`)),
   );
-  const applied = result.rules.some((rule) => rule.applied && ids.has(rule.rule));
+  const applied = result.rules.some(
+    (rule) => rule.applied && ids.has(rule.rule) && rule.step === (step ?? null),
+  );
   const told = result.verdict === "inconclusive" ? result.findings.find(isUndecided) : undefined;
   return {
     text,
-    word:
-      rules.length === 0 && findings.length === 0 ? (otherwise ?? null) : wordOf(findings, applied),
+    word: rules.length === 0 && findings.length === 0 ? null : wordOf(findings, applied),
     reasons: findings.flatMap((finding) => {
       // What would decide the whole comparison stands with its verdict.
       if (isUndecided(finding)) return finding === told ? [] : undecidedReasons(finding, lang);
       // The row itself shows value and limit of a limit that the user set.
-      return finding.rule.startsWith("limit/") ? [] : [findingMessage(finding, lang)];
+      const shown = finding.rule.startsWith("limit/") && step === undefined;
+      return shown ? [] : [findingMessage(finding, lang)];
     }),
   };
 }
@@ -234,15 +243,16 @@ function wordOf(findings: readonly Finding[], judged: boolean): QualityWord {
 }
 
 function limitParts(rule: RuleId, result: ComparisonResult, m: Messages): readonly string[] {
-  const applied = result.rules.find((one) => one.rule === rule && one.applied);
+  const applied = result.rules.find((one) => one.rule === rule && one.applied && one.step === null);
   const { unit } = RULES[rule];
   if (applied?.limit == null || unit === null) return [];
-  const finding = result.findings.find((one) => one.rule === rule);
+  const finding = result.findings.find((one) => one.rule === rule && one.step === null);
   const shown =
     finding === undefined
       ? valueAndLimit({ ...EMPTY, limit: applied.limit }, unit)
       : valueAndLimit(finding, unit);
-  return [m.quality.limit(shown.limit)];
+  const by = applied.decide === "point" ? ` (${m.quality.by.point})` : "";
+  return [m.quality.limit(shown.limit) + by];
 }
 
 const EMPTY: Finding = {

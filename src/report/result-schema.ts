@@ -64,6 +64,7 @@ const clusteredMean = fields<R.ClusteredMean>({
   mean: number,
   se: nullable(number),
   ci95: interval,
+  clusters: count,
 });
 const kinds = fields<R.NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });
 
@@ -82,9 +83,11 @@ const finding = fields<R.Finding>({
 
 const appliedRule = fields<R.AppliedRule>({
   rule: text,
+  step: nullable(step),
   applied: flag,
   limit: nullable(number),
   limitFrom: nullable(source),
+  decide: nullable(oneOf<NonNullable<R.AppliedRule["decide"]>>("interval", "point")),
   reason: nullable(text),
 });
 
@@ -236,6 +239,7 @@ const kl = nullable(
     mean: number,
     se: nullable(number),
     ci95: interval,
+    clusters: count,
     gm: number,
     median: number,
     p95: number,
@@ -323,6 +327,7 @@ const quality = fields<R.Quality>({
       mean: number,
       se: nullable(number),
       ci95: interval,
+      clusters: count,
       max: number,
       maxAt: tokenAt,
       positions: count,

@@ -150,7 +150,10 @@ function failHeadline(
     );
     return m.headline.missing(m.tensorCount(names.size));
   }
-  if (main.tensor === null) return m.headline.quality(how);
+  if (main.tensor === null) {
+    const headline = m.headline.quality(how);
+    return main.step === "decode" ? m.group.of(m.step.decode, headline) : headline;
+  }
   return m.headline.tensor(escapeText(main.tensor), how);
 }
 

@@ -128,11 +128,12 @@ export const QUALITY: Quality = {
     ci95: [-0.001, 0.0026],
     tokens: 2140,
     samples: 30,
-    deltaNll: { mean: 0.0008, se: 0.0009, ci95: [-0.001, 0.0026] },
+    deltaNll: { mean: 0.0008, se: 0.0009, ci95: [-0.001, 0.0026], clusters: 30 },
   },
   perplexitySeed: { reference: 12.4, candidate: 12.41, relativeIncrease: 0.0008 },
   kl: {
     mean: 0.0021,
+    clusters: 30,
     se: 0.0003,
     ci95: [0.0015, 0.0027],
     gm: 0.0004,
@@ -223,11 +224,20 @@ export function rule(
   limit: number | null,
   limitFrom: ComparisonResult["rules"][number]["limitFrom"],
 ): ComparisonResult["rules"][number] {
-  return { rule: id, applied: true, limit, limitFrom, reason: null };
+  const decide = /^limit\/(ppl|kl|top1|first)/.test(id) ? "interval" : null;
+  return { rule: id, step: null, applied: true, limit, limitFrom, decide, reason: null };
 }
 
 export function notApplied(id: string, reason: string): ComparisonResult["rules"][number] {
-  return { rule: id, applied: false, limit: null, limitFrom: null, reason };
+  return {
+    rule: id,
+    step: null,
+    applied: false,
+    limit: null,
+    limitFrom: null,
+    decide: null,
+    reason,
+  };
 }
 
 /** A pass against a floor, with whatever differs from it. */
@@ -272,7 +282,7 @@ const FAILING_QUALITY: Quality = {
     ci95: [0.041, 0.066],
     tokens: 2140,
     samples: 30,
-    deltaNll: { mean: 0.0518, se: 0.006, ci95: [0.04, 0.064] },
+    deltaNll: { mean: 0.0518, se: 0.006, ci95: [0.04, 0.064], clusters: 30 },
   },
   kl: { ...(QUALITY.kl as NonNullable<Quality["kl"]>), mean: 0.031, max: 0.44, floorRatio: 15.3 },
   top1Agreement: {
@@ -456,7 +466,7 @@ export const NON_FINITE: ComparisonResult = comparison({
       ci95: null,
       tokens: 2140,
       samples: 30,
-      deltaNll: { mean: Number.NaN, se: null, ci95: null },
+      deltaNll: { mean: Number.NaN, se: null, ci95: null, clusters: 1 },
     },
   },
 });
@@ -510,6 +520,7 @@ const REDUCED_QUALITY: Quality = {
   flips: null,
   klLowerBound: {
     mean: 0.0014,
+    clusters: 30,
     se: 0.0002,
     ci95: [0.001, 0.0018],
     max: 0.052,

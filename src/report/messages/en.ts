@@ -128,6 +128,7 @@ export const EN: Messages = {
     firstTensor: "it is the first tensor compared: the error may come from what precedes it",
     prior: "a prior decided: no noise floor was given for the layers",
     interval: (low, high) => `the 95 % interval from ${low} to ${high} holds the limit`,
+    samplesNeeded: (count) => `about ${count} samples would decide; or --decide point`,
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
     isolated: "both read one residual stream: nothing is inherited",
     independent: (tensors) => `fails on its own too: ${tensors}`,
@@ -154,6 +155,7 @@ export const EN: Messages = {
     perplexity: (reference, candidate, change) =>
       `perplexity ${reference} -> ${candidate} (${change})`,
     limit: (limit) => `limit ${limit}`,
+    by: { interval: "95 % interval", point: "point value" },
     kl: (mean, max) => `KL(reference || candidate) ${mean} nats mean, ${max} max`,
     klBound: (mean, max) =>
       `KL(reference || candidate) at least ${mean} nats mean, at least ${max} max`,

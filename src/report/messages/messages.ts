@@ -105,6 +105,7 @@ export interface Messages {
     readonly prior: string;
     interval(low: string, high: string): string;
     tokensNeeded(count: string): string;
+    samplesNeeded(count: string): string;
     readonly storeDensely: string;
     readonly storeLogits: string;
     leftOpen(rules: string): string;
@@ -131,6 +132,8 @@ export interface Messages {
   readonly quality: {
     perplexity(reference: string, candidate: string, change: string): string;
     limit(limit: string): string;
+    /** What was held to a limit: the interval, or the value alone. */
+    readonly by: Readonly<Record<"interval" | "point", string>>;
     kl(mean: string, max: string): string;
     klBound(mean: string, max: string): string;
     klFloor(ratio: string): string;

@@ -126,6 +126,7 @@ export const ZH: Messages = {
     firstTensor: "它是参与比较的第一个张量，误差也可能来自更早之处",
     prior: "各层未提供噪声基底，按先验上限判定",
     interval: (low, high) => `95 % 置信区间 ${low} 至 ${high} 包含阈值`,
+    samplesNeeded: (count) => `约需 ${count} 个样本才能判定，或使用 --decide point`,
     tokensNeeded: (count) => `约需 ${count} 个 token 才能判定，或使用 --decide point`,
     isolated: "两侧读取同一残差流：没有误差传播",
     independent: (tensors) => `同样自身有误：${tensors}`,
@@ -152,6 +153,7 @@ export const ZH: Messages = {
     perplexity: (reference, candidate, change) =>
       `困惑度 ${reference} -> ${candidate}（${change}）`,
     limit: (limit) => `阈值 ${limit}`,
+    by: { interval: "95 % 置信区间", point: "点值" },
     kl: (mean, max) => `KL(基准 || 待测)均值 ${mean} nats，最大 ${max}`,
     klBound: (mean, max) => `KL(基准 || 待测)均值至少 ${mean} nats，最大至少 ${max}`,
     klFloor: (ratio) => `为基底的 ${ratio} 倍`,
