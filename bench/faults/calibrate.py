@@ -4,9 +4,8 @@
 
 Each constant is looked at in units of itself (see verdicts.py): of every benign comparison the largest strain of all
 its modules counts, since one is enough for a false alarm. The rate is that of a whole comparison, shared among all
-constants alike. A proposal is the value of a Pareto tail at that rate, at least the worst strain seen, times a margin
-for kernels that nobody has looked at, times the product's constant. Ends with 1 where the product's own limits do not
-reproduce the stored verdicts.
+constants alike. What is proposed is the worst strain seen, or the value of a Pareto tail at that rate, times a margin
+for kernels that nobody has looked at. Ends with 1 where the product's limits do not reproduce the stored verdicts.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,6 @@ from .tail import growth, tail_quantile
 from .verdicts import Mode, differences, fails, worst_strains
 
 RATE = 0.005
-MARGINS = (1.0, 1.1, 1.25, 1.5)
 MODES: tuple[Mode, ...] = ("forced", "plain")
 SHOWN = 10
 
@@ -39,11 +38,28 @@ def worst_by_constant(records: Sequence[Record], mode: Mode) -> dict[str, dict[s
     return dict(sorted(found.items()))
 
 
-def propose(records: Sequence[Record], mode: Mode, rate: float = RATE, margin: float = 1.0) -> dict[str, float]:
-    """Factors on the product's constants, by the rule of this module's docstring."""
+@dataclass(frozen=True)
+class Choice:
+    """A way to set all constants: the worst benign pair's or the tail's value, and a margin for the unseen."""
+
+    tail: bool
+    margin: float
+
+    def __str__(self) -> str:
+        return f"{'tail' if self.tail else 'worst'} x {self.margin}"
+
+
+CHOICES = (*(Choice(tail=False, margin=margin) for margin in (1.0, 1.1, 1.25, 1.5)), Choice(tail=True, margin=1.0))
+
+
+def propose(records: Sequence[Record], mode: Mode, choice: Choice, rate: float = RATE) -> dict[str, float]:
+    """Factors on the product's constants."""
     found = worst_by_constant(records, mode)
     share = rate / max(1, len(found))
-    return {name: margin * tail_quantile([*of.values()], share) for name, of in found.items()}
+    limits = {
+        name: tail_quantile([*of.values()], share) if choice.tail else max(of.values()) for name, of in found.items()
+    }
+    return {name: choice.margin * value for name, value in limits.items()}
 
 
 def proposals(records: Records, mode: Mode, rate: float = RATE) -> Grid:
@@ -51,7 +67,6 @@ def proposals(records: Records, mode: Mode, rate: float = RATE) -> Grid:
     benign = records.benign
     found = worst_by_constant(benign, mode)
     share = rate / max(1, len(found))
-    proposed = propose(benign, mode, rate)
     size = {record.id: (float(record.raw["tokens"]), float(len(record.modules))) for record in benign}
     rows = []
     for name, of in found.items():
@@ -65,7 +80,7 @@ def proposals(records: Records, mode: Mode, rate: float = RATE) -> Grid:
                 f"{np.median(values):.2f}",
                 f"{np.quantile(values, 0.99):.2f}",
                 f"{max(values):.2f}",
-                f"{proposed[name]:.2f}",
+                f"{tail_quantile(values, share):.2f}",
                 by_tokens or "-",
                 by_modules or "-",
             ]
@@ -81,12 +96,7 @@ def proposals(records: Records, mode: Mode, rate: float = RATE) -> Grid:
 def costs(records: Records, mode: Mode, rate: float = RATE) -> Grid:
     """False alarms and recall under several choices of all constants at once."""
     benign, faulty = records.benign, records.single
-    worst = {name: max(of.values()) for name, of in worst_by_constant(benign, mode).items()}
-    choices = {
-        "as the product has it": {},
-        "worst benign pair": worst,
-        **{f"tail x {margin}": propose(benign, mode, rate, margin) for margin in MARGINS},
-    }
+    choices = {"as the product has it": {}} | {str(one): propose(benign, mode, one, rate) for one in CHOICES}
     weak = [record for record in faulty if record.faults[0].band == "2-5"]
     strong = [record for record in faulty if record.faults[0].band == ">= 5"]
     rows = [
@@ -97,13 +107,13 @@ def costs(records: Records, mode: Mode, rate: float = RATE) -> Grid:
 
 
 def leave_one_out(
-    calibration: Records, tested: Records, mode: Mode, margin: float, rate: float = RATE
+    calibration: Records, tested: Records, mode: Mode, choice: Choice, rate: float = RATE
 ) -> dict[str, Count]:
     """Of each kind of legal kernels, its false alarms in `tested` under limits proposed without it."""
     found = {}
     for kind in sorted({record.engine_kind for record in tested.benign}):
         others = [record for record in calibration.benign if record.engine_kind != kind]
-        factors = propose(others, mode, rate, margin)
+        factors = propose(others, mode, choice, rate)
         own = [record for record in tested.benign if record.engine_kind == kind]
         found[kind] = Count.of(fails(record, mode, factors) for record in own)
     return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from .calibrate import MARGINS, leave_one_out
+from .calibrate import CHOICES, leave_one_out
 from .counts import Count
 from .grid import Grid
 from .methods import FORCED, PLAIN, Method
 from .modules import is_module, module_of
 from .records import BANDS, Injected, Record, Records, Verdict
-from .verdicts import Mode
+from .verdicts import Mode, strains
 
 
 def detection(title: str, records: Records, methods: Sequence[Method]) -> Grid:
@@ -127,27 +127,41 @@ def _first(found: Sequence[str]) -> str | None:
 
 
 def left_out(calibration: Records, tested: Records, mode: Mode) -> Grid:
-    """False alarms of each kind of legal kernels under limits that were set without it, by the margin taken."""
-    found = [leave_one_out(calibration, tested, mode, margin) for margin in MARGINS]
+    """False alarms of each kind of legal kernels under limits that were set without it."""
+    found = [leave_one_out(calibration, tested, mode, choice) for choice in CHOICES]
     rows: list[list[object]] = [[kind, *(counts[kind] for counts in found)] for kind in found[0]]
     totals = [Count(sum(c.hits for c in of.values()), sum(c.trials for c in of.values())) for of in found]
     rows += [["all", *totals], ["all, 95 % of %", *(total.bounds for total in totals)]]
-    columns = ["kind left out", *(f"tail x {margin}" for margin in MARGINS)]
+    columns = ["kind left out", *map(str, CHOICES)]
     notes = ["All constants proposed anew from the benign pairs of the calibration half, without the kind."]
     return Grid(f"False alarms of a kind of kernels left out, {mode}", columns, rows, notes)
 
 
 def alarming_rules(records: Records) -> Grid:
-    """Which rules alarm on benign pairs, and on how many."""
-    found: Counter[tuple[str, str, str]] = Counter()
+    """Which rules alarm on benign pairs, on how many, and in how many modules."""
+    pairs: Counter[str] = Counter()
+    modules: Counter[str] = Counter()
     for record in records.benign:
         for mode, verdict in (("forced", record.forced), ("plain", record.plain)):
-            found.update({(mode, f["rule"], f["tensor"] or "-") for f in verdict.findings if f["level"] == "error"})
-    by_rule: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (mode, rule, tensor), count in sorted(found.items()):
-        by_rule[mode, rule].append(f"{tensor} {count}" if count > 1 else tensor)
-    rows = [[f"{mode}: {rule}", len(tensors), ", ".join(tensors)[:48]] for (mode, rule), tensors in by_rule.items()]
-    return Grid("Rules that alarmed on benign pairs", ["rule", "tensors", "where"], rows)
+            broken = {(f"{mode}: {f['rule']}", f["tensor"]) for f in verdict.findings if f["level"] == "error"}
+            modules.update(rule for rule, _ in broken)
+            pairs.update({rule for rule, _ in broken})
+    rows = [[rule, pairs[rule], modules[rule]] for rule in sorted(pairs)]
+    return Grid("Rules that alarmed on benign pairs", ["rule", "pairs", "modules"], rows)
+
+
+def alarming_pairs(records: Records) -> Grid:
+    """The benign pairs that do not pass: where each alarm was put, and the statistic that is furthest beyond."""
+    rows = []
+    for record in records.benign:
+        for mode, verdict in (("forced", record.forced), ("plain", record.plain)):
+            if not verdict.passes:
+                worst = max(strains(record, mode), key=lambda strain: strain.value, default=None)
+                furthest = "-" if worst is None else f"{worst.rule} {worst.value:.2f}"
+                name = record.id.removeprefix(f"{record.half}/").removesuffix("/benign")
+                rows.append([name, mode, verdict.origin or "-", furthest])
+    notes = ["Furthest: the statistic that is most beyond its limit, in units of that."] if rows else []
+    return Grid("Benign pairs that do not pass", ["pair", "by", "origin", "furthest"], rows, notes)
 
 
 def not_separable(records: Records, method: Method = FORCED) -> Grid:

@@ -18,6 +18,7 @@ from .methods import FORCED, PLAIN, baselines, calibrated_baselines
 from .records import Records, load
 from .sections import (
     PRODUCT,
+    alarming_pairs,
     alarming_rules,
     causes,
     detection,
@@ -52,6 +53,7 @@ def grids(records: Records, half: str) -> Iterator[Grid]:
         yield left_out(calibration, reported, "forced")
         yield left_out(calibration, reported, "plain")
     yield alarming_rules(reported)
+    yield alarming_pairs(reported)
     yield not_separable(reported, FORCED)
     yield not_separable(reported, PLAIN)
 

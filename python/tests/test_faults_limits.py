@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.faults import calibrate
-from bench.faults.calibrate import costs, leave_one_out, proposals, propose, reproduction
+from bench.faults.calibrate import Choice, costs, leave_one_out, proposals, propose, reproduction
 from bench.faults.records import Record, of_raw
 from bench.faults.tail import growth, tail_quantile
 from bench.faults.verdicts import fails, worst_strains
@@ -136,11 +136,14 @@ def test_growth_is_the_factor_for_ten_times_the_size() -> None:
     assert growth([10, 10, 10], [1, 2, 3]) is None
 
 
-def test_a_proposal_lies_beyond_the_worst_benign_pair() -> None:
+def test_a_proposal_is_the_worst_benign_pair_or_the_tail_with_a_margin() -> None:
     benign = of_raw(energies({f"b{i}": 0.5 + 0.002 * i for i in range(100)})).benign
-    proposed = propose(benign, "forced")["own/energy attn"]
-    assert 0.698 < proposed < 1
-    assert propose(benign, "forced", rate=0.5)["own/energy attn"] == pytest.approx(0.698)
+    limits = [
+        propose(benign, "forced", Choice(tail=tail, margin=margin))["own/energy attn"]
+        for tail, margin in ((False, 1.0), (False, 1.25), (True, 1.0))
+    ]
+    assert limits[:2] == pytest.approx([0.698, 1.25 * 0.698])
+    assert 0.698 < limits[2] < 1
 
 
 def test_a_choice_of_limits_is_shown_with_what_it_costs() -> None:
@@ -151,7 +154,7 @@ def test_a_choice_of_limits_is_shown_with_what_it_costs() -> None:
     records = of_raw([*energies({"a": 0.5, "b": 0.75, "c": 1.1}), *faults])
     rows = {row[0]: [str(cell) for cell in row[1:]] for row in costs(records, "forced").rows}
     assert rows["as the product has it"] == ["1/3", "1/3", "0/1", "1/2"]
-    assert rows["worst benign pair"] == ["0/3", "1/3", "0/1", "1/2"]
+    assert rows["worst x 1.0"] == ["0/3", "1/3", "0/1", "1/2"]
     quiet = of_raw([*energies({"a": 0.5, "b": 0.75}), *faults])
     assert [str(cell) for cell in costs(quiet, "forced").rows[1][1:]] == ["0/2", "3/3", "1/1", "2/2"]
 
@@ -170,8 +173,9 @@ def test_a_kind_that_is_left_out_is_judged_by_the_others() -> None:
         ]
     )
     found = {
-        margin: {kind: str(count) for kind, count in leave_one_out(calibration, tested, "forced", margin).items()}
+        margin: {kind: str(count) for kind, count in leave_one_out(calibration, tested, "forced", choice).items()}
         for margin in (1, 1.2)
+        for choice in [Choice(tail=False, margin=margin)]
     }
     assert found == {1: {"fused": "0/2", "split": "2/3"}, 1.2: {"fused": "0/2", "split": "1/3"}}
 

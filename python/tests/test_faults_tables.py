@@ -16,6 +16,7 @@ from bench.faults.methods import FORCED, PLAIN, baseline, calibrated_thresholds
 from bench.faults.modules import in_order, is_module, module_of
 from bench.faults.records import load, of_raw
 from bench.faults.sections import (
+    alarming_pairs,
     alarming_rules,
     causes,
     detection,
@@ -24,7 +25,7 @@ from bench.faults.sections import (
     two_at_a_time,
 )
 
-from .fault_records import case, fault, finding, said, write
+from .fault_records import case, fault, finding, said, tensor, write
 
 COSINE = next(rule for rule in RULES if rule.name == "flattened cosine 0.99")
 
@@ -201,11 +202,18 @@ def test_kinds_that_are_never_found_are_listed_with_their_effects() -> None:
     assert cells(not_separable(records)) == [["eps 1e-4", "2", "0.25-0.50"], ["rounding 1.02", "1", "?"]]
 
 
-def test_rules_that_alarmed_on_benign_pairs_are_named() -> None:
-    findings = [finding("own/energy", "norm"), finding("own/energy", "embed", level="warning")]
-    alarm = said("norm", findings=findings)
-    records = of_raw([case("a", forced=alarm), case("b", forced=alarm), found("norm") | {"forced": alarm}])
-    assert cells(alarming_rules(records)) == [["forced: own/energy", "1", "norm 2"]]
+def test_benign_pairs_that_alarm_are_named_with_their_rules() -> None:
+    findings = [finding("own/energy", "norm"), finding("own/energy", "layers.0"), finding("own/token", "norm")]
+    alarm = said("norm", findings=[*findings, finding("own/gain", "embed", level="warning")])
+    energy = {"norm": tensor({"energy": (3.0, 1.0, 1.5), "token": (6.0, 1.0, 5.0)})}
+    records = of_raw(
+        [case("a", forced=alarm, tensors=energy), case("b", forced=alarm), found("norm") | {"forced": alarm}]
+    )
+    assert cells(alarming_rules(records)) == [["forced: own/energy", "2", "4"], ["forced: own/token", "2", "2"]]
+    assert cells(alarming_pairs(records)) == [
+        ["a", "forced", "norm", "own/energy 2.00"],
+        ["b", "forced", "norm", "layer/floor-ratio 0.67"],
+    ]
 
 
 def test_what_failed_to_run_is_counted_and_shown(tmp_path: Path) -> None:
