@@ -7,6 +7,7 @@ import { align, bytesOf, isWanted, type Unit } from "./align/align.ts";
 import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
+import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
@@ -34,7 +35,7 @@ import { SegmentReader } from "./measure/segments.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
 
 /**
- * Compares a candidate dump with a reference dump.
+ * Compares a candidate dump with a reference dump, or with a reference set.
  *
  * Memory is bounded by the number of tensors and rows, not by the size of the
  * files. Reading and measuring are synchronous: run it in a worker thread where
@@ -48,7 +49,7 @@ export async function compareDumps(
   given: Pick<CompareOptions, "reference" | "candidate"> & Partial<CompareOptions>,
   observer: CompareObserver = {},
 ): Promise<ComparisonResult> {
-  const options: CompareOptions = { ...DEFAULT_OPTIONS, ...given };
+  const { options, set } = withReferenceSet({ ...DEFAULT_OPTIONS, ...given });
   const open: Dump[] = [];
   const openOnce = (path: string): Dump => {
     const dump = openDump(path);
@@ -60,7 +61,7 @@ export async function compareDumps(
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    return comparePair(reference, candidate, openOnce, options, observer);
+    return comparePair(reference, candidate, set, openOnce, options, observer);
   } finally {
     for (const dump of open) dump.close();
   }
@@ -69,6 +70,7 @@ export async function compareDumps(
 function comparePair(
   reference: Dump,
   candidate: Dump,
+  set: ReferenceSet | null,
   open: (path: string) => Dump,
   options: CompareOptions,
   observer: CompareObserver,
@@ -85,7 +87,7 @@ function comparePair(
     relation,
   );
   const sides: Sides = { reference, candidate, floors: floors.used };
-  const forced = openForced(options.forced, open, sides, relation);
+  const forced = openForced(options.forced, open, sides, relation, set !== null);
   const scale = scaleOf(options.preset, reference.run, candidate.run);
   const alignment = align(
     reference,
@@ -159,13 +161,14 @@ function comparePair(
       ...inputFindings({
         reference,
         candidate,
+        set,
         floors,
         isolated: context.isolated,
         model,
         texts: differingTexts(reference, candidate),
         verified: tokens.samples > 0 || inputs > 0,
       }),
-      ...forcedFindings(forced, reference, units),
+      ...forcedFindings(forced, { reference, candidate, set }, units),
       ...overall.findings.map((finding): Finding => {
         const role = roleOf.get(`${finding.step ?? ""}:${finding.tensor ?? ""}`) ?? null;
         return finding.level === "error" ? { ...finding, role } : finding;

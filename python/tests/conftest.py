@@ -105,6 +105,14 @@ def save_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
+def save_model(model: Any, folder: Path, tokenizer: Path) -> Path:
+    """A model as ``save_pretrained`` writes it, with the tokenizer of another folder."""
+    model.save_pretrained(folder)
+    for file in tokenizer.glob("*token*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with its tokenizer, as ``save_pretrained`` writes them."""

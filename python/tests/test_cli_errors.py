@@ -49,7 +49,7 @@ def test_usage_errors(tmp_path: Path, model_folder: Path, prompts: Path, capfd: 
         ((*given, "--generate", 1, "--temperature", 1, "--top-p", "1.1"), "'1.1' is not"),
         ((*given, "--generate", 1, "--top-p", "0.5"), "--temperature"),
         ((*given, "--temperature", 1), "--generate"),
-        ((*given, "--dtype", "float64"), "float64"),
+        ((*given, "--dtype", "float8"), "float8"),
         ((*given, "--padding-side", "middle"), "middle"),
         ((*given, "--batc", "2"), "--batc"),
         ((*given, "--\x1b[31m"), "\\x1b[31m"),

@@ -11,7 +11,7 @@ export interface Replay {
 }
 
 /** Null where `dump` computed its own residual stream. */
-export function replayOf(dump: Dump): Replay | null {
+export function replayOf(dump: Pick<Dump, "run">): Replay | null {
   const stated = stateOf(dump);
   if (stated === null) return null;
   const id = typeof stated === "object" && "id" in stated ? stated.id : null;
@@ -27,7 +27,7 @@ export function shownReplay(dump: Dump): string {
 }
 
 /** What stands in the metadata, null where nothing does. */
-function stateOf(dump: Dump): unknown {
+function stateOf(dump: Pick<Dump, "run">): unknown {
   const capture = dump.run["capture"];
   return typeof capture === "object" && capture !== null && "replay_of" in capture
     ? (capture.replay_of ?? null)

@@ -23,6 +23,7 @@ export type ErrorCode =
   | "tokens-differ"
   | "rank-missing"
   | "replay"
+  | "reference-set"
   | "nothing-aligned"
   | "floor-is-reference"
   | "floor-incompatible"

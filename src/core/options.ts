@@ -18,7 +18,7 @@ export type LimitName =
   | "minFirstToken";
 
 export interface CompareOptions {
-  /** Path of the reference dump. */
+  /** Path of the reference dump, or of a reference set: the folder that `npu-dump reference` made. */
   readonly reference: string;
   /** Path of the candidate dump. */
   readonly candidate: string;

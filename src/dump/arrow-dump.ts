@@ -1,7 +1,7 @@
 /** A dump in its own format: an Arrow IPC file. */
 
 import { DTYPES } from "../core/dtype.ts";
-import { type Footer, readFooter } from "./arrow-file.ts";
+import { checkMagic, type Footer, readFooter } from "./arrow-file.ts";
 import type { Dump, RunMetadata, TensorChunk, TensorEntry } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
 import { findColumns } from "./find-columns.ts";
@@ -25,6 +25,18 @@ export function openArrowDump(file: DumpFile): Dump {
     const end = readRunEnd(file, index.end);
     const repaired = isJsonObject(end["repaired"]);
     return new ArrowDump(file, run, end, repaired, index.tensors(repaired));
+  });
+}
+
+/**
+ * Reads the run metadata alone, which the footer holds.
+ *
+ * @throws NpuDiffError
+ */
+export function readRunOf(file: DumpFile): RunMetadata {
+  return decoding(file, () => {
+    checkMagic(file);
+    return readRun(file, readFooter(file).schema.metadata);
   });
 }
 

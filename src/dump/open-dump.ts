@@ -1,8 +1,8 @@
 /** Opens a dump by what the file is, not by its name. */
 
-import { openArrowDump } from "./arrow-dump.ts";
+import { openArrowDump, readRunOf } from "./arrow-dump.ts";
 import { checkMagic } from "./arrow-file.ts";
-import type { Dump } from "./dump.ts";
+import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
 
 /**
@@ -23,5 +23,19 @@ export function openDump(path: string): Dump {
   } catch (error) {
     file.close();
     throw error;
+  }
+}
+
+/**
+ * Reads what the dump at `path` says of its run, without its index.
+ *
+ * @throws NpuDiffError with a `file-…`, `not-arrow` or `dump-…` code
+ */
+export function readRun(path: string): RunMetadata {
+  const file = DumpFile.open(path);
+  try {
+    return readRunOf(file);
+  } finally {
+    file.close();
   }
 }

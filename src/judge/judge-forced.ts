@@ -4,18 +4,26 @@ import { DTYPES } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { Finding } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
+import { shellWord } from "../dump/dump-file.ts";
 import type { ForcedReferences } from "../measure/forced.ts";
 import { finding } from "./findings.ts";
+import type { InputFacts } from "./judge-inputs.ts";
 import type { JudgedUnit } from "./judge-tensor.ts";
 
 /** Findings about `forced`, and about the tensors that it left unknown. */
 export function forcedFindings(
   forced: ForcedReferences,
-  reference: Dump,
+  { reference, candidate, set }: Pick<InputFacts, "reference" | "candidate" | "set">,
   units: readonly JudgedUnit[],
 ): readonly Finding[] {
+  const command = (file: string): string =>
+    set === null
+      ? `npu-dump replay ${shellWord(file)} --model MODEL -o FORCED.arrow`
+      : `npu-dump reference ${shellWord(candidate.file)} --model MODEL -o ${shellWord(set.name)}`;
   return [
-    ...forced.absent.map((file) => finding("input/forced-absent", { detail: { file } })),
+    ...forced.absent.map((file) =>
+      finding("input/forced-absent", { detail: { file, command: command(file) } }),
+    ),
     ...forced.coarse.map(({ file, run }) =>
       finding("input/forced-dtype", {
         detail: { file, forced: run.dtype, reference: reference.run.dtype },

@@ -2,6 +2,7 @@
 
 import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
 import type { MetadataDifference } from "../align/environment.ts";
+import type { ReferenceSet } from "../align/reference-set.ts";
 import type { Finding } from "../core/result.ts";
 import type { Dump } from "../dump/dump.ts";
 import type { Floors } from "../measure/floors.ts";
@@ -11,6 +12,8 @@ import { finding } from "./findings.ts";
 export interface InputFacts {
   readonly reference: Dump;
   readonly candidate: Dump;
+  /** The reference set that the reference came from, null where it was given by itself. */
+  readonly set: ReferenceSet | null;
   readonly floors: Floors;
   readonly isolated: boolean;
   /** Between the models of reference and candidate. */
@@ -25,6 +28,7 @@ export interface InputFacts {
 export function inputFindings({
   reference,
   candidate,
+  set,
   floors,
   isolated,
   model,
@@ -59,6 +63,9 @@ export function inputFindings({
     const repeats = dump.tensors.reduce((most, { repeat }) => Math.max(most, repeat), 0);
     if (repeats === 0) continue;
     findings.push(finding("input/repeats", { value: repeats + 1, detail: { file: dump.file } }));
+  }
+  for (const file of set?.strangers ?? []) {
+    findings.push(finding("input/set-stranger", { detail: { file } }));
   }
   for (const file of floors.dropped) {
     findings.push(finding("input/floor-dropped", { detail: { file } }));

@@ -347,12 +347,20 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "a floor lacks rows of a tensor, or its own error is 4 times beyond the prior",
     "reason",
   ),
+  "input/set-stranger": facts(
+    "warning",
+    null,
+    null,
+    "capture.set.role ∉ {reference, floor, forced}",
+    "file",
+  ),
   "input/forced-absent": facts(
     "warning",
     "own",
     null,
-    "--forced was given, and none of them has replay_of.id = id of the dump",
+    "a reference set or --forced was given, and no forced reference has replay_of.id = id of the dump",
     "file",
+    "command",
   ),
   "input/forced-dtype": facts(
     "warning",

@@ -61,6 +61,7 @@ export const RULE_IDS = [
   "input/floor-dropped",
   "input/floor-scaled",
   "input/floor-fallback",
+  "input/set-stranger",
   "input/forced-absent",
   "input/forced-dtype",
   "input/own-unknown",

@@ -21,7 +21,7 @@ export interface ForcedReferences {
   readonly candidate: Dump | null;
   /** Of each floor, in their order; null where it has none. */
   readonly floors: readonly (Dump | null)[];
-  /** Files of the candidate and of floors that have none, where any dump has one. */
+  /** The candidate's file where it has none though some were given or a set was; else those of the floors that have none. */
   readonly absent: readonly string[];
   /** Those that ran in a coarser format than the reference. */
   readonly coarse: readonly Dump[];
@@ -32,6 +32,7 @@ export interface ForcedReferences {
  * `capture.replay_of`.
  *
  * @param relation how reference and candidate relate: an isolated replay is its own forced comparison.
+ * @param expected whether there should be some even where no path is given.
  * @throws NpuDiffError `forced-incompatible` where one replays no dump of this
  *   comparison, or one that has a forced reference already, or was made from other tokens or by another model.
  */
@@ -40,6 +41,7 @@ export function openForced(
   open: (path: string) => Dump,
   { reference, candidate, floors }: Sides,
   relation: RunRelation,
+  expected: boolean,
 ): ForcedReferences {
   const known = [candidate, ...floors.map(({ dump }) => dump)];
   const byId = new Map<string, Dump>();
@@ -57,11 +59,13 @@ export function openForced(
     byId.set(id, dump);
   }
   const unit = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
+  const lacking = known.filter(({ run }) => !byId.has(run.id)).map(({ file }) => file);
   return {
     candidate: byId.get(candidate.run.id) ?? null,
     floors: floors.map(({ dump }) => byId.get(dump.run.id) ?? null),
+    // Without the candidate's, those of the floors are of no use.
     absent:
-      byId.size === 0 ? [] : known.filter(({ run }) => !byId.has(run.id)).map(({ file }) => file),
+      !expected && byId.size === 0 ? [] : byId.has(candidate.run.id) ? lacking : [candidate.file],
     coarse: [...byId.values()].filter((dump) => unit(dump) > unit(reference)),
   };
 }

@@ -192,5 +192,5 @@ test("a ratio needs the floor's forced reference; the larger floor counts", asyn
   expect(withoutCandidate.tensors.every(({ own }) => own === null)).toBe(true);
   expect(
     withoutCandidate.findings.find(({ rule }) => rule === "input/forced-absent")?.detail,
-  ).toEqual({ file: "candidate.arrow" });
+  ).toMatchObject({ file: "candidate.arrow" });
 });

@@ -137,10 +137,20 @@ def load_model(
     if refuse:
         _check_weights(info, note)
     with _loading(source, "model"):
+        model = _in_float64(model) if dtype == torch.float64 else model
         model = model.eval().to(device)
     if tied(model):
         note("embeddings are tied: the head uses the embedding's weight")
     return model
+
+
+def _in_float64(model: Any) -> Any:
+    """Return a model that was loaded in float64 with what was left in float32, in code that float64 goes through."""
+    # The products of all experts at once know no float64; older versions call one expert after the other.
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    # Rotary frequencies and other buffers.
+    return model.to(torch.float64)
 
 
 def _auto_class(source: ModelSource) -> Any:

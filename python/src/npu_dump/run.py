@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from .errors import DumpError
 from .feed import Feeder
 from .generate import Sampling, generate
 from .inputs import Request, check_samples, read_samples
-from .modes import LOGITS, Modes
+from .modes import Modes
+from .precision import float64_throughout
 from .progress import Progress
-from .select import DEFAULT, matches
+from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
 from .weights.checkpoint import stored_dtypes
@@ -69,19 +69,48 @@ def run(request: Request, progress: Progress) -> Outcome:
     dtype = getattr(torch, request.dtype or default or "", None)
     _check_space(request, modes, config.get_text_config(), samples, dtype, progress)
     model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
-    metadata = _metadata(request, source, tokenizer, samples, progress)
+    metadata = run_metadata(request, source, tokenizer, samples, progress)
+    return capture_samples(request, model, samples, metadata, progress, tokenizer=tokenizer)
+
+
+def capture_samples(
+    request: Request,
+    model: Any,
+    samples: list[Sample],
+    metadata: dict[str, Any],
+    progress: Progress,
+    *,
+    tokenizer: Any = None,
+) -> Outcome:
+    """Feed samples to a loaded model, every forward captured; a model in float64 computes in nothing less.
+
+    Args:
+        request: what is stored where, and how the samples are fed.
+        model: from `models.load_model`.
+        samples: in the order of the dump.
+        metadata: what the dump says beside what is found out, as `run_metadata` makes it.
+        progress: told how many samples are done.
+        tokenizer: for the text of a continuation; None: not stored.
+
+    Raises:
+        DumpError: anything that the caller can act on.
+    """
     torch.manual_seed(request.seed)
+    device = provenance.device_of(model)
     try:
-        with Dump(
-            model,
-            request.output,
-            select=list(request.select),
-            mode=request.mode,
-            top_k=request.top_k,
-            replay=request.replay,
-            run=metadata,
-            overwrite=request.force,
-        ) as dump:
+        with (
+            float64_throughout(model),
+            Dump(
+                model,
+                request.output,
+                select=list(request.select),
+                mode=request.mode,
+                top_k=request.top_k,
+                replay=request.replay,
+                run=metadata,
+                overwrite=request.force,
+            ) as dump,
+        ):
             feeder = Feeder(model, device, _padding_side(request, samples))
             for batch in _batches(samples, request.batch):
                 first = dump.samples
@@ -123,38 +152,6 @@ def _tokenizer(request: Request, source: models.ModelSource) -> Any:
         raise
 
 
-def estimated_bytes(
-    config: Any, tokens: int, samples: int, *, select: Sequence[str], modes: Modes, itemsize: int, top_k: int
-) -> int:
-    """Return about how many bytes a dump will have: T * width * item size of every tensor that is stored whole.
-
-    Args:
-        config: the text configuration of the model.
-        tokens: of all samples, decode steps included.
-        samples: how many, each decode step counted as one.
-        select: globs; empty for the default.
-        modes: how much of each tensor is stored.
-        itemsize: bytes of one element.
-        top_k: tokens a row of reduced logits.
-    """
-    hidden, layers, vocabulary = (
-        int(getattr(config, name, 0) or 0) for name in ("hidden_size", "num_hidden_layers", "vocab_size")
-    )
-    names = ["embed", "norm", LOGITS]
-    names += [f"layers.{layer}{role}" for layer in range(layers) for role in ("", ".attn", ".mlp")]
-    chosen = [name for name in names if any(matches(glob, name) for glob in select or DEFAULT)]
-    width = 0
-    for name in chosen:
-        form = modes.form(name)
-        if form == "dense":
-            width += itemsize * (vocabulary if name == LOGITS else hidden)
-        elif form == "topk":
-            # An id and a log-probability each; log-sum-exp and the token's own log-probability.
-            width += 8 * top_k + 16
-    # 8 bytes for the id of a token, about 12 for its text; about 400 bytes of columns a tensor.
-    return tokens * (width + 20) + samples * len(chosen) * 400
-
-
 def _check_space(
     request: Request, modes: Modes, config: Any, samples: list[Sample], dtype: torch.dtype | None, progress: Progress
 ) -> None:
@@ -171,24 +168,14 @@ def _check_space(
         itemsize=stored.itemsize if isinstance(stored, torch.dtype) else 4,
         top_k=request.top_k,
     )
-    free = shutil.disk_usage(request.output.parent).free
-    progress.note(f"{len(samples)} samples, {tokens} tokens, about {_mib(needed)} to write, {_mib(free)} free")
-    if needed > free:
-        raise DumpError(
-            "disk-full",
-            "the dump would not fit on the disk",
-            facts=[("needed", f"about {_mib(needed)}"), ("free", _mib(free))],
-            help="use --limit, --select or --mode, or write to another disk",
-        )
+    space = require_space(request.output.parent, needed)
+    progress.note(f"{len(samples)} samples, {tokens} tokens, {space}")
 
 
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):.1f} GiB"
-
-
-def _metadata(
+def run_metadata(
     request: Request, source: models.ModelSource, tokenizer: Any, samples: list[Sample], progress: Progress
 ) -> dict[str, Any]:
+    """Return what a dump says of a run beside what is found out about the model: names, hashes, how it was fed."""
     facts: dict[str, Any] = {} if tokenizer is None else {"tokenizer_class": type(tokenizer).__name__}
     if source.files is not None:
         facts |= provenance.file_hashes(

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { CompareOptions, LimitName } from "../../core/options.ts";
 import type { ComparisonResult } from "../../core/result.ts";
 import { LANGUAGES } from "../../report/messages/index.ts";
@@ -18,9 +19,11 @@ const DEFAULT_COLUMNS = 80;
 
 export const compare: Command = {
   name: "compare",
-  describe: "Compare a candidate dump with a reference dump and give a verdict",
+  describe:
+    "Compare a candidate dump with a reference dump, or a reference set, and give a verdict",
   positionals: ["reference", "candidate"],
   examples: [
+    "npu-diff compare ref/ npu.arrow    # ref/ is what npu-dump reference made",
     "npu-diff compare cpu.arrow npu.arrow --floor cpu-bf16.arrow",
     "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
   ],
@@ -55,7 +58,9 @@ export const compare: Command = {
   async run(args, host) {
     const options = readOptions(args);
     const format = readFormat(args, FORMATS);
-    const inputs = [options.reference, options.candidate, ...options.floors, ...options.forced];
+    const { dumpsAt } = await import("../../dump/dump-folder.ts");
+    const references = dumpsAt(resolve(host.cwd, options.reference));
+    const inputs = [...references, options.candidate, ...options.floors, ...options.forced];
     const requests = parseOutputs(args.list("output"), inputs, host.cwd);
     const lang = args.choice("lang", LANGUAGES, "en");
     const when = args.choice("color", ["auto", "always", "never"], "auto");

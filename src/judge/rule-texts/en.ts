@@ -404,11 +404,22 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["the floor did not capture the tensor", "the floor run is broken there"],
     tune: "Capture the floor with the candidate's selection.",
   },
+  "input/set-stranger": {
+    message:
+      "{file} lies in the reference set's folder without belonging to the set; it is not used",
+    why: "A floor excuses errors. A dump that merely lies in the folder, such as another candidate, must not become one.",
+    causes: ["a candidate was stored in the folder of the set"],
+    tune: "Move it elsewhere; if it is a floor, give it with --floor.",
+  },
   "input/forced-absent": {
-    message: "{file} has no forced reference among those given",
+    message: "{file} has no forced reference among those given; this makes it: {command}",
     why: "Own errors need the candidate's forced reference, and their ratio to the noise floor needs the floor's too.",
-    causes: ["only some of the dumps were replayed on the reference engine"],
-    tune: "Make the other with npu-dump replay, and give it with --forced.",
+    causes: [
+      "the reference set was made for another candidate",
+      "the candidate's residual stream cannot be replayed: it was captured in part, or as statistics",
+      "only some of the dumps were replayed on the reference engine",
+    ],
+    tune: "npu-dump reference adds it to the set; npu-dump replay makes one to give with --forced.",
   },
   "input/forced-dtype": {
     message: "{file} ran in {forced}, coarser than the reference's {reference}",

@@ -336,11 +336,21 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["噪声基底没有采集该张量", "噪声基底在该处本身有误"],
     tune: "以待测侧的采集范围采集噪声基底。",
   },
+  "input/set-stranger": {
+    message: "{file} 位于基准集目录中但不属于该基准集，未被使用",
+    why: "噪声基底会容许误差。仅仅放在目录里的 dump（例如另一个待测 dump）不能因此成为噪声基底。",
+    causes: ["待测 dump 被存放在基准集目录中"],
+    tune: "请移到别处；如果它确是噪声基底，请用 --floor 给出。",
+  },
   "input/forced-absent": {
-    message: "给出的强制基准中没有 {file} 的",
+    message: "给出的强制基准中没有 {file} 的；用此命令生成：{command}",
     why: "自身误差需要待测侧的强制基准，与噪声基底之比还需要噪声基底的强制基准。",
-    causes: ["只对部分 dump 在基准引擎上做了重放"],
-    tune: "用 npu-dump replay 生成其余的强制基准，并通过 --forced 传入。",
+    causes: [
+      "基准集是为另一个待测 dump 生成的",
+      "待测侧的残差流无法重放：只采集了一部分，或只有统计量",
+      "只对部分 dump 在基准引擎上做了重放",
+    ],
+    tune: "npu-dump reference 会把它加入基准集；npu-dump replay 可生成一个，再通过 --forced 传入。",
   },
   "input/forced-dtype": {
     message: "{file} 以 {forced} 运行，比基准的 {reference} 粗",

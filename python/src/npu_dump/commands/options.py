@@ -7,21 +7,27 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 
-def add_loading_options(command: argparse.ArgumentParser, model: str, kinds: str, *, precision: bool = True) -> None:
+
+def add_loading_options(
+    command: argparse.ArgumentParser, model: str, kinds: str, *, device: bool = True, precision: bool = True
+) -> None:
     """Add which model is loaded, where, and how.
 
     Args:
         command: the command's parser.
         model: what the model may be, for the usage.
         kinds: the same in words.
+        device: whether the user chooses where it runs.
         precision: whether its precision and its attention are for the user to choose.
     """
     add = command.add_argument
     add("--model", required=True, metavar=model, help=kinds)
-    add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
+    if device:
+        add("--device", default="cpu", metavar="DEVICE", help="cpu, npu:N, cuda:N, mps or xpu:N (default cpu)")
     if precision:
-        add("--dtype", choices=("float32", "bfloat16", "float16"), help="precision (default: the checkpoint's)")
+        add("--dtype", choices=DTYPES, help="precision (default: the checkpoint's)")
         add(
             "--attn",
             metavar="NAME",

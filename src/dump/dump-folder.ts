@@ -1,0 +1,99 @@
+/** A folder of dumps: which files are in it, and what each says of its run. */
+
+import { lstatSync, opendirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { NpuDiffError } from "../core/errors.ts";
+import type { RunMetadata } from "./dump.ts";
+import { readRun } from "./open-dump.ts";
+
+const SUFFIX = ".arrow";
+
+/** A folder with more entries is not one that was made for dumps. */
+const MAX_ENTRIES = 4096;
+
+/** A dump of which the metadata alone was read. */
+export interface DumpInFolder {
+  readonly path: string;
+  /** File name without its folder. */
+  readonly file: string;
+  readonly run: RunMetadata;
+}
+
+/** Whether `path` is a folder, links followed; false where nothing can be said of it. */
+export function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** `path` itself, or the paths of the dumps in the folder that it is. */
+export function dumpsAt(path: string): readonly string[] {
+  return isFolder(path) ? namesIn(path).map((name) => join(path, name)) : [path];
+}
+
+/**
+ * The dumps that lie in `folder` itself, by name. Their indexes are not read,
+ * and a file whose writer has not finished is not among them.
+ *
+ * @throws NpuDiffError `file-unreadable` where the folder cannot be read, or holds a link or a special file
+ *   named like a dump; the codes of {@link readRun} where a file is no dump.
+ */
+export function readDumpFolder(folder: string): readonly DumpInFolder[] {
+  return namesIn(folder).map((name) => {
+    const path = join(folder, name);
+    // A link could lead anywhere, and name one file twice.
+    if (!lstatSync(path).isFile()) {
+      throw new NpuDiffError("file-unreadable", {
+        what: `${name} is not a regular file`,
+        facts: [
+          { label: "folder", text: folder },
+          { label: "found", text: "a link, a folder, or a special file" },
+        ],
+        help: "put the dump itself into the folder, or take the entry out",
+      });
+    }
+    return { path, file: name, run: readRun(path) };
+  });
+}
+
+function namesIn(folder: string): readonly string[] {
+  const names: string[] = [];
+  try {
+    const entries = opendirSync(folder);
+    try {
+      for (let count = 0; ; count++) {
+        const entry = entries.readSync();
+        if (entry === null) break;
+        if (count === MAX_ENTRIES) throw tooMany(folder);
+        if (entry.name.endsWith(SUFFIX)) names.push(entry.name);
+      }
+    } finally {
+      entries.closeSync();
+    }
+  } catch (cause) {
+    if (cause instanceof NpuDiffError) throw cause;
+    throw new NpuDiffError("file-unreadable", {
+      what: "the folder cannot be read",
+      facts: [
+        { label: "folder", text: folder },
+        { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
+      ],
+      help: "check the path and the folder's rights",
+      cause,
+    });
+  }
+  return names.sort();
+}
+
+function tooMany(folder: string): NpuDiffError {
+  return new NpuDiffError("file-unreadable", {
+    what: "the folder holds too many entries for a reference set",
+    facts: [
+      { label: "folder", text: folder },
+      { label: "found", text: `more than ${String(MAX_ENTRIES)}` },
+    ],
+    help: "give the folder that npu-dump reference made",
+  });
+}
