@@ -13,7 +13,7 @@ os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "HF_HUB_OFF
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from .cases import HALVES, Case, all_cases, small_cases
-from .run import Progress, Records, run
+from .run import Progress, Records, prepare, run
 from .table import report
 
 OUT = Path(__file__).parents[2] / ".cache" / "faults" / "out"
@@ -26,6 +26,8 @@ def main() -> int:
     done = Records(options.out).done
     missing = sum(case.id not in done for case in cases)
     sys.stderr.write(f"{len(cases)} cases, {len(cases) - missing} of them have a record in {options.out}\n")
+    for name in prepare(cases, options.jobs):
+        sys.stderr.write(f"trained {name}\n")
     progress = Progress(missing)
     for record in run(cases, options.out, options.jobs):
         progress.step(record)

@@ -22,7 +22,8 @@ _OTHER: dict[Half, Half] = {"calibrate": "report", "report": "calibrate"}
 LARGE_TOKENS = 320
 # And faults fewer than this.
 BRIEF = 512
-DRAWN_FROM = ("bf16", "bf16", "bf16", "fp16", "fp32")
+# Precisions of faulty candidates, drawn from as often as they stand here.
+DRAWN_FROM = ("bf16",) * 8 + ("fp16",) * 3 + ("fp32",)
 # How many models of a half each severity of a kind is put into.
 MODELS_OF_A_FAULT = {"calibrate": 3, "report": 5}
 # Engines by model and precision, drawn; in bf16 every one is used.

@@ -74,19 +74,19 @@ TINY: dict[str, Tiny] = {
     "qwen3-moe": Tiny("qwen3_moe", "calibrate", HEADS | MOE | rope(1_000_000.0) | {"norm_topk_prob": True}),
     # Biases on queries, keys and values.
     "qwen2": Tiny("qwen2", "calibrate", COMMON | rope(100_000.0)),
-    # A state space model beside attention, a mixture of experts in every other layer.
-    "jamba": Tiny(
-        "jamba",
+    # A state space model beside attention.
+    "bamba": Tiny(
+        "bamba",
         "calibrate",
         COMMON
+        | rope(10_000.0)
         | {
-            "attn_layer_period": 3,
-            "attn_layer_offset": 2,
-            "expert_layer_period": 2,
-            "num_experts": 4,
-            "num_experts_per_tok": 2,
-            "mamba_d_state": 8,
-            "use_mamba_kernels": False,
+            "attn_layer_indices": [2, 5],
+            "mamba_n_heads": 8,
+            "mamba_d_head": 32,
+            "mamba_d_state": 16,
+            "mamba_n_groups": 1,
+            "mamba_chunk_size": 32,
         },
     ),
     # Soft caps of attention and logits, norms after the blocks, windows in every other layer.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,19 +98,35 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
+def untrained(specs: Iterable[ModelSpec]) -> list[str]:
+    """Return the names of those that must be trained, each once."""
+    names = dict.fromkeys(spec.name for spec in specs if spec.folder is None)
+    return [name for name in names if not _weights(name).exists()]
+
+
+def train(name: str) -> None:
+    """Train a tiny model and keep its weights."""
+    torch.set_num_threads(1)
+    path = _weights(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all, also where another run trains the same one.
+    partial = path.with_suffix(f".{os.getpid()}")
+    save_file(_train(name), partial)
+    partial.replace(path)
+
+
 def _trained(name: str) -> dict[str, torch.Tensor]:
-    """Return the trained weights, from the cache where the same training was done before."""
+    if not _weights(name).exists():
+        train(name)
+    return load_file(_weights(name))
+
+
+def _weights(name: str) -> Path:
+    """Return the file of a model's weights, which is another for another training."""
     tiny = TINY[name]
-    recipe = json.dumps([tiny.kind, tiny.config, tiny.steps, torch.__version__, training_text()], sort_keys=True)
-    path = CACHE / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.safetensors"
-    if not path.exists():
-        weights = _train(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may train the same one: whoever is last wins, whole.
-        partial = path.with_suffix(f".{torch.initial_seed()}-{id(weights)}")
-        save_file(weights, partial)
-        partial.replace(path)
-    return load_file(path)
+    recipe = [tiny.kind, tiny.config, tiny.steps, BATCH, WINDOW, RATE, torch.__version__, training_text()]
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return CACHE / f"{name}-{digest[:12]}.safetensors"
 
 
 BATCH, WINDOW, RATE = 16, 128, 3e-3

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import Case
+from .models import train, untrained
 from .worker import work
 
 RECORDS = "records.jsonl"
@@ -138,6 +139,20 @@ def run(cases: Sequence[Case], folder: Path, jobs: int) -> Iterator[dict[str, An
         for process in processes.values():
             process.end()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def prepare(cases: Sequence[Case], jobs: int) -> Iterator[str]:
+    """Train the tiny models that the cases need and that are not there yet; yield the name of each when it is.
+
+    Args:
+        cases: those that will run.
+        jobs: processes.
+    """
+    names = untrained(case.model for case in cases)
+    if not names:
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from (name for name, _ in zip(names, pool.imap(train, names), strict=True))
 
 
 def _groups(cases: Sequence[Case]) -> Iterator[list[str]]:
