@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from npu_dump import load
+from npu_dump import hypotheses, load
 
 from . import baselines
 from .captures import Base, capture
@@ -93,10 +93,6 @@ def _candidate(case: Case, base: Base) -> Path:
 
 def _probe(origin: str | None, candidate: Path, base: Base) -> dict[str, Any] | None:
     """Ask the probe about the module that was found, as a user would."""
-    try:
-        from npu_dump import hypotheses
-    except ImportError:
-        return None
     if origin is None:
         return None
     found = hypotheses.test(base.pair.wide, load(candidate), origin, [load(floor) for floor in base.floors])

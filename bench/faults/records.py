@@ -103,10 +103,13 @@ class Record:
         """Figures by name; those of decode steps have a prefix."""
         return self.raw["tensors"]
 
-    @property
+    @cached_property
     def baselines(self) -> dict[str, dict[str, Any]]:
         """What the rules of other tools need, by name of the tensor."""
-        return self.raw["baselines"]
+        return {
+            name: {figure: float(value) if isinstance(value, str) else value for figure, value in figures.items()}
+            for name, figures in self.raw["baselines"].items()
+        }
 
     @cached_property
     def faults(self) -> tuple[Injected, ...]:
