@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -113,6 +112,14 @@ def of_neighbour(path: str, offset: int) -> Fault:
     )
 
 
+@torch.no_grad()
+def exchanged(first: nn.Linear, second: nn.Linear) -> None:
+    """Give each of two projections the weights of the other."""
+    kept = first.weight.clone()
+    first.weight.copy_(second.weight)
+    second.weight.copy_(kept)
+
+
 def function(name: str, replace: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Fault:
     """Let the layer's attention use another function than the one of that name in its module of transformers."""
 
@@ -188,13 +195,3 @@ def seeing(allowed: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], A
         return torch.zeros_like(mask).masked_fill(~seen, torch.finfo(mask.dtype).min)
 
     return change
-
-
-@contextmanager
-def hooked_first(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """Let a module return something else, before anything else looks at what it returns."""
-    handle = module.register_forward_hook(lambda _module, _args, output: change(output), prepend=True)
-    try:
-        yield
-    finally:
-        handle.remove()

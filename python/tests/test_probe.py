@@ -215,7 +215,63 @@ CASES = {
     "output scaled": Case(
         "llama", MLP, faults.outputs("mlp", lambda x: x * 1.03125), "scale", "output-gain", 1.03125, 0.002
     ),
-    "sign": Case("llama", MLP, faults.outputs("mlp", lambda x: -x), "scale", "output-gain", -1, 0.01),
+    "sign": Case("llama", MLP, faults.outputs("mlp", lambda x: -x), "sign", "output-sign"),
+    "nothing": Case("llama", ATTN, faults.outputs("self_attn", lambda x: 0 * x), "skipped", "output-zero"),
+    "gate and up in two": Case(
+        "llama",
+        MLP,
+        lambda model: faults.exchanged(faults.layer_of(model).mlp.gate_proj, faults.layer_of(model).mlp.up_proj),
+        "gate-up",
+        "gate-up",
+    ),
+    "norm of too large a width": Case(
+        "llama",
+        ATTN,
+        faults.weights("input_layernorm.weight", lambda old: old * 1.125),
+        "norm-weight",
+        "norm/input_layernorm/gain",
+        1.125,
+        0.005,
+    ),
+    "norm weight not loaded": Case(
+        "llama",
+        MLP,
+        faults.weights("post_attention_layernorm.weight", torch.ones_like),
+        "norm-weight",
+        "norm/post_attention_layernorm/ones",
+    ),
+    "eight tokens to come": Case(
+        "llama",
+        ATTN,
+        faults.arguments("self_attn", "attention_mask", faults.seeing(lambda age: age >= -8)),
+        "mask",
+        "mask",
+        8,
+    ),
+    "heads exchanged": Case(
+        "llama",
+        ATTN,
+        faults.inputs(
+            "self_attn.o_proj", lambda x: torch.cat([x[..., :8], x[..., 16:24], x[..., 8:16], x[..., 24:]], -1)
+        ),
+        "head",
+        "head/exchanged",
+        1,
+    ),
+    "rotary backwards": Case(
+        "llama",
+        ATTN,
+        faults.arguments("self_attn", "position_embeddings", lambda given: (given[0], -given[1])),
+        "rotary-layout",
+        "rotary-layout/backwards",
+    ),
+    "values rolled": Case(
+        "llama",
+        ATTN,
+        faults.outputs("self_attn.v_proj", lambda x: x.roll(8, -1)),
+        "kv-heads",
+        "kv-heads/next/values",
+    ),
     "rows shifted": Case(
         "llama", MLP, faults.outputs("mlp", lambda x: torch.cat([x[:, :1], x[:, :-1]], 1)), "shift", "row-shift", 1
     ),

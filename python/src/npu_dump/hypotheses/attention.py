@@ -24,9 +24,11 @@ class AttentionCall:
         bias: added to the scores, ``[1, 1 or Q, T, T]``; -inf where a token does not look.
         scale: of the scores.
         groups: the key head of each query head, ``[Q]``.
+        value_groups: the same of values.
         cap: soft cap of the scores, or None.
         sinks: one more score a query head, ``[Q]``, whose weight falls away; or None.
-        kept: factor of each query head's answer, ``[Q]``.
+        order: the query head whose answer stands in each place, ``[Q]``.
+        kept: factor of the answer in each place, ``[Q]``.
         positions: of the tokens, ``[T]``.
     """
 
@@ -36,8 +38,10 @@ class AttentionCall:
     bias: torch.Tensor
     scale: float
     groups: torch.Tensor
+    value_groups: torch.Tensor
     cap: float | None
     sinks: torch.Tensor | None
+    order: torch.Tensor
     kept: torch.Tensor
     positions: torch.Tensor
 
@@ -57,7 +61,8 @@ class AttentionCall:
             scores = torch.cat([scores, sinks], dim=-1)
         # A token that sees nothing gives nothing.
         weights = torch.softmax(scores, dim=-1).nan_to_num(0.0)[..., : self.key.shape[2]]
-        return (weights @ self.value[:, self.groups] * self.kept[None, :, None, None]).transpose(1, 2)
+        answers = (weights @ self.value[:, self.value_groups])[:, self.order]
+        return (answers * self.kept[None, :, None, None]).transpose(1, 2)
 
 
 Rewrite = Callable[[AttentionCall], AttentionCall]
@@ -117,15 +122,18 @@ def _call(
 ) -> AttentionCall:
     heads, tokens, width = query.shape[1:]
     scale = keywords.get("scaling")
+    groups = torch.arange(heads, device=query.device) // max(heads // key.shape[1], 1)
     return AttentionCall(
         query=query,
         key=key,
         value=value,
         bias=_bias(mask, tokens, keywords.get("sliding_window"), query),
         scale=width**-0.5 if scale is None else float(scale),
-        groups=torch.arange(heads, device=query.device) // max(heads // key.shape[1], 1),
+        groups=groups,
+        value_groups=groups,
         cap=keywords.get("softcap"),
         sinks=keywords.get("s_aux"),
+        order=torch.arange(heads, device=query.device),
         kept=torch.ones(heads, dtype=query.dtype, device=query.device),
         positions=positions,
     )

@@ -39,7 +39,7 @@ class Change:
 
 NO_CHANGE = Change()
 
-Kind = Literal["choice", "whole", "size"]
+Kind = Literal["choice", "whole", "blend", "size"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Hypothesis:
         words: the same for people.
         starts: coordinates where it is tried.
         kind: ``size``: coordinates are real numbers and 0 is no change, so that the answer's change is nearly
-            linear about 0; ``whole``: they are whole numbers in an order; ``choice``: they have no order. Of the
-            last two only the direction of the change itself counts, not its opposite.
+            linear about 0; ``whole``: they are whole numbers in an order; ``choice`` and ``blend``: they have no
+            order. The change is there once, or not at all; only of a ``blend`` a part of it may be.
         bounds: least and largest coordinate.
     """
 
@@ -118,10 +118,12 @@ class _Function(nn.Module):
 @contextmanager
 def weights(*changes: tuple[torch.Tensor, torch.Tensor]) -> Iterator[None]:
     """Let parameters have the values of other tensors of their shape, without a copy, and give theirs back."""
+    # What they have before any of them changes: two may be exchanged.
+    values = [value.detach() for _, value in changes]
     with ExitStack() as stack:
-        for parameter, value in changes:
+        for (parameter, _), value in zip(changes, values, strict=True):
             stack.callback(_point_at, parameter, parameter.data)
-            _point_at(parameter, value.detach())
+            _point_at(parameter, value)
         yield
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import DumpError
 from ..reader import DumpFile
 from .change import Absent, Hypothesis
-from .correlation import Error, Match, above_floor, excess
+from .correlation import Error, Match, above_floor, excess, rest_of_floor
 from .families import proposals
 from .feed import anatomy_of
 from .result import Finding, ProbeResult
@@ -19,14 +19,19 @@ from .search import Found, Try, refine, scan, strength
 from .subject import Subject
 
 DEFAULT_TOKENS = 2048
-# The study's points: below the first nothing is named; correct engines reach 0.22 above the floor (method, probes).
+# The study's points (method, probes): nothing is named below the first; correct engines reach 0.22 above the floor.
 _LEAST_FIT = 0.7
 _LEAST_ABOVE_FLOOR = 0.25
+# A hypothesis is named where what it leaves is no more than correct engines leave beside the floor (the study's limit
+# of energy), or next to nothing of a large error: a fault that is not among the hypotheses resembles one of them.
+_REST_OF_FLOOR = 1.5
+_SURE = 0.95
 # What correlates less is not looked at more closely; and of what does, only the best so many.
 _WORTH = 0.2
 _REFINED = 6
-# A discrete change is in the error once, or in a part of it; more than twice is another one.
-_MOST_TIMES = 2.0
+# How many times a change may be in the error: as it is, but for what the least squares miss; of a blend a part of it.
+_ONCE = (0.75, 1.33)
+_IN_PART = (0.005, 1.33)
 
 Note = Callable[[int, int], None]
 
@@ -132,7 +137,8 @@ class _Probe:
         match = found.match
         above = above_floor(match.rho, floor or 0.0, self._error, self._floor_errors, match.weighting)
         fit = abs(match.rho) / excess(self._error, self._floor_errors, match.weighting) ** 0.5
-        if above < _LEAST_ABOVE_FLOOR or not _plausible(hypothesis, match):
+        least, most = _IN_PART if hypothesis.kind == "blend" else _ONCE
+        if above < _LEAST_ABOVE_FLOOR or not least <= match.beta <= most:
             fit = 0.0
         return Finding(
             hypothesis.id,
@@ -143,14 +149,13 @@ class _Probe:
             hypothesis.words(found.at),
             floor,
             fit,
+            rest_of_floor(match, self._error, self._floor_errors),
         )
 
     def _fits(self, finding: Finding) -> bool:
-        return finding.fit >= _LEAST_FIT
-
-
-def _plausible(hypothesis: Hypothesis, match: Match) -> bool:
-    return hypothesis.kind == "size" or 0 < match.beta <= _MOST_TIMES
+        rest = finding.rest
+        explained = rest is not None and rest <= _REST_OF_FLOOR
+        return finding.fit >= _LEAST_FIT and (explained or abs(finding.rho) >= _SURE)
 
 
 def _check_tokens(subject: Subject, floor: Subject) -> None:

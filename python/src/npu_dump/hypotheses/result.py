@@ -22,8 +22,9 @@ class Finding:
         floor_rho: the largest correlation with a floor's own error; None where there is no floor, or where it was
             not needed.
         fit: the correlation beside the largest that the error allows: 1 where all that a floor does not show is
-            explained; 0 where the correlation is no more than a correct engine's, or the change is the opposite of,
-            or several times, what the hypothesis says.
+            explained; 0 where the correlation is no more than a correct engine's, or the change is in the error
+            as its opposite, in part, or several times.
+        rest: what it leaves of the error, as a multiple of the floor's; None without a floor.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Finding:
     words: str
     floor_rho: float | None
     fit: float
+    rest: float | None
 
     @property
     def explains(self) -> float:
@@ -52,6 +54,7 @@ class Finding:
             "explains": self.explains,
             "floor_rho": self.floor_rho,
             "fit": self.fit,
+            "rest": self.rest,
         }
 
 

@@ -27,8 +27,10 @@ def propose(subject: Subject) -> Iterator[Proposal]:
         "cause/mask",
         lambda at: Change(attention=lambda call: _moved(call, int(at))),
         lambda at: at,
-        lambda at: f"mask moved by {at:+.0f}: each token sees {'one to come' if at > 0 else 'not even itself'}",
-        (-1.0, 1.0),
+        lambda at: f"mask moved by {at:+.0f}: tokens see {'some to come' if at > 0 else 'not even themselves'}",
+        tuple(float(step) for step in (-1, 1, 4, 16) if step < call.query.shape[2]),
+        "whole",
+        (-2.0, float(call.query.shape[2])),
     )
     everything = Change(attention=lambda call: _seeing(call, torch.ones_like(call.allowed)))
     yield single("mask/none", "cause/mask", everything, "no mask: every token sees those to come")

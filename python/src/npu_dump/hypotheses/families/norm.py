@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..change import Absent, Change, Hypothesis, Proposal, attributes, forward_of, single, weights
+from ..change import Absent, Change, Hypothesis, Proposal, attributes, factor, forward_of, single, weights
 from ..subject import Subject
 
 _QUERY_KEY = re.compile(r"^(q|k|query|key)_?(layer)?_?norm$", re.IGNORECASE)
@@ -46,10 +47,27 @@ def _about(subject: Subject, path: str, leaf: str, norm: nn.Module) -> Iterator[
         lambda at: f"weight of {leaf} {at:+.0f}",
         (-1.0, 1.0),
     )
+    yield single(
+        f"norm/{leaf}/ones",
+        cause,
+        Change(patch=lambda: weights((weight, torch.ones_like(weight)))),
+        f"weight of {leaf} is 1",
+    )
+    yield Hypothesis(
+        f"norm/{leaf}/gain",
+        cause,
+        lambda at: Change(patch=lambda: weights((weight, weight * (1 + at)))),
+        lambda at: 1 + at,
+        lambda at: factor(f"weight of {leaf}", 1 + at),
+        (0.02,),
+        "size",
+        (-0.7, 10.0),
+    )
     for name, other in _others(subject, path, norm):
         if other.shape == weight.shape and not torch.equal(other, weight):
             change = Change(patch=lambda other=other: weights((weight, other)))
-            yield single(f"norm/{leaf}/{name}", cause, change, f"{leaf} has the weight of {name.replace('-', ' ')}")
+            words = f"{leaf} has the weight of {name.replace('-', ' ')}"
+            yield replace(single(f"norm/{leaf}/{name}", cause, change, words), kind="blend")
     epsilon = next((name for name in _EPSILON if isinstance(getattr(norm, name, None), float)), None)
     if epsilon is not None and getattr(norm, epsilon) > 0:
         held = float(getattr(norm, epsilon))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ..change import Change, Hypothesis, Proposal, factor
+from ..change import Change, Hypothesis, Proposal, factor, single
 from ..subject import Subject
 
 _SHIFTS = (-2.0, -1.0, 1.0, 2.0)
@@ -22,8 +22,11 @@ def propose(subject: Subject) -> Iterator[Proposal]:
         lambda at: factor("output", 1 + at),
         (0.02,),
         "size",
-        (-3.0, 10.0),
+        (-0.7, 10.0),
     )
+    negated = Change(output=torch.neg)
+    yield single("output-sign", "cause/sign", negated, "the answer negated")
+    yield single("output-zero", "cause/skipped", Change(output=torch.zeros_like), "the answer is zero")
     yield Hypothesis(
         "row-shift",
         "cause/shift",

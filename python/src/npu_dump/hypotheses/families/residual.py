@@ -24,8 +24,10 @@ def propose(subject: Subject) -> Iterator[Proposal]:
         lambda at: factor("blocks in the residual sum", 1 + at),
         (0.02,),
         "size",
-        (-3.0, 100.0),
+        (-0.7, 100.0),
     )
+    skipped = Change(inputs=lambda role, tensor: tensor if role == "stream" else torch.zeros_like(tensor))
+    yield single("residual/blocks", "cause/skipped", skipped, "neither attention nor MLP is in the sum")
     for part, words in _PARTS.items():
         change = Change(inputs=lambda role, tensor, part=part: _without(part, role, tensor))
         yield single(f"residual/{part}", "cause/skipped", change, f"{words} is not in the sum")

@@ -110,6 +110,8 @@ def _layouts(subject: Subject, own: Rotary) -> Iterator[Proposal]:
     yield single(identity, cause, _changed(replace(own, layout=other)), f"rotary layout in {other}")
     still = replace(own, frequencies=torch.zeros_like(own.frequencies))
     yield single(f"{identity}/none", cause, _changed(still), "no rotary embedding")
+    backwards = replace(own, frequencies=-own.frequencies)
+    yield single(f"{identity}/backwards", cause, _changed(backwards), "rotary embedding turns the other way")
     base, call = _base(subject, own), subject.attention
     if base is None or call is None:
         return

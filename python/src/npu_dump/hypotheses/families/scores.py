@@ -27,6 +27,7 @@ def propose(subject: Subject) -> Iterator[Proposal]:
     yield _scale(call)
     yield from _key_heads(call)
     yield _head(call)
+    yield _exchanged(call)
     if call.sinks is None:
         yield Absent("sink", "cause/sink", "the attention has no sinks")
     else:
@@ -61,17 +62,39 @@ def _key_heads(call: AttentionCall) -> Iterator[Proposal]:
     own = call.groups
     heads = torch.arange(queries, device=own.device)
     maps = (
-        ("tiled", heads % keys, "query head h reads key head h mod K"),
-        ("next", (own + 1) % keys, "each query head reads the next key head"),
-        ("previous", (own - 1) % keys, "each query head reads the previous key head"),
+        ("tiled", heads % keys, "of K, query head h reads the (h mod K)-th"),
+        ("next", (own + 1) % keys, "each query head reads the next"),
+        ("previous", (own - 1) % keys, "each query head reads the previous"),
     )
     if keys == 1:
         yield Absent("kv-heads", "cause/kv-heads", "there is one key head")
     for name, groups, words in maps:
         # With as many key heads as query heads the tiled order is the right one; of two, next and previous are one.
         if not torch.equal(groups, own) and not (name == "previous" and keys == 2):
-            change = Change(attention=lambda call, groups=groups: replace(call, groups=groups))
-            yield single(f"kv-heads/{name}", "cause/kv-heads", change, words)
+            for part, only in (("", "key"), ("/values", "value")):
+                change = _mapped(groups, values_only=bool(part))
+                yield single(f"kv-heads/{name}{part}", "cause/kv-heads", change, f"{words} {only} head")
+
+
+def _mapped(groups: torch.Tensor, *, values_only: bool) -> Change:
+    def read(call: AttentionCall) -> AttentionCall:
+        return replace(call, groups=call.groups if values_only else groups, value_groups=groups)
+
+    return Change(attention=read)
+
+
+def _exchanged(call: AttentionCall) -> Hypothesis:
+    def swap(at: float) -> Change:
+        def exchange(call: AttentionCall) -> AttentionCall:
+            order, first = call.order.clone(), int(at)
+            order[first], order[first + 1] = call.order[first + 1], call.order[first]
+            return replace(call, order=order)
+
+        return Change(attention=exchange)
+
+    heads = tuple(float(head) for head in range(call.query.shape[1] - 1))
+    words = "answers of heads {0:.0f} and {1:.0f} exchanged"
+    return Hypothesis("head/exchanged", "cause/head", swap, lambda at: at, lambda at: words.format(at, at + 1), heads)
 
 
 def _head(call: AttentionCall) -> Hypothesis:
