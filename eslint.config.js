@@ -89,10 +89,10 @@ export default tseslint.config(
   restrict("diagnose", { stages: only("diagnose", "judge", "measure", "align", "dump", "core") }),
   restrict("report", {
     stages: [
-      ...only("report", "core", "judge"),
+      ...only("report", "core", "judge", "diagnose"),
       {
-        pattern: "^\\.\\./(\\.\\./)*judge/(?!rules\\.ts|rule-texts/)",
-        message: "a renderer sees only core/ and the rule table",
+        pattern: "^\\.\\./(\\.\\./)*(judge/(?!rules\\.ts|rule-texts/)|diagnose/(?!cause-texts/))",
+        message: "a renderer sees only core/ and the tables of rules and causes",
       },
     ],
   }),

@@ -32,6 +32,7 @@ import { OwnErrors } from "./measure/own.ts";
 import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
 import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
+import { readSpecimen } from "./measure/specimen.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
 
 /**
@@ -102,10 +103,13 @@ function comparePair(
     isolated: relation === "isolated",
     limits: options.limits,
   };
+  const ownErrors = new OwnErrors(forced, sides, relation);
+  const reader = new SegmentReader();
   const { units, logits, stopped } = measureUnits(
     alignment.units,
     sides,
-    new OwnErrors(forced, sides, relation),
+    ownErrors,
+    reader,
     tokens,
     context,
     options,
@@ -140,6 +144,7 @@ function comparePair(
   }
   const model = modelDifferences(reference.run, candidate.run);
   const { origin, groups, roles } = diagnose(units, {
+    specimen: (unit) => readSpecimen(unit, sides, ownErrors, reader),
     configuration: model.configuration,
     findings: overall.findings,
     relation,
@@ -207,6 +212,7 @@ function measureUnits(
   units: readonly Unit[],
   sides: Sides,
   ownErrors: OwnErrors,
+  reader: SegmentReader,
   tokens: Tokens,
   context: JudgeContext,
   options: CompareOptions,
@@ -216,7 +222,6 @@ function measureUnits(
   readonly logits: LogitsMeters;
   readonly stopped: boolean;
 } {
-  const reader = new SegmentReader();
   const meter = (): LogitsMeter =>
     new LogitsMeter(
       sides.reference,

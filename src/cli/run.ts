@@ -52,8 +52,14 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
     printed = output;
   }) as Record<string, unknown>;
   // The shell asks for completions, of which there may be none.
-  if (printed !== "" || COMPLETION_KEY in parsed) {
-    await host.stdout.write(printed === "" ? "" : `${printed}\n`);
+  const isCompletion = COMPLETION_KEY in parsed;
+  if (printed !== "" || isCompletion) {
+    const [, ...words] = argv;
+    const lines = [
+      ...(printed === "" ? [] : [printed]),
+      ...(isCompletion ? completedWords(words) : []),
+    ];
+    await host.stdout.write(lines.map((line) => `${line}\n`).join(""));
     return EXIT.pass;
   }
   const [selection] = selected;
@@ -154,7 +160,9 @@ function addOption(
 }
 
 function commandUsage(command: Command): string {
-  const positionals = command.positionals.map((name) => ` <${name}>`).join("");
+  const positionals = signature(command)
+    .map((name) => ` ${name}`)
+    .join("");
   const options = command.options.length > 0 ? " [options]" : "";
   return [
     ...command.examples,
@@ -209,15 +217,32 @@ function checkFlags(command: Command, argv: readonly string[]): void {
 }
 
 function refuseWrongPositionals(command: Command, positionals: readonly string[]): void {
-  if (positionals.length === command.positionals.length && !positionals.includes("")) return;
+  const least = command.positionals.length;
+  const most = least + (command.optional?.length ?? 0);
+  const fits = positionals.length >= least && positionals.length <= most;
+  if (fits && !positionals.includes("")) return;
+  const number = least === most ? count(most, "argument") : `at most ${count(most, "argument")}`;
   throw usageError(
-    `npu-diff ${command.name} takes ${count(command.positionals.length, "argument")}`,
+    `npu-diff ${command.name} takes ${number}`,
     {
-      expected: command.positionals.map((name) => `<${name}>`).join(" ") || "none",
+      expected: signature(command).join(" ") || "none",
       given: positionals.map((text) => JSON.stringify(text)).join(" ") || "none",
     },
     `npu-diff ${command.name} --help shows an example; an option takes one value, repeat the option for more`,
   );
+}
+
+/** The positionals as the help writes them: `<required>`, `[optional]`. */
+function signature({ positionals, optional = [] }: Command): readonly string[] {
+  return [...positionals.map((name) => `<${name}>`), ...optional.map((name) => `[${name}]`)];
+}
+
+/** What the shell may put for the last of `words`, where the command knows its positionals by name. */
+function completedWords(words: readonly string[]): readonly string[] {
+  const [, name, ...rest] = words;
+  const current = rest.at(-1) ?? "";
+  const known = COMMANDS.find((command) => command.name === name)?.words ?? [];
+  return rest.length > 1 ? [] : known.filter((word) => word.startsWith(current));
 }
 
 function unknownCommand(argv: Readonly<Record<string, unknown>>): NpuDiffError {

@@ -70,6 +70,13 @@ export class Distribution {
   }
 }
 
+/** The `q`-quantile of `values` (≥ 0, no NaN), 0 ≤ q ≤ 1; NaN where there is none. */
+export function quantileOf(values: Iterable<number>, q: number): number {
+  const distribution = new Distribution();
+  for (const value of values) distribution.add(value);
+  return distribution.quantile(q);
+}
+
 /** Counts by logarithm, over the whole range of float64. */
 class Histogram {
   count = 0;

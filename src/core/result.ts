@@ -312,8 +312,12 @@ export interface EnvironmentDifference {
 
 export interface CauseResult {
   readonly id: string;
+  /** How sure the rule is, 0 … 1: a judgement, no probability. */
   readonly confidence: number;
+  /** What was seen, in English. */
   readonly evidence: string;
+  /** The numbers behind it, by the names that the cause's texts use. */
+  readonly detail: Finding["detail"];
 }
 
 export interface Origin {

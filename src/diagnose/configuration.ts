@@ -65,11 +65,13 @@ export function configurationCauses(
         `${nameOf(key)} ${shownValue(reference)} against ${shownValue(candidate)}`,
     );
   const more = found.length > SHOWN ? [`and ${found.length - SHOWN} more`] : [];
+  const evidence = [...shown, ...more].join("; ");
   return [
     {
       id: "cause/configuration",
       confidence: explaining.length === 0 ? CONFIDENCE.systematic : CONFIDENCE.explains,
-      evidence: [...shown, ...more].join("; "),
+      evidence,
+      detail: { differences: evidence },
     },
   ];
 }

@@ -3,12 +3,15 @@
  * has a verdict and an origin of its own.
  */
 
+import type { Unit } from "../align/align.ts";
 import type { ConfigurationDifference } from "../align/configuration.ts";
 import type { RunRelation } from "../align/runs.ts";
 import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
 import { tensorName } from "../dump/contract.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
+import type { Specimen } from "../measure/specimen.ts";
 import { configurationCauses } from "./configuration.ts";
+import { CauseNamer } from "./name-causes.ts";
 import { locateOrigin, suspicion } from "./origin.ts";
 
 export interface Diagnosis {
@@ -22,6 +25,8 @@ export interface Diagnosis {
 
 /** What a diagnosis rests on, beside the units. */
 export interface Evidence {
+  /** A piece of a unit's data; null where it cannot be read as numbers. */
+  readonly specimen: (unit: Unit) => Specimen | null;
   /** In which constants the two models differ. */
   readonly configuration: readonly ConfigurationDifference[];
   /** Everything that the judge found; what belongs to no group counts for the first one. */
@@ -43,6 +48,7 @@ export interface Evidence {
 export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diagnosis {
   const { findings, relation, layers } = evidence;
   const isSuspect = suspicion(units);
+  const namer = new CauseNamer(units, evidence.specimen);
   const steps = (["prefill", "decode"] as const).filter(
     (step) =>
       units.some(({ measured }) => measured.unit.group === step) ||
@@ -56,7 +62,7 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
     const ofGroup = units.filter(({ measured }) => measured.unit.group === step);
     const located = locateOrigin(ofGroup, isSuspect, relation);
     const { roles: found, systematic } = located;
-    const explain = (one: Origin): Origin => explained(one, evidence, systematic !== null);
+    const explain = (one: Origin): Origin => explained(one, evidence, namer, systematic !== null);
     const origin = located.origin === null ? null : explain(located.origin);
     const byItself = relation === "isolated" || isOwnFault(ofGroup, origin);
     const throughCache = !byItself && readsErrorOf(prefill, origin, layers);
@@ -83,12 +89,17 @@ function isOwnFault(units: readonly JudgedUnit[], origin: Origin | null): boolea
   );
 }
 
-/** An origin with another configuration first among its causes, where that explains it. */
-function explained(origin: Origin, { configuration }: Evidence, systematic: boolean): Origin {
+/** An origin with its causes; another configuration comes first, where that explains it. */
+function explained(
+  origin: Origin,
+  { configuration }: Evidence,
+  namer: CauseNamer,
+  systematic: boolean,
+): Origin {
   const { role } = tensorName(origin.tensor);
   return {
     ...origin,
-    causes: [...configurationCauses(configuration, role, systematic), ...origin.causes],
+    causes: [...configurationCauses(configuration, role, systematic), ...namer.causesOf(origin)],
   };
 }
 

@@ -149,7 +149,7 @@ function residualSum(units: readonly JudgedUnit[], first: number): number {
 }
 
 /** Whether the candidate is zero throughout where the reference is not. */
-function isSilent({ measured }: JudgedUnit): boolean {
+export function isSilent({ measured }: JudgedUnit): boolean {
   const zero = measured.measurement?.figures?.zero;
   return zero !== undefined && zero.candidate && !zero.reference;
 }

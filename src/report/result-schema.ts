@@ -354,7 +354,7 @@ const located = fields<R.Origin>({
   tensor: text,
   layer,
   step,
-  causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text })),
+  causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text, detail })),
 });
 const origin = nullable(located);
 

@@ -8,6 +8,7 @@ import type {
   Origin,
   TensorResult,
 } from "../core/result.ts";
+import { causeLines, nextCommand } from "./cause-lines.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
@@ -118,7 +119,7 @@ function failLines(result: ComparisonResult, lang: Language): VerdictLines {
         );
   const main = ofOrigin ?? errors[0];
   const also = alsoLine(errors, main, result, lang);
-  const next = main === undefined ? null : `npu-diff explain ${main.rule}`;
+  const next = nextCommand(result) ?? (main === undefined ? null : `npu-diff explain ${main.rule}`);
   const evidence = [
     ...(origin === null ? [] : originEvidence(result, lang)),
     ...otherGroups(result, m),
@@ -182,11 +183,9 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
   const ofStep = tensors.filter(({ step }) => step === origin.step);
   const index = ofStep.findIndex(({ name }) => name === origin.tensor);
   const before = ofStep[index - 1];
-  const causes = origin.causes
-    .slice(0, SHOWN)
-    .map(({ evidence }) => `${m.labels.cause}${m.colon}${escapeText(evidence)}`);
+  const causes = causeLines(origin, lang);
   const group = result.groups.find(({ step }) => step === origin.step);
-  const beside = [...independent(group, m), ...systematic(group, m), ...causes];
+  const beside = [...causes, ...independent(group, lang), ...systematic(group, m)];
   if (result.isolated) return [m.evidence.isolated, ...beside];
   if (result.evidence === "forced") {
     return [isOwnFault(result, origin) ? m.evidence.forced : m.evidence.noModule, ...beside];
@@ -199,13 +198,17 @@ function originEvidence(result: ComparisonResult, lang: Language): readonly stri
   return [clean, ...causes];
 }
 
-/** What else fails where nothing is inherited. */
-function independent(group: GroupResult | undefined, m: Messages): readonly string[] {
+/** What else fails where nothing is inherited, and why. */
+function independent(group: GroupResult | undefined, lang: Language): readonly string[] {
+  const m = MESSAGES[lang];
   const failing = group?.independent ?? [];
   if (failing.length === 0) return [];
   const shown = failing.slice(0, SHOWN).map((one) => originName(one, m));
   const more = failing.length > SHOWN ? ` ${m.andMore(failing.length - SHOWN)}` : "";
-  return [m.evidence.independent(shown.join(m.quality.separator) + more)];
+  const causes = failing
+    .slice(0, SHOWN)
+    .flatMap((one) => causeLines(one, lang).map((line) => m.group.of(originName(one, m), line)));
+  return [m.evidence.independent(shown.join(m.quality.separator) + more), ...causes];
 }
 
 /** A kind of module that is at fault nearly everywhere. */

@@ -308,7 +308,9 @@ export const FAIL_BY_LAYER: ComparisonResult = comparison({
       {
         id: "cause/saturation",
         confidence: 0.97,
-        evidence: "11 of 576 channels reach 65504, the largest finite F16",
+        evidence:
+          "412 elements in 11 channels stop at a size of 65504, where the reference is larger",
+        detail: { elements: 412, largest: 65504, columns: 11 },
       },
     ],
   },
@@ -671,7 +673,7 @@ export const HOSTILE: ComparisonResult = comparison({
     tensor: EVIL,
     layer: 7,
     step: "prefill",
-    causes: [{ id: "cause/x", confidence: 1, evidence: `\u001b]0;title\u0007${EVIL}` }],
+    causes: [{ id: "cause/x", confidence: 1, evidence: `\u001b]0;title\u0007${EVIL}`, detail: {} }],
   },
   findings: [
     finding("layer/floor-ratio", {

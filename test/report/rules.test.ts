@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RULE_IDS, RULES } from "../../src/judge/rules.ts";
+import { renderEntry } from "../../src/report/explain.ts";
 import { findingMessage } from "../../src/report/finding-text.ts";
-import { renderRule } from "../../src/report/rule.ts";
 import { PLAIN } from "../../src/report/style.ts";
 import { width } from "../../src/report/table.ts";
 import { finding } from "./results.ts";
@@ -32,7 +32,7 @@ describe.each(RULE_IDS)("%s", (id) => {
   });
 
   test.each(["en", "zh"] as const)("is explained in %s within 80 columns", (lang) => {
-    const text = renderRule(rule, { lang, style: PLAIN, columns: 80 });
+    const text = renderEntry({ kind: "rule", ...rule }, { lang, style: PLAIN, columns: 80 });
     expect(text.split("\n").filter((line) => width(line) > 80)).toEqual([]);
     expect(text.startsWith(`${id}  `)).toBe(true);
     expect(/\p{Script=Han}/u.test(text)).toBe(lang === "zh");

@@ -8,8 +8,12 @@ export interface Command {
   readonly name: string;
   /** One line for the help. */
   readonly describe: string;
-  /** Names of the positionals; all are required. */
+  /** Names of the positionals that are required. */
   readonly positionals: readonly string[];
+  /** Names of those that may follow. */
+  readonly optional?: readonly string[];
+  /** Words that a positional may be, for the shell to complete. */
+  readonly words?: readonly string[];
   /** Command lines that work, the first thing that the help shows. */
   readonly examples: readonly string[];
   readonly options: readonly OptionName[];

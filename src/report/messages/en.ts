@@ -63,6 +63,8 @@ export const EN: Messages = {
     warning: "warning",
     note: "note",
     cause: "cause",
+    likelyCause: "likely cause",
+    possibleCause: "possible cause",
     next: "next",
     also: "also broken",
   },
@@ -178,6 +180,15 @@ export const EN: Messages = {
     metric: "field",
     causes: "causes",
     tune: "what to do",
+  },
+  cause: {
+    by: "found by",
+    finder: {
+      compare: "npu-diff compare, from the dumps alone",
+      probe: "npu-dump probe, with the model's weights",
+    },
+    formula: "when",
+    usual: "usually",
   },
   card: {
     title: "Precision comparison",

@@ -37,7 +37,10 @@ export interface Messages {
     readonly noiseFloor: string;
     readonly warning: string;
     readonly note: string;
+    /** Of a cause, by how sure it is. */
     readonly cause: string;
+    readonly likelyCause: string;
+    readonly possibleCause: string;
     readonly next: string;
     readonly also: string;
   };
@@ -155,6 +158,13 @@ export interface Messages {
     readonly metric: string;
     readonly causes: string;
     readonly tune: string;
+  };
+
+  readonly cause: {
+    readonly by: string;
+    readonly finder: Readonly<Record<"compare" | "probe", string>>;
+    readonly formula: string;
+    readonly usual: string;
   };
 
   readonly card: {

@@ -63,6 +63,8 @@ export const ZH: Messages = {
     warning: "警告",
     note: "提示",
     cause: "原因",
+    likelyCause: "很可能的原因",
+    possibleCause: "可能的原因",
     next: "下一步",
     also: "同时违反",
   },
@@ -175,6 +177,15 @@ export const ZH: Messages = {
     metric: "字段",
     causes: "常见原因",
     tune: "处理",
+  },
+  cause: {
+    by: "由谁发现",
+    finder: {
+      compare: "npu-diff compare，只需两份 dump",
+      probe: "npu-dump probe，需要模型权重",
+    },
+    formula: "条件",
+    usual: "通常是",
   },
   card: {
     title: "精度对比",

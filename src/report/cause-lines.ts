@@ -1,0 +1,68 @@
+/** What kind of error an origin holds, in words, and what to do next about it. */
+
+import { escapeText } from "../core/escape.ts";
+import type { CauseResult, ComparisonResult, Origin } from "../core/result.ts";
+import { causeMessage, isCauseId } from "../diagnose/cause-texts/index.ts";
+import { modelOf } from "./input-label.ts";
+import { type Language, MESSAGES } from "./messages/index.ts";
+
+/** Causes that are named. */
+const SHOWN = 3;
+
+/** Confidence from which a cause is called one, and called likely. */
+const SURE = 0.9;
+const LIKELY = 0.7;
+
+/** A line for each cause of `origin`. */
+export function causeLines(origin: Origin, lang: Language): readonly string[] {
+  const m = MESSAGES[lang];
+  return origin.causes.slice(0, SHOWN).map((cause) => {
+    const { confidence } = cause;
+    const label =
+      confidence >= SURE
+        ? m.labels.cause
+        : confidence >= LIKELY
+          ? m.labels.likelyCause
+          : m.labels.possibleCause;
+    return `${label}${m.colon}${messageOf(cause, lang)}`;
+  });
+}
+
+function messageOf({ id, evidence, detail }: CauseResult, lang: Language): string {
+  const message = lang === "en" || !isCauseId(id) ? null : causeMessage(id, lang, detail);
+  return escapeText(message ?? evidence, 400);
+}
+
+/** Kinds of modules of which `npu-dump probe` knows hypotheses. */
+const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp))?)$/;
+
+/**
+ * The command that says more about the origin: what its cause means, or, where
+ * none is sure and a forced reference shows that the module is at fault, the
+ * probe that tests named hypotheses; null where neither would.
+ */
+export function nextCommand({
+  origin,
+  evidence,
+  inputs,
+  ...result
+}: ComparisonResult): string | null {
+  const [cause] = origin?.causes ?? [];
+  const probes =
+    origin !== null &&
+    evidence === "forced" &&
+    !result.isolated &&
+    origin.step === "prefill" &&
+    PROBED.test(origin.tensor);
+  if (probes && !(cause !== undefined && cause.confidence > SURE)) {
+    const model = modelOf({ origin, evidence, inputs, ...result }).id;
+    const file = word(inputs.candidate.file, "CANDIDATE");
+    return `npu-dump probe ${file} --module ${origin.tensor} --model ${word(model ?? "", "DIR")}`;
+  }
+  return cause !== undefined && isCauseId(cause.id) ? `npu-diff explain ${cause.id}` : null;
+}
+
+/** `text` as a word of a command line, or `otherwise` where a shell or a parser would see more in it. */
+function word(text: string, otherwise: string): string {
+  return /^[\w./+@][\w./+@:=-]*$/.test(text) ? text : otherwise;
+}
