@@ -169,7 +169,7 @@ KINDS = (
     Kind("routed-factor", "experts", ("1.0",), blocks_where(_has_factor), _factor, named("router", "scale")),
     Kind("router-groups", "experts", ("all",), blocks_where(_has_groups), _no_groups, named("router"), silent=True),
     Kind("expert-capacity", "experts", ("0.02", "0.1"), blocks_where(experts_of), _over_capacity, named("token")),
-    Kind("shared-expert-missing", "experts", ("all",), blocks_where(_shared), _no_shared),
+    Kind("shared-expert-missing", "experts", ("all",), blocks_where(_shared), _no_shared, named("router")),
     Kind(
         "shared-gate-missing",
         "experts",

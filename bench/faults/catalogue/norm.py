@@ -167,7 +167,7 @@ KINDS = (
         _no_qk_norm,
         named("qk-norm"),
     ),
-    Kind("latent-norm-missing", "norm", _LATENT, _with_latent_norm, _no_latent_norm),
+    Kind("latent-norm-missing", "norm", _LATENT, _with_latent_norm, _no_latent_norm, named("norm-weight")),
     Kind(
         "post-norm-missing",
         "norm",

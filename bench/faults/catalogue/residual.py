@@ -78,8 +78,8 @@ KINDS = (
         beside=("mlp",),
     ),
     Kind("layer-skipped", "residual", ("all",), every_layer, _layer_skipped, named("skipped")),
-    Kind("stream-missing", "residual", ("all",), every_layer, _stream_missing),
-    Kind("blocks-doubled", "residual", ("2",), every_layer, _added_twice),
+    Kind("stream-missing", "residual", ("all",), every_layer, _stream_missing, named("skipped")),
+    Kind("blocks-doubled", "residual", ("2",), every_layer, _added_twice, named("scale")),
     Kind(
         "stream-gain",
         "residual",

@@ -67,13 +67,16 @@ def _layout(turning: Turning, query: Any, key: Any, cos: Any, sin: Any, _severit
     return moved(query, order.argsort()), moved(key, order.argsort())
 
 
-def _still(turning: Turning, query: Any, key: Any, cos: Any, sin: Any, severity: str) -> Any:
-    """Leave the last pairs unturned: ``half`` of them, or ``all``."""
-    pairs = turning.pairs(cos)
-    cos, sin = cos.clone(), sin.clone()
-    unturned = torch.arange(cos.shape[-1]) % pairs >= (0 if severity == "all" else pairs // 2)
-    cos[..., unturned], sin[..., unturned] = 1, 0
-    return turning(query, key, cos, sin)
+def _partial(turning: Turning, query: Any, key: Any, whole: Any, _sin: Any, _severity: str) -> Any:
+    """Turn the first half of the channels alone, by the frequencies of that width: every second one."""
+    cos, sin = turning.tables(lambda buffer: buffer[::2])
+    width = turning.pairs(whole)
+    turned = turning(query[..., :width], key[..., :width], cos, sin)
+    return tuple(torch.cat([new, x[..., width:]], dim=-1) for new, x in zip(turned, (query, key), strict=True))
+
+
+def _still(_turning: Turning, query: Any, key: Any, _cos: Any, _sin: Any, _severity: str) -> Any:
+    return query, key
 
 
 def _backwards(turning: Turning, query: Any, key: Any, cos: Any, sin: Any, _severity: str) -> Any:
@@ -153,7 +156,7 @@ KINDS = (
     ),
     Kind("rotary-position", "rotary", ("+1", "-1"), _ROTARY, rotary(_position), named("position")),
     Kind("rotary-layout", "rotary", ("other",), _ROTARY, rotary(_layout), named("rotary-layout")),
-    Kind("rotary-partial", "rotary", ("half",), _ROTARY, rotary(_still), named("rotary-layout")),
+    Kind("rotary-partial", "rotary", ("half",), _ROTARY, rotary(_partial), named("rotary-layout")),
     Kind("rotary-missing", "rotary", ("all",), _ROTARY, rotary(_still), named("rotary-layout")),
     # The pairs taken the other way round turn the other way: a matter of layout, too.
     Kind("rotary-backwards", "rotary", ("all",), _ROTARY, rotary(_backwards), named("rotary-layout")),
