@@ -69,7 +69,7 @@ const PRIOR: Readonly<Record<"stores" | "accumulation", Readonly<Record<PriorKin
   accumulation: { attn: 23.0, mlp: 22.3, layer: 10.7, norm: 7.0, logits: 8.5 },
 };
 
-/** The embedding is a look-up: one rounding, 0.85 u. */
+/** The embedding is a look-up: one rounding, 0.85 u, of every token alike; a single one may err twice as much. */
 const PRIOR_EMBED = 1.5;
 
 /**
@@ -114,15 +114,16 @@ export function priorLimits(subject: PriorSubject): PriorLimits {
   const { role, depth, u } = subject;
   const regime = u <= ACCUMULATION_U ? "accumulation" : "stores";
   const bothSides = subject.bothSides ? Math.SQRT2 : 1;
-  const gm =
-    role === "embed"
-      ? PRIOR_EMBED * u
-      : PRIOR_MARGIN * PRIOR[regime][kindOf(role)] * u * (depth + 1) ** DEPTH_EXPONENT;
+  const isLookUp = role === "embed";
+  const gm = isLookUp
+    ? PRIOR_EMBED * u
+    : PRIOR_MARGIN * PRIOR[regime][kindOf(role)] * u * (depth + 1) ** DEPTH_EXPONENT;
+  const token = isLookUp ? PRIOR_MARGIN * gm : PRIOR_TOKEN[regime] * u;
   return {
     floor: Math.min(MAX_PRIOR, FLOOR_MARGIN * gm * bothSides),
     gm: Math.min(MAX_PRIOR, gm * bothSides * rowsAllowance(subject.rows)),
     sample: Math.min(MAX_PRIOR, gm * bothSides),
-    token: Math.min(MAX_PRIOR_TOKEN, PRIOR_TOKEN[regime] * u * bothSides),
+    token: Math.min(MAX_PRIOR_TOKEN, token * bothSides),
   };
 }
 
