@@ -23,6 +23,7 @@ import { inputFindings } from "./judge/judge-inputs.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
 import { sampleAllowance } from "./judge/limits.ts";
 import { scaleOf } from "./judge/presets.ts";
+import { failsByPropagationAlone, settlePropagation } from "./judge/propagated.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
@@ -105,7 +106,7 @@ function comparePair(
   };
   const ownErrors = new OwnErrors(forced, sides, relation);
   const reader = new SegmentReader();
-  const { units, logits, stopped } = measureUnits(
+  const { units, propagated, logits, stopped } = measureUnits(
     alignment.units,
     sides,
     ownErrors,
@@ -174,6 +175,7 @@ function comparePair(
         verified: tokens.samples > 0 || inputs > 0,
       }),
       ...forcedFindings(forced, { reference, candidate, set }, units),
+      ...propagated,
       ...overall.findings.map((finding): Finding => {
         const role = roleOf.get(`${finding.step ?? ""}:${finding.tensor ?? ""}`) ?? null;
         return finding.level === "error" ? { ...finding, role } : finding;
@@ -219,6 +221,8 @@ function measureUnits(
   observer: CompareObserver,
 ): {
   readonly units: readonly JudgedUnit[];
+  /** What the plain pair shows although every module is right on its own input. */
+  readonly propagated: readonly Finding[];
   readonly logits: LogitsMeters;
   readonly stopped: boolean;
 } {
@@ -267,14 +271,17 @@ function measureUnits(
     const measured = { unit, measurement, unmeasurable: reason, own, statistics };
     const judgement = judgeTensor(measured, context);
     judged.push({ measured, judgement });
-    if (judgement.verdict !== "fail") continue;
+    if (judgement.verdict !== "fail" || failsByPropagationAlone({ measured, judgement })) continue;
     observer.failure?.(
       unit.name,
       judgement.findings.find(({ level }) => level === "error")?.rule ?? "",
     );
-    if (options.failFast) return { units: judged, logits, stopped: judged.length < units.length };
+    // What was not reached may be what is at fault.
+    if (options.failFast && judged.length < units.length) {
+      return { units: judged, propagated: [], logits, stopped: true };
+    }
   }
-  return { units: judged, logits, stopped: false };
+  return { ...settlePropagation(judged), logits, stopped: false };
 }
 
 /** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */

@@ -116,13 +116,6 @@ test("further faults are independent, also behind an error that is inherited", a
   });
 });
 
-test("an error that is inherited from nowhere still fails, and no module is blamed", async () => {
-  const result = await compareSet({ inherited: behind("layers.1.attn") });
-  expect(result.verdict).toBe("fail");
-  expect(result.findings.some(({ rule }) => rule.startsWith("own/"))).toBe(false);
-  expect(result.groups.every(({ independent }) => independent.length === 0)).toBe(true);
-});
-
 test("more than half of a kind at fault is systematic; half is not", async () => {
   const all = await compareSet({ fault: wrong("layers.0.attn", "layers.1.attn", "layers.3.attn") });
   expect(all.groups[0]?.systematic).toEqual({ role: "attn", faulty: 3, places: 4 });
@@ -209,4 +202,39 @@ test("bit equality asks for no own error", async () => {
   const result = await compareSet({ fault: wrong("layers.1.mlp") }, { preset: "exact" });
   expect(result.evidence).toBe("exact");
   expect(result.findings.some(({ rule }) => rule.startsWith("own/"))).toBe(false);
+});
+
+describe("an error that is only propagated", () => {
+  test("is a warning where every module is right on its own input", async () => {
+    const result = await compareSet({ inherited: behind("layers.1.attn") });
+    expect(result.verdict).toBe("pass");
+    expect(result.findings.filter(({ level }) => level === "error")).toEqual([]);
+    expect(
+      result.findings.find(({ rule, step }) => rule === "layer/propagated" && step === "prefill"),
+    ).toMatchObject({
+      level: "warning",
+      tensor: "layers.1.mlp",
+      value: 10,
+    });
+  });
+
+  test.each([
+    ["where a module is at fault", { fault: wrong("norm") }],
+    ["where a floor's own error is not known", { forced: ["candidate"] }],
+  ] as const)("stands %s", async (_name, set) => {
+    const result = await compareSet({ inherited: behind("layers.1.attn"), ...set });
+    expect(result.verdict).toBe("fail");
+    const failing = result.tensors.find(
+      ({ name, step }) => name === "layers.1.mlp" && step === "prefill",
+    );
+    expect(failing?.verdict).toBe("fail");
+  });
+
+  test("stands against a limit that the user set", async () => {
+    const result = await compareSet(
+      { inherited: behind("layers.1.attn") },
+      { limits: { maxFloorRatio: 2 } },
+    );
+    expect(result.verdict).toBe("fail");
+  });
 });

@@ -13,9 +13,15 @@ export function residualScale(run: RunMetadata, layer: number | null): number {
   return typeof scale === "number" && Number.isFinite(scale) && scale !== 0 ? scale : 1;
 }
 
+/** What the run says of its residual sum. */
+function residualOf(run: RunMetadata): unknown {
+  const { model } = run as { readonly model?: { readonly residual?: unknown } | null };
+  return model?.residual;
+}
+
 /**
  * Factors that bring what a block hands over to one scale: each side's own s
- * where they differ, 1 for all where they agree.
+ * where they differ, 1 for all where they agree or where one has no such sum.
  */
 export function residualFactors(
   runs: readonly RunMetadata[],
@@ -23,6 +29,7 @@ export function residualFactors(
   layer: number | null,
 ): readonly number[] {
   const isBlock = role === "attn" || role === "mlp";
-  const scales = runs.map((run) => (isBlock ? residualScale(run, layer) : 1));
+  const isTold = runs.every((run) => residualOf(run) !== "other");
+  const scales = runs.map((run) => (isBlock && isTold ? residualScale(run, layer) : 1));
   return scales.every((scale) => scale === scales[0]) ? runs.map(() => 1) : scales;
 }

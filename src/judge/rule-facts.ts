@@ -189,6 +189,13 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "#{t : ‖x_t‖ = 0 and ‖y_t − x_t‖ > 0} > 0",
     "token",
   ),
+  "layer/propagated": facts(
+    "warning",
+    null,
+    "count",
+    "#{tensors beyond a plain limit} > 0, every own error known and within its limits",
+    "rule",
+  ),
   "layer/undecided": facts("warning", null, null, "no layer rule could be computed", "reason"),
 
   "exact/bits": facts("error", "bitsDiffering", "count", "#{i : bits(x_i) ≠ bits(y_i)} > 0"),

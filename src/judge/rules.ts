@@ -36,6 +36,7 @@ export const RULE_IDS = [
   "layer/prior-token",
   "layer/prior-sample",
   "layer/infinite",
+  "layer/propagated",
   "layer/undecided",
   "exact/bits",
   "exact/dtype",

@@ -178,9 +178,12 @@ def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call, layers: int) -> float |
     power = float((blocks * blocks).sum())
     fitted = float((change * blocks).sum()) / power if power else 1.0
 
+    # A stream that is kept in float32 adds blocks of a coarser format, whatever the order of cast and sum.
+    epsilon = max(layer.epsilon, attn.epsilon, mlp.epsilon)
+
     def holds(scale: float) -> bool:
         magnitude = layer.input.abs() + (scale * attn.output).abs() + (scale * mlp.output).abs()
-        return _equal_to_rounding(layer.output, layer.input + scale * blocks, magnitude, layer.epsilon)
+        return _equal_to_rounding(layer.output, layer.input + scale * blocks, magnitude, epsilon)
 
     # A constant that the layer itself holds is exact; the fit, blurred by rounding, only tells which one it is.
     # MiniCPM's layers hold a depth scale, which the sum divides by the root of the number of layers.

@@ -235,6 +235,16 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "No limit loosens this rule. Check masks and padding of the row named.",
   },
+  "layer/propagated": {
+    message:
+      "beyond {rule}, with {value} tensors in all, though every module is right on its own input",
+    why: "A near tie between experts or a chaotic token turns legal rounding into an error of any size. Every module was given its own input and answered within the floors' own errors, so nothing is at fault: what the model says decides whether it matters.",
+    causes: [
+      "a router whose choice flips at a near tie",
+      "a token with massive activations, or one that attends to nothing in particular",
+    ],
+    tune: "Nothing to loosen: it is a warning. The quality figures show whether the model says something else.",
+  },
   "layer/undecided": {
     message: "could not be judged: {reason}",
     why: "A tensor that no rule could decide is not a pass. Statistics bound an error from below: they prove that a tensor is wrong, never that it is right. The finding's detail «open» names the rules that they leave open.",

@@ -174,6 +174,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["基准屏蔽了待测侧仍在计算的位置", "读取了未初始化的内存"],
     tune: "没有阈值可以放宽此规则。请检查该行的掩码与 padding。",
   },
+  "layer/propagated": {
+    message: "超出 {rule}，共 {value} 个张量；但每个模块以自身输入计算均正确",
+    why: "专家之间的近似平局或混沌的 token 会把合法的舍入放大到任意大小。每个模块都以自身输入单独计算，且误差在基底自身误差之内，因此没有模块出错；影响与否由模型的输出质量判定。",
+    causes: ["路由在近似平局处翻转", "激活值极大、或注意力没有明确指向的 token"],
+    tune: "无需放宽：这只是警告。输出质量指标会显示模型的回答是否改变。",
+  },
   "layer/undecided": {
     message: "无法判定：{reason}",
     why: "没有任何规则能够判定的张量不能算通过。统计量只能给出误差的下界：它们能证明张量有错，不能证明张量正确。发现项的 detail 字段 open 列出尚未判定的规则。",
