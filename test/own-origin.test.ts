@@ -205,8 +205,11 @@ test("bit equality asks for no own error", async () => {
 });
 
 describe("an error that is only propagated", () => {
-  test("is a warning where every module is right on its own input", async () => {
-    const result = await compareSet({ inherited: behind("layers.1.attn") });
+  test("is a warning where every module is right on its own input and the quality holds", async () => {
+    const inherited = behind("layers.1.attn");
+    const result = await compareSet({
+      inherited: (tensor) => (tensor.name === "logits" ? 0 : inherited(tensor)),
+    });
     expect(result.verdict).toBe("pass");
     expect(result.findings.filter(({ level }) => level === "error")).toEqual([]);
     expect(
@@ -214,7 +217,7 @@ describe("an error that is only propagated", () => {
     ).toMatchObject({
       level: "warning",
       tensor: "layers.1.mlp",
-      value: 10,
+      value: 9,
     });
   });
 
@@ -228,6 +231,15 @@ describe("an error that is only propagated", () => {
       ({ name, step }) => name === "layers.1.mlp" && step === "prefill",
     );
     expect(failing?.verdict).toBe("fail");
+  });
+
+  test("fails where the model says something else", async () => {
+    const result = await compareSet({ inherited: behind("layers.1.attn") });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin).toBeNull();
+    expect(
+      result.findings.filter(({ level }) => level === "error").map(({ rule }) => rule),
+    ).toContain("quality/kl-ratio");
   });
 
   test("stands against a limit that the user set", async () => {
