@@ -150,7 +150,9 @@ def _benign(half: Half) -> Iterator[Case]:
 
 
 def _fits(engine: Engine, spec: ModelSpec, dtype: str) -> bool:
-    return dtype in engine.dtypes and (not engine.compiles or spec.name in COMPILED)
+    if engine.compiles and spec.name not in COMPILED:
+        return False
+    return dtype in engine.dtypes and len(engine.changes(structure(spec))) > 0
 
 
 def _faulty(half: Half) -> Iterator[Case]:

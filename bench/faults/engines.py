@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +11,10 @@ from typing import Any, Literal
 from . import approximate, attention, fusion, products
 from .attention import Attention
 
-Half = Literal["bf16", "fp16", "fp32"]
+Dtype = Literal["bf16", "fp16", "fp32"]
 Patch = Callable[[Any], AbstractContextManager[None]]
-SIXTEEN: tuple[Half, ...] = ("bf16", "fp16")
-ALL: tuple[Half, ...] = ("bf16", "fp16", "fp32")
+SIXTEEN: tuple[Dtype, ...] = ("bf16", "fp16")
+ALL: tuple[Dtype, ...] = ("bf16", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Engine:
         batch: samples a forward; 1, or as many as there are.
         padding: where a batch is padded.
         dtypes: precisions that it is used in.
+        changes: what it changes in a model; it does not fit one where that is nothing.
         compiles: whether it takes so long to begin that only some models get it.
     """
 
@@ -42,7 +43,8 @@ class Engine:
     functions: tuple[tuple[Any, Callable[..., Any]], ...] = ()
     batch: Literal["single", "all"] = "single"
     padding: Literal["left", "right"] = "right"
-    dtypes: tuple[Half, ...] = SIXTEEN
+    dtypes: tuple[Dtype, ...] = SIXTEEN
+    changes: Callable[[Any], Sequence[Any]] = fusion.norms
     compiles: bool = False
 
     @contextlib.contextmanager
@@ -64,6 +66,7 @@ class Engine:
 
 
 FLASH = Attention(block=64)
+BACKWARDS = Attention(block=16, backwards=True)
 FUSED = Engine(
     "fused",
     "fused",
@@ -78,7 +81,7 @@ ENGINES: dict[str, Engine] = {
     for engine in (
         FUSED,
         Engine("flash", "flash", attention=FLASH, dtypes=ALL),
-        Engine("flash-backwards", "flash", attention=Attention(block=16, backwards=True), dtypes=ALL),
+        Engine("flash-backwards", "flash", attention=BACKWARDS, dtypes=ALL),
         Engine("flash-decoding", "split-kv", attention=Attention(block=16, splits=4), dtypes=ALL),
         Engine("wide-probabilities", "probabilities", attention=Attention(block=128, wide=True)),
         Engine("folded-scale", "folded-scale", attention=Attention(folded=True)),
@@ -90,15 +93,21 @@ ENGINES: dict[str, Engine] = {
         Engine("split-8", "split-k", products.split(8), dtypes=ALL),
         Engine("split-2-rounded", "split-k-rounded", products.split_in_16_bits(2)),
         Engine("split-4-rounded", "split-k-rounded", products.split_in_16_bits(4)),
-        Engine("fused-norm", "fused-norm", patches=(fusion.wide_norms,)),
+        Engine("fused-norm", "fused-norm", attention=FLASH, patches=(fusion.wide_norms,)),
         Engine("fused-rotary", "fused-rotary", attention=FLASH, patches=(fusion.wide_rotary,)),
-        Engine("fused-activation", "fused-activation", patches=(fusion.fused_activation,)),
+        Engine(
+            "fused-activation",
+            "fused-activation",
+            attention=FLASH,
+            patches=(fusion.fused_activation,),
+            changes=fusion.gated,
+        ),
         Engine("wide-blocks", "wide-blocks", products.float32, FLASH, (fusion.wide_norms, fusion.wide_blocks)),
         Engine("wide-residual", "wide-residual", attention=FLASH, patches=(fusion.wide_residual,)),
         Engine("wide-logits", "wide-logits", attention=FLASH, patches=(fusion.wide_logits,)),
         Engine("approximate", "approximate", attention=approximate.FLASH, functions=approximate.FUNCTIONS),
         Engine("chunked", "chunked", products.in_rows(16), Attention(rows=16)),
-        Engine("padded-right", "padded", batch="all", dtypes=ALL),
+        Engine("padded-right", "padded", attention=BACKWARDS, batch="all", dtypes=ALL),
         Engine("padded-left", "padded", attention=FLASH, batch="all", padding="left", dtypes=ALL),
         Engine("compiled", "compiled", patches=(fusion.compiled,), compiles=True),
     )

@@ -128,6 +128,13 @@ def _wide_angles(forward: Forward) -> Forward:
     return wide
 
 
+def gated(model: nn.Module) -> list[nn.Module]:
+    """Return every MLP of a gate, an activation and two more products; no experts that are stacked in one module."""
+    parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
+    dense = [module for module in model.modules() if all(hasattr(module, name) for name in parts)]
+    return [module for module in dense if isinstance(module.gate_proj, nn.Linear)]
+
+
 @contextlib.contextmanager
 def fused_activation(model: nn.Module) -> Iterator[None]:
     """Let every gated MLP round once between its products: after the activation was multiplied."""
@@ -140,11 +147,8 @@ def fused_activation(model: nn.Module) -> Iterator[None]:
         return forward
 
     with ExitStack() as stack:
-        for module in model.modules():
-            if {"gate_proj", "up_proj", "down_proj"} <= set(dict(module.named_children())) and hasattr(
-                module, "act_fn"
-            ):
-                stack.enter_context(replaced(module, "forward", fused(module)))
+        for module in gated(model):
+            stack.enter_context(replaced(module, "forward", fused(module)))
         yield
 
 

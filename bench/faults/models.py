@@ -63,6 +63,9 @@ class ModelSpec:
             parameter.requires_grad_(False)
             parameter.data = parameter.data.to(DTYPES[checkpoint]).to(DTYPES[dtype])
         model.config.dtype = DTYPES[dtype]
+        if dtype == "fp64" and getattr(model.config, "_experts_implementation", None) is not None:
+            # Products in groups do not know float64.
+            model.set_experts_implementation("eager")
         return model.eval()
 
     def skeleton(self, attention: str | None = None, device: str = "cpu") -> Any:
