@@ -25,7 +25,7 @@ BRIEF = 512
 # Precisions of faulty candidates, drawn from as often as they stand here.
 DRAWN_FROM = ("bf16",) * 8 + ("fp16",) * 3 + ("fp32",)
 # How many models of a half each severity of a kind is put into.
-MODELS_OF_A_FAULT = {"calibrate": 3, "report": 5}
+MODELS_OF_A_FAULT = {"calibrate": 5, "report": 8}
 # Engines by model and precision, drawn; in bf16 every one is used.
 FEWER = {"fp16": 10, "fp32": 6}
 # Cases of two faults at a time, by half, in each model.

@@ -14,22 +14,9 @@ from torch import nn
 
 from npu_dump.module_tree import find_decoder, is_attention, is_mlp
 
+from .catalogue.patch import replaced
+
 Forward = Callable[..., Any]
-
-
-@contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Let an attribute be another value inside this block; one of the class comes back to light after it."""
-    own = name in vars(owner)
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
 
 
 def widened(value: Any) -> Any:
