@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,13 +32,23 @@ class Feed:
     padding: Literal["left", "right"] = "right"
 
 
-def capture(model: Any, path: Path, feed: Feed, *, replay: Path | None = None) -> Path:
+def capture(
+    model: Any,
+    path: Path,
+    feed: Feed,
+    *,
+    replay: Path | None = None,
+    fault: AbstractContextManager[Any] | None = None,
+) -> Path:
     """Write a dump of a model that is fed these samples, or, with ``replay``, the residual stream of that dump.
+
+    With ``fault`` the model has a fault while it is fed, but not while it is looked at before: a replay is refused
+    where the blocks do not add up as the dump's did, which is what some faults are about.
 
     Raises:
         DumpError: as `npu_dump.Dump`.
     """
-    with Dump(model, path, replay=replay, overwrite=True) as dump:
+    with Dump(model, path, replay=replay, overwrite=True) as dump, fault or nullcontext():
         feeder = Feeder(dump.model, torch.device("cpu"), feed.padding)
         for batch in [feed.samples] if feed.together else [[sample] for sample in feed.samples]:
             feeder.feed(batch)
@@ -86,6 +97,6 @@ class Base:
         finally:
             model.set_attn_implementation(self.pair.spec.attentions[0])
 
-    def forced(self, dump: Path, name: str = "forced") -> Path:
-        """Write what the reference's model answers to the residual stream of a dump."""
-        return capture(self.pair.wide, dump.with_name(f"{name}.{dump.name}"), self.feed, replay=dump)
+    def forced(self, dump: Path, name: str = "forced", fault: AbstractContextManager[Any] | None = None) -> Path:
+        """Write what the reference's model, with a fault where one is given, answers to a dump's residual stream."""
+        return capture(self.pair.wide, dump.with_name(f"{name}.{dump.name}"), self.feed, replay=dump, fault=fault)

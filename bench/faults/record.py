@@ -40,8 +40,7 @@ def run(case: Case, base: Base, judge: Judge) -> dict[str, Any]:
         found = judge.compare(base.reference, candidate, base.floors, [forced, *base.forced_floors])
         order = in_order(name for name, figures in found["tensors"].items() if figures["step"] == "prefill")
         for number, (fault, place) in enumerate(case.faults):
-            with fault.apply(base.pair.wide, place):
-                written.append(base.forced(candidate, f"faulty.{number}"))
+            written.append(base.forced(candidate, f"faulty.{number}", fault.apply(base.pair.wide, place)))
         effects = [
             effect(place.module, forced, faulty, base.floors[0], base.forced_floors[0])
             for (_, place), faulty in zip(case.faults, written[2:], strict=True)
