@@ -11,10 +11,10 @@ const FLOORS = ["--floor", "floor.1.arrow", "--floor", "floor.2.arrow"];
 const OF_FLOORS = ["--forced", "forced.floor.1.arrow", "--forced", "forced.floor.2.arrow"];
 const ALL = [...PAIR, ...FLOORS, "--forced", "forced.candidate.arrow", ...OF_FLOORS];
 
-test("own errors stand beside the plain figures, and are said not to be judged", async () => {
+test("own errors stand beside the plain figures", async () => {
   const { code, stdout, stderr } = await cli(ALL, { cwd });
   expect(stdout).toMatch(/^ +LAYER +TENSOR .* x FLOOR +OWN +VERDICT$/m);
-  expect(stdout).toContain("(shown, not judged)");
+  expect(stdout).toContain("the largest own error of any module");
   expect(stdout.match(/^ {2}forced /gm)).toHaveLength(3);
   expect(stderr).toMatch(/^warning\[input\/own-unknown\]: layers\.0\.mlp /m);
   expect(code).toBe(1);
@@ -28,7 +28,7 @@ test("without a floor's forced reference they are in units of u", async () => {
     { cwd },
   );
   expect(stdout).toMatch(/自身\/u/);
-  expect(stdout).toContain("仅供显示，未参与判定");
+  expect(stdout).toContain("各模块自身误差最大");
   expect(stderr).toMatch(/input\/forced-absent/);
 });
 
