@@ -3,6 +3,7 @@
 import { DTYPES } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { Finding } from "../core/result.ts";
+import type { TensorRole } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
 import { shellWord } from "../dump/dump-file.ts";
 import type { ForcedReferences } from "../measure/forced.ts";
@@ -43,10 +44,14 @@ export function forcedFindings(
   ];
 }
 
+/** What a module computes: a coarser format never holds all of it as a finer one does, unless it is nothing. */
+const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "mlp", "norm", "logits"]);
+
 /**
- * Refuses a forced reference that equals the dump that it replays although it
- * ran in a finer format: its tensors were captured after they had been
- * replaced, and every own error would be 0.
+ * Refuses a forced reference that holds what a module of the candidate
+ * answered although it ran in a finer format: its tensors were captured after
+ * they had been replaced, or copied from the candidate, and their own errors
+ * would be 0. Sums and look-ups may well be equal.
  *
  * @throws NpuDiffError `forced-incompatible`.
  */
@@ -55,16 +60,22 @@ export function refuseEchoAsForced(
   candidate: Dump,
   units: readonly JudgedUnit[],
 ): void {
-  const unit = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
-  if (forced === null || unit(candidate) <= unit(forced)) return;
-  // An embedding is looked up: weights of the candidate's format give it the same rows.
-  const own = units
-    .filter(({ measured }) => measured.unit.role !== "embed")
-    .map(({ measured }) => measured.own.figures?.gm ?? null)
-    .filter((gm) => gm !== null);
-  if (own.length === 0 || own.some((gm) => gm > 0)) return;
+  const u = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
+  if (forced === null || u(candidate) <= u(forced)) return;
+  const computed = units.flatMap(({ measured: { unit, own } }) =>
+    COMPUTED.has(unit.role) && own.figures !== null ? [{ unit, figures: own.figures }] : [],
+  );
+  // The slope of a tensor of zeros is not known.
+  const echoed = computed.filter(({ figures: { gm, slope } }) => gm === 0 && slope !== null);
+  const [first, ...others] = echoed;
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : ` and ${String(others.length)} more tensors`;
+  const where =
+    echoed.length === computed.length
+      ? "every tensor"
+      : `${first.unit.name} (${first.unit.group})${more}`;
   throw new NpuDiffError("forced-incompatible", {
-    what: "the forced reference equals the candidate in every tensor",
+    what: `the forced reference equals the candidate in ${where}`,
     facts: [
       { label: "forced", text: `${forced.file}   ${forced.run.dtype}` },
       { label: "candidate", text: `${candidate.file}   ${candidate.run.dtype}` },
