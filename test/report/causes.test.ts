@@ -1,11 +1,23 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { fillTemplate, placesOf } from "../../src/core/template.ts";
 import { CAUSE_IDS } from "../../src/diagnose/cause-texts/ids.ts";
-import { CAUSES } from "../../src/diagnose/cause-texts/index.ts";
+import { CAUSES, isCauseId } from "../../src/diagnose/cause-texts/index.ts";
 import { RULE_IDS, RULES } from "../../src/judge/rules.ts";
 import { renderEntry, renderList } from "../../src/report/explain.ts";
 import { PLAIN } from "../../src/report/style.ts";
 import { width } from "../../src/report/table.ts";
+
+test("every cause that the probe knows has its texts", () => {
+  const folder = fileURLToPath(new URL("../../python/src/npu_dump/hypotheses", import.meta.url));
+  const ids = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".py"))
+    .flatMap((name) => readFileSync(join(folder, name), "utf8").match(/cause\/[a-z-]+/g) ?? []);
+  expect(new Set(ids).size).toBeGreaterThan(10);
+  expect(ids.filter((id) => !isCauseId(id))).toEqual([]);
+});
 
 test("a template fills numbers, shares and texts in", () => {
   const values = { gain: 1.0095, share: 0.91234, name: "layer", many: 1234567 };
