@@ -58,7 +58,7 @@ export const CAUSE_FACTS: Readonly<Record<CauseId, CauseFacts>> = {
     "own",
   ),
   "cause/channel": compare(
-    "at most 5 % of the channels (or 16) hold 80 % of the error, the rest is as the floor",
+    "at most 5 % of the channels (or 16, or one block) hold 80 % of the error, the rest is as the floor",
     "channels",
     "width",
     "share",
@@ -74,7 +74,7 @@ export const CAUSE_FACTS: Readonly<Record<CauseId, CauseFacts>> = {
   "cause/sign": compare("x ≈ (1 + a)·r, a < −1.5, correlation < −0.99", "gain"),
   "cause/bits": compare("99.9 % of the x_i fit n bits, n less than the format's", "bits", "of"),
   "cause/scale": compare(
-    "x ≈ (1 + a)·r explains the error beyond the floor's: |ρ|/√excess > 0.85",
+    "x ≈ (1 + a)·r explains the error: |ρ|/√excess > 0.85, and leaves no more than the floor's",
     "gain",
     "explained",
   ),
@@ -85,7 +85,11 @@ export const CAUSE_FACTS: Readonly<Record<CauseId, CauseFacts>> = {
     "low",
     "high",
   ),
-  "cause/low-rank": compare("the first singular direction holds > 80 % of the error", "share"),
+  "cause/low-rank": compare(
+    "the first singular direction holds > 80 % of the error, or the first four > 95 %",
+    "share",
+    "directions",
+  ),
   "cause/precision": compare(
     "ρ alike in all rows, uncorrelated with r, in directions that r does not prefer",
     "median",

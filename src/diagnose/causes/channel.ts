@@ -21,6 +21,12 @@ const LEFT = 0.05;
 /** Without them the rows are as good as the floor's: the 90th percentile of their errors over the floor's 99th. */
 const OTHERS = 1.5;
 
+/** Or they hold next to all of it: the others' error over the whole. */
+const OTHERS_OF_ALL = 0.1;
+
+/** Channels that lie side by side may be more, up to this share: a shard, a tile. */
+const MOST_OF_A_BLOCK = 0.5;
+
 /** Channels and rows below which few and many are not told apart. */
 const LEAST_WIDTH = 16;
 const LEAST_ROWS = 2;
@@ -29,7 +35,7 @@ const LEAST_ROWS = 2;
 export const channel: Cause = {
   id: "cause/channel",
   find(features) {
-    const { channelEnergies: energies, energy, excess, floorQ99, specimen } = features;
+    const { channelEnergies: energies, energy, excess, floorQ99, median, specimen } = features;
     const { width, rows } = specimen;
     if (!features.isBroad || width < LEAST_WIDTH || rows < LEAST_ROWS) return null;
     const limit = OUTSTANDING * quantileOf(energies, 0.5);
@@ -39,12 +45,15 @@ export const channel: Cause = {
     const held = (channels: readonly number[]): number =>
       channels.reduce((sum, one) => sum + (energies[one] as number), 0) / energy / excess;
     // A massive channel stands out by the floor's error alone, and holds little.
-    const most = Math.floor(Math.min(width / 4, Math.max(MOST_CHANNELS, MOST_SHARE * width)));
+    const most = isBlock(outstanding)
+      ? Math.floor(MOST_OF_A_BLOCK * width)
+      : Math.floor(Math.min(width / 4, Math.max(MOST_CHANNELS, MOST_SHARE * width)));
     const channels = outstanding.slice(0, most);
     const share = held(channels);
     if (share * excess < LEAST_OF_ALL || share < EXPLAINED) return null;
     if (held(outstanding) - share > LEFT) return null;
-    if (!(errorWithout(features, new Set(outstanding)) < OTHERS * floorQ99)) return null;
+    const rest = errorWithout(features, new Set(outstanding));
+    if (!(rest < OTHERS * floorQ99) && !(rest < OTHERS_OF_ALL * median)) return null;
     const [first = 0] = channels;
     return {
       confidence: 0.95,
@@ -58,6 +67,11 @@ export const channel: Cause = {
     };
   },
 };
+
+/** Whether channels lie side by side without a gap. */
+function isBlock(channels: readonly number[]): boolean {
+  return Math.max(...channels) - Math.min(...channels) === channels.length - 1;
+}
 
 /** 90th percentile over the rows of ‖x_t − r_t‖ / ‖r_t‖, those channels left out of the error. */
 function errorWithout({ specimen, norms }: Features, left: ReadonlySet<number>): number {

@@ -9,6 +9,9 @@ const LEAST_RHO = 0.85;
 const LARGE = 0.6;
 const LARGE_RHO = 0.98;
 
+/** What the gain leaves over, over the floor's error: a scaled output is otherwise as a correct engine's. */
+const LEAVES = 1.6;
+
 /** The median channel's own gain over that of the whole: one massive channel alone does not scale a tensor. */
 const ALIKE = [0.5, 1.5] as const;
 
@@ -19,11 +22,13 @@ const LEAST_ROWS = 4;
 export const scale: Cause = {
   id: "cause/scale",
   find(features) {
-    const { gain, excess } = features;
+    const { gain, excess, median, floorMedian } = features;
     const { a, rho } = gain;
     if (!features.isBroad) return null;
     const explained = Math.min(1, Math.abs(rho) / Math.sqrt(excess));
     if (Math.abs(a) < LARGE ? explained <= LEAST_RHO : Math.abs(rho) <= LARGE_RHO) return null;
+    const left = median * Math.sqrt(Math.max(0, 1 - rho * rho));
+    if (left > LEAVES * floorMedian * Math.max(1, 1 + a)) return null;
     const ratio = medianGain(features) / a;
     if (features.specimen.rows >= LEAST_ROWS && !(ratio > ALIKE[0] && ratio < ALIKE[1])) {
       return null;

@@ -11,10 +11,13 @@ const MOST_WORK = 2 ** 28;
 /** Steps of the power iteration: where one direction holds more than half, ten are exact to a per mille. */
 const STEPS = 30;
 
+const FOUR = 4;
+
 /** Of the rows' errors and of r, each with the mean of all rows taken off. */
 export interface Spectrum {
-  /** Share of the error's energy in its first singular direction, 0 … 1. */
+  /** Share of the error's energy in its first singular direction, and in its first four, 0 … 1. */
   readonly first: number;
+  readonly firstFour: number;
   /**
    * tr(Σ_E Σ_R)·tr Σ_R / (tr Σ_E · tr Σ_R²), Σ the covariances of the columns: 1
    * where the error lies in the directions of r as r itself does, near 0 where it
@@ -49,7 +52,7 @@ export function spectrumOf(features: Features): Spectrum | null {
   if (!(errorSize > 0) || !(knownSize > 0)) return null;
   const crossed = squares(products(errors, known, height, width));
   return {
-    first: largestEigenvalue(ofErrors, height) / errorSize,
+    ...leading(ofErrors, height, errorSize),
     alignment: (crossed * knownSize) / (errorSize * squares(ofKnown)),
   };
 }
@@ -88,22 +91,48 @@ function squares(values: Float64Array): number {
   return values.reduce((sum, value) => sum + value * value, 0);
 }
 
-/** Of a positive semidefinite matrix, by power iteration from its row of the largest norm. */
-function largestEigenvalue(matrix: Float64Array, rows: number): number {
+/** The shares of the largest eigenvalue and of the four largest of a positive semidefinite matrix in its trace. */
+function leading(
+  matrix: Float64Array,
+  rows: number,
+  size: number,
+): Pick<Spectrum, "first" | "firstFour"> {
+  const rest = matrix.slice();
+  const values = Array.from({ length: Math.min(FOUR, rows) }, () => {
+    const { value, vector } = largestEigenvalue(rest, rows);
+    for (let i = 0; i < rows; i += 1) {
+      for (let j = 0; j < rows; j += 1) {
+        const part = value * (vector[i] as number) * (vector[j] as number);
+        rest[i * rows + j] = (rest[i * rows + j] as number) - part;
+      }
+    }
+    return value;
+  });
+  return {
+    first: (values[0] ?? 0) / size,
+    firstFour: values.reduce((sum, value) => sum + value, 0) / size,
+  };
+}
+
+/** By power iteration from the matrix's row of the largest norm. */
+function largestEigenvalue(
+  matrix: Float64Array,
+  rows: number,
+): { readonly value: number; readonly vector: Float64Array } {
   const rowAt = (row: number): Float64Array => matrix.subarray(row * rows, (row + 1) * rows);
-  let vector = rowAt(0);
+  let next = rowAt(0);
   for (let row = 1; row < rows; row += 1) {
-    if (squares(rowAt(row)) > squares(vector)) vector = rowAt(row);
+    if (squares(rowAt(row)) > squares(next)) next = rowAt(row);
   }
-  let value = 0;
+  let vector: Float64Array = new Float64Array(rows);
   for (let step = 0; step < STEPS; step += 1) {
-    const size = Math.sqrt(squares(vector));
-    if (size === 0) return 0;
-    const unit = vector.map((one) => one / size);
-    vector = unit.map((_, row) =>
+    const size = Math.sqrt(squares(next));
+    if (size === 0) return { value: 0, vector };
+    vector = next.map((one) => one / size);
+    const unit = vector;
+    next = unit.map((_, row) =>
       rowAt(row).reduce((sum, one, i) => sum + one * (unit[i] as number), 0),
     );
-    value = Math.sqrt(squares(vector));
   }
-  return value;
+  return { value: Math.sqrt(squares(next)), vector };
 }

@@ -1,6 +1,6 @@
 import type { Cause, Named } from "./cause.ts";
 import type { Features } from "./features.ts";
-import { isOfFewRows } from "./hot-rows.ts";
+import { isOfFewRows, OTHERS } from "./hot-rows.ts";
 
 /** Neighbouring elements that are zero, or stale, together: by chance not even three are. */
 const RUN = 8;
@@ -18,11 +18,14 @@ const HIT = 0.8;
 const IN_A_BLOCK = 0.9;
 const MOST_OF_COLUMNS = 0.5;
 
+/** More rows than half say what a row is. */
+const HALF = 0.5;
+
 /** Within a block no few columns hold most: those would be massive channels. */
 const FEW = 3;
 const IN_FEW = 0.5;
 
-/** Share of a row that may be stale: a row that is stale throughout was duplicated. */
+/** Share of a row that may be hit: one that is stale throughout was duplicated, one that is zero throughout dropped. */
 const MOST_OF_A_ROW = 0.95;
 
 /**
@@ -51,6 +54,7 @@ function inRuns(features: Features): Named | null {
       else ofStale += 1;
     }
     if (ofStale > MOST_OF_A_ROW * marks.length) return null;
+    if (ofZeros > MOST_OF_A_ROW * marks.length && isOfFewRows(features)) return null;
     if (ofZeros + ofStale > 0) affected += 1;
     zeros += ofZeros;
     stale += ofStale;
@@ -71,9 +75,10 @@ function inRuns(features: Features): Named | null {
 
 /** A few rows hold something foreign in one block of columns. */
 function inColumns(features: Features): Named | null {
-  const { specimen, hot, norms, hotShare } = features;
+  const { specimen, hot, norms, hotShare, coldMedian, floorMedian } = features;
   const { width } = specimen;
-  if (!isOfFewRows(features) || width < 2 * RUN) return null;
+  if (hot.length === 0 || hotShare > HALF || width < 2 * RUN) return null;
+  if (!(coldMedian < OTHERS * floorMedian)) return null;
   const energies = new Float64Array(width);
   for (const row of hot) {
     const [x, r] = [features.rowOf("x", row), features.rowOf("r", row)];

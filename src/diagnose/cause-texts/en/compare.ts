@@ -201,7 +201,7 @@ export const COMPARE_EN = {
   },
   "cause/low-rank": {
     title: "one direction",
-    message: "{share%} of the error points in one direction",
+    message: "{share%} of the error points in {directions} direction(s)",
     usual: [
       "one inner channel is dead or wrong: a row or column of the weight before it",
       "one token or sink that all others attend to has another value",

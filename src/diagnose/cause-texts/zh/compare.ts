@@ -194,7 +194,7 @@ export const COMPARE_ZH = {
   },
   "cause/low-rank": {
     title: "误差集中于一个方向",
-    message: "误差的 {share%} 指向同一个方向",
+    message: "误差的 {share%} 集中在 {directions} 个方向上",
     usual: [
       "某个内部通道失效或出错：前一个权重的一行或一列",
       "所有 token 都关注的某个 token 或 sink 的值不同",
