@@ -5,8 +5,14 @@
 
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
-import { CAPTURE_BYTES, ensureCaptures, FAULTY_LAYER, FOLDER } from "./demo/captures.mjs";
-import { chooseEnvironment } from "./demo/environment.mjs";
+import {
+  CAPTURE_BYTES,
+  ensureCaptures,
+  FAULTY_CAUSE,
+  FAULTY_LAYER,
+  FOLDER,
+} from "./demo/captures.mjs";
+import { CAPTURE_ENV, chooseEnvironment } from "./demo/environment.mjs";
 import { MESSAGES } from "./demo/messages.mjs";
 import { demandSpace, freeSpace, gigabytes } from "./lib/disk.mjs";
 import { describe, Failure, main } from "./lib/failure.mjs";
@@ -67,6 +73,7 @@ function say(text) {
 async function compare(captures, which, lang) {
   const json = join(FOLDER, `${which}.json`);
   const sides = [captures.reference, captures[which], "--floor", captures.floor];
+  const forced = ["--forced", captures[`${which}Forced`], "--forced", captures.floorForced];
   const outputs = ["-o", json, "-o", join(FOLDER, `${which}.md`)];
   const style = [
     "--lang",
@@ -76,12 +83,42 @@ async function compare(captures, which, lang) {
     "--no-progress",
   ];
   const entry = join(ROOT, "dist", "cli", "main.js");
-  const { code } = await run(process.execPath, [entry, "compare", ...sides, ...outputs, ...style], {
-    accept: [0, 1, 3],
-    env: WITHOUT_OPTIONS,
-    onOutput: (text) => process.stdout.write(text),
-  });
+  const { code } = await run(
+    process.execPath,
+    [entry, "compare", ...sides, ...forced, ...outputs, ...style],
+    {
+      accept: [0, 1, 3],
+      env: WITHOUT_OPTIONS,
+      onOutput: (text) => process.stdout.write(text),
+    },
+  );
   return { code, result: JSON.parse(readFileSync(json, "utf8")) };
+}
+
+/**
+ * Asks what is wrong in a module, and prints the answer.
+ *
+ * @param {string} module as the dump names it
+ * @param {import("./demo/captures.mjs").Captures} captures
+ * @param {string} model folder
+ * @param {string} python
+ * @returns {Promise<Failure | null>} null where the fault that is there was named
+ */
+async function probe(module, captures, model, python) {
+  const command = ["-m", "npu_dump", "probe", captures.faulty, "--model", model];
+  const options = ["--module", module, "--floor", captures.floor, "--no-progress"];
+  const { stdout } = await run(python, [...command, ...options], { env: CAPTURE_ENV });
+  say(stdout);
+  const last = stdout.trimEnd().split("\n").at(-1) ?? "";
+  if (last.startsWith(`${FAULTY_CAUSE}: `)) return null;
+  return new Failure(
+    "the faulty candidate's fault was not named as it should be",
+    [
+      ["expected", FAULTY_CAUSE],
+      ["found", last],
+    ],
+    "please report it, with the report",
+  );
 }
 
 /**
@@ -148,14 +185,20 @@ await main(async () => {
   const problems = [
     unexpected(clean, "the correct candidate", { code: 0, originLayer: null }),
     unexpected(faulty, "the faulty candidate", { code: 1, originLayer: FAULTY_LAYER }),
-  ].filter((problem) => problem !== null);
-  if (problems.length === 0) {
-    say(`\n${unseen(faulty.result.quality, messages)}`);
+  ];
+  const module = faulty.result.origin?.tensor;
+  if (module !== undefined) {
+    say(`\n${messages.probe(module)}\n`);
+    problems.push(await probe(module, captures, model, environment.python));
+  }
+  const found = problems.filter((problem) => problem !== null);
+  if (found.length === 0) {
+    say(`${unseen(faulty.result.quality, messages)}`);
     const seconds = ((performance.now() - start) / 1000).toFixed(0);
     say(messages.done(seconds, relative(ROOT, FOLDER)));
   }
   say(`\n${messages.card}\n`);
   process.stdout.write(readFileSync(join(FOLDER, "candidate.md"), "utf8"));
-  for (const problem of problems) process.stderr.write(`\n${describe(problem)}\n`);
-  return problems.length === 0 ? 0 : 1;
+  for (const problem of found) process.stderr.write(`\n${describe(problem)}\n`);
+  return found.length === 0 ? 0 : 1;
 });

@@ -1,5 +1,5 @@
 // @ts-check
-/** The four captures of the demo, each made again only where what it depends on has changed. */
+/** The captures of the demo, each made again only where what it depends on has changed. */
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -13,8 +13,14 @@ export const FOLDER = join(CACHE, "demo");
 /** The layer that the porting fault sits in. */
 export const FAULTY_LAYER = 7;
 
-/** What the four files take: 2,562 tokens of 408 kB in float32, three times half of that. */
-export const CAPTURE_BYTES = 2.7e9;
+/** What it is, as `npu-dump probe` must name it. */
+export const FAULTY_CAUSE = "cause/rotary-base";
+
+/**
+ * What the files take: 2,562 tokens of 408 kB in float32, three times half of that, and three
+ * forced references of 212 kB a token, which hold no logits.
+ */
+export const CAPTURE_BYTES = 4.3e9;
 
 /**
  * @typedef {object} Captures the paths of the dumps
@@ -22,9 +28,12 @@ export const CAPTURE_BYTES = 2.7e9;
  * @property {string} floor
  * @property {string} candidate
  * @property {string} faulty
+ * @property {string} floorForced
+ * @property {string} candidateForced
+ * @property {string} faultyForced
  */
 
-/** @typedef {"reference" | "floor" | "candidate" | "faulty"} CaptureName */
+/** @typedef {keyof Captures} CaptureName */
 
 /**
  * @param {import("./environment.mjs").Environment} environment
@@ -49,6 +58,10 @@ export async function ensureCaptures(environment, model, dtype, labels, steps) {
       ? ["--attn", "eager", "--threads", "1"]
       : ["--attn", "sdpa", "--device", environment.device];
   const [, attention = ""] = onDevice;
+  const forced = (/** @type {CaptureName} */ name) => [
+    ...["-m", "npu_dump", "replay", path(name), "--model", model, "--no-progress", "--force"],
+    ...["--dtype", "float32", "--mode", "hidden"],
+  ];
   /** @type {Record<CaptureName, readonly string[]>} */
   const commands = {
     reference: dump("--dtype", "float32", "--attn", "sdpa", "--prompts", "demo/passages.jsonl"),
@@ -58,16 +71,16 @@ export async function ensureCaptures(environment, model, dtype, labels, steps) {
       ...["demo/faulty.py", "--model", model, "--layer", String(FAULTY_LAYER), "--dtype", dtype],
       ...["--attn", attention, "--device", environment.device, ...sameTokens],
     ],
+    floorForced: forced("floor"),
+    candidateForced: forced("candidate"),
+    faultyForced: forced("faulty"),
   };
-  for (const name of /** @type {CaptureName[]} */ (Object.keys(commands))) {
+  const names = /** @type {CaptureName[]} */ (Object.keys(commands));
+  for (const name of names) {
     await ensureCapture(path(name), commands[name], environment, model, labels[name], steps);
   }
-  return {
-    reference: path("reference"),
-    floor: path("floor"),
-    candidate: path("candidate"),
-    faulty: path("faulty"),
-  };
+  const paths = Object.fromEntries(names.map((name) => [name, path(name)]));
+  return /** @type {Captures} */ (paths);
 }
 
 /**

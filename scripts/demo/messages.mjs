@@ -11,6 +11,7 @@
  * @property {string} clean
  * @property {(layer: number) => string} faulty
  * @property {(increase: string, first: string) => string} unseen
+ * @property {(module: string) => string} probe
  * @property {string} card
  * @property {(seconds: string, folder: string) => string} done
  */
@@ -20,7 +21,7 @@ const EN = {
   usage: `Usage: npm run demo [-- options]
 
 Captures SmolLM2-135M on 30 passages, compares a clean candidate and one with a
-porting fault, and prints both reports and a table for a model card.
+porting fault, names the fault, and prints the reports and a table for a model card.
 
   --python PATH   capture with this interpreter (or environment), whose torch has
                   the device; nothing is installed into it
@@ -39,6 +40,9 @@ Exit codes: 0 all as it should be, 1 a comparison came out otherwise, 2 could no
     floor: "capture the noise floor: the reference in the candidate's precision",
     candidate: "capture the candidate",
     faulty: "capture the faulty candidate",
+    floorForced: "run the float32 model on the floor's residual stream, block by block",
+    candidateForced: "run it on the candidate's",
+    faultyForced: "run it on the faulty candidate's",
   },
   standIn: "no NPU or GPU here: another path through the CPU (eager attention) stands in for it",
   device: (name) => `the candidates run on ${name}`,
@@ -47,7 +51,8 @@ Exit codes: 0 all as it should be, 1 a comparison came out otherwise, 2 could no
     `2. A porting fault: in layer ${layer} the rotary base fell back from 100,000 to 10,000`,
   unseen: (increase, first) =>
     `What a model card would print does not show this fault: perplexity ${increase}, first token ${first}.`,
-  card: "3. The table for a model card (of the correct candidate)",
+  probe: (module) => `3. What is wrong in ${module}: hypotheses tested on the CPU`,
+  card: "4. The table for a model card (of the correct candidate)",
   done: (seconds, folder) =>
     `All as expected, in ${seconds} s. Dumps and reports are in ${folder}.`,
 };
@@ -57,7 +62,7 @@ const ZH = {
   usage: `用法：npm run demo [-- 选项]
 
 用 30 段文字采集 SmolLM2-135M，比对一个正确的待测端和一个带移植错误的待测端，
-打印两份报告和可用于模型卡的表格。
+指出错误的原因，打印报告和可用于模型卡的表格。
 
   --python PATH   用这个解释器（或环境）采集，其 torch 支持目标设备；不会向其中安装任何东西
   --device NAME   cpu、npu:N 或 cuda:N；默认取 torch 能看到的设备，没有则用 cpu
@@ -74,6 +79,9 @@ const ZH = {
     floor: "采集噪声基底：基准引擎，待测端精度",
     candidate: "采集待测端",
     faulty: "采集带错误的待测端",
+    floorForced: "float32 模型逐模块重放：输入取自噪声基底的残差流",
+    candidateForced: "同上，输入取自待测端",
+    faultyForced: "同上，输入取自带错误的待测端",
   },
   standIn: "本机没有 NPU 或 GPU：用 CPU 的另一条路径（eager 注意力）代替",
   device: (name) => `待测端运行在 ${name}`,
@@ -81,7 +89,8 @@ const ZH = {
   faulty: (layer) => `2. 移植错误：第 ${layer} 层的旋转位置编码基数由 100,000 退回 10,000`,
   unseen: (increase, first) =>
     `模型卡上的指标看不出这个错误：困惑度 ${increase}，首 token ${first}。`,
-  card: "3. 可用于模型卡的表格（正确的待测端）",
+  probe: (module) => `3. ${module} 错在哪里：在 CPU 上逐一检验已知原因`,
+  card: "4. 可用于模型卡的表格（正确的待测端）",
   done: (seconds, folder) => `全部符合预期，用时 ${seconds} 秒。采集与报告在 ${folder}。`,
 };
 
