@@ -39,6 +39,10 @@ class Change:
 
 NO_CHANGE = Change()
 
+# The study's points (method, causes): of a probe; and of a gain, which roundings towards zero resemble.
+LEAST_FIT = 0.7
+LEAST_FIT_OF_GAIN = 0.85
+
 Kind = Literal["choice", "whole", "blend", "size"]
 
 
@@ -57,6 +61,7 @@ class Hypothesis:
             linear about 0; ``whole``: they are whole numbers in an order; ``choice`` and ``blend``: they have no
             order. The change is there once, or not at all; only of a ``blend`` a part of it may be.
         bounds: least and largest coordinate.
+        least_fit: below it nothing is named.
     """
 
     id: str
@@ -67,6 +72,7 @@ class Hypothesis:
     starts: tuple[float, ...]
     kind: Kind = "choice"
     bounds: tuple[float, float] = (-torch.inf, torch.inf)
+    least_fit: float = LEAST_FIT
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,21 @@ Proposal = Hypothesis | Absent
 def single(identity: str, cause: str, change: Change, words: str) -> Hypothesis:
     """Return a hypothesis without a coordinate."""
     return Hypothesis(identity, cause, lambda _: change, lambda _: None, lambda _: words, (1.0,))
+
+
+def gain(identity: str, cause: str, words: str, change: Callable[[float], Change]) -> Hypothesis:
+    """Return the hypothesis that something is multiplied; ``change`` is called with the factor."""
+    return Hypothesis(
+        identity,
+        cause,
+        lambda at: change(1 + at),
+        lambda at: 1 + at,
+        lambda at: factor(words, 1 + at),
+        (0.02,),
+        "size",
+        (-0.98, 99.0),
+        LEAST_FIT_OF_GAIN,
+    )
 
 
 def factor(words: str, at: float) -> str:

@@ -95,10 +95,10 @@ def above_floor(rho: float, floor_rho: float, error: Error, floors: Sequence[Err
     return abs(rho) - floor_rho * min(noise / level, 1.0) ** 0.5 if level else 0.0
 
 
-def rest_of_floor(match: Match, error: Error, floors: Sequence[Error]) -> float | None:
-    """Return what a hypothesis leaves of the error, as a multiple of the largest floor's; None without a floor."""
-    noise = max((floor.levels[match.weighting] for floor in floors), default=0.0)
-    return (error.levels[match.weighting] * (1 - match.rho**2) / noise) ** 0.5 if noise else None
+def rest_of_floor(rest: float, error: Error, floors: Sequence[Error], weighting: int) -> float | None:
+    """Return what a hypothesis leaves of the error, a share, as a multiple of the floor's size; None without one."""
+    noise = max((floor.levels[weighting] for floor in floors), default=0.0)
+    return (error.levels[weighting] * rest / noise) ** 0.5 if noise else None
 
 
 def _dots(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

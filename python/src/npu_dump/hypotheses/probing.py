@@ -19,8 +19,7 @@ from .search import Found, Try, refine, scan, strength
 from .subject import Subject
 
 DEFAULT_TOKENS = 2048
-# The study's points (method, probes): nothing is named below the first; correct engines reach 0.22 above the floor.
-_LEAST_FIT = 0.7
+# The study's point (method, probes): correct engines reach 0.22 above the floor.
 _LEAST_ABOVE_FLOOR = 0.25
 # A hypothesis is named where what it leaves is no more than correct engines leave beside the floor (the study's limit
 # of energy), or next to nothing of a large error: a fault that is not among the hypotheses resembles one of them.
@@ -29,9 +28,10 @@ _SURE = 0.95
 # What correlates less is not looked at more closely; and of what does, only the best so many.
 _WORTH = 0.2
 _REFINED = 6
-# How many times a change may be in the error: as it is, but for what the least squares miss; of a blend a part of it.
-_ONCE = (0.75, 1.33)
-_IN_PART = (0.005, 1.33)
+# The least part of a blend that is a name, and the most: all of it, but for what the least squares miss.
+_BLENDED = (0.005, 1.33)
+# Two that fit so nearly as well are one and the same here; then the one that is tested first is named.
+_SAME_FIT = 0.001
 
 Note = Callable[[int, int], None]
 
@@ -93,7 +93,8 @@ class _Probe:
                 found.append((hypothesis, best, attempt))
             progress(number, len(tested))
         found.sort(key=lambda entry: -strength(*entry[:2]))
-        findings = sorted(self._findings(found), key=lambda finding: -finding.fit)
+        order = {hypothesis.id: place for place, hypothesis in enumerate(tested)}
+        findings = _ranked(list(self._findings(found)), order)
         return ProbeResult(
             module=self._subject.name,
             rows=int(self._error.rows.sum()),
@@ -136,26 +137,40 @@ class _Probe:
     def _finding(self, hypothesis: Hypothesis, found: Found, floor: float | None) -> Finding:
         match = found.match
         above = above_floor(match.rho, floor or 0.0, self._error, self._floor_errors, match.weighting)
-        fit = abs(match.rho) / excess(self._error, self._floor_errors, match.weighting) ** 0.5
-        least, most = _IN_PART if hypothesis.kind == "blend" else _ONCE
-        if above < _LEAST_ABOVE_FLOOR or not least <= match.beta <= most:
+        # A change is in the error as it is; only of a blend a part of it may be.
+        blend = hypothesis.kind == "blend"
+        rest = 1 - match.rho**2 if blend else match.rest
+        fit = (max(1 - rest, 0.0) / excess(self._error, self._floor_errors, match.weighting)) ** 0.5
+        if above < _LEAST_ABOVE_FLOOR or (blend and not _BLENDED[0] <= match.beta <= _BLENDED[1]):
             fit = 0.0
         return Finding(
             hypothesis.id,
             hypothesis.cause,
             match.rho,
             match.beta,
+            1 - rest,
             hypothesis.estimate(found.at),
             hypothesis.words(found.at),
             floor,
-            fit,
-            rest_of_floor(match, self._error, self._floor_errors),
+            fit if fit >= hypothesis.least_fit else 0.0,
+            rest_of_floor(rest, self._error, self._floor_errors, match.weighting),
         )
 
     def _fits(self, finding: Finding) -> bool:
-        rest = finding.rest
-        explained = rest is not None and rest <= _REST_OF_FLOOR
-        return finding.fit >= _LEAST_FIT and (explained or abs(finding.rho) >= _SURE)
+        explained = finding.rest is not None and finding.rest <= _REST_OF_FLOOR
+        return finding.fit > 0 and (explained or finding.explains >= _SURE**2)
+
+
+def _ranked(findings: list[Finding], order: dict[str, int]) -> list[Finding]:
+    """Return the best first; of several causes that fit alike, the one that was tested first."""
+    findings.sort(key=lambda finding: (-finding.fit, -finding.explains))
+    alike = [finding for finding in findings if finding.fit >= findings[0].fit - _SAME_FIT and finding.fit]
+    if alike:
+        cause = min(alike, key=lambda finding: order[finding.id]).cause
+        first = next(finding for finding in alike if finding.cause == cause)
+        findings.remove(first)
+        findings.insert(0, first)
+    return findings
 
 
 def _check_tokens(subject: Subject, floor: Subject) -> None:

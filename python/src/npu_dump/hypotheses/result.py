@@ -15,15 +15,16 @@ class Finding:
     Attributes:
         id: its name.
         cause: what it would be the cause of.
-        rho: correlation of the error and the change; rho² is the share of the error that it explains.
+        rho: correlation of the error and the change.
         beta: how many times the change, at its estimate, is in the error; near 1 where all of it is.
+        explains: share of the error's energy that is gone without the change (of a blend of weights: without its
+            part in the error); rho² where beta is 1. Negative where more is left than there was.
         estimate: its size in natural terms, as ``words`` tells it; None where it has none.
         words: the hypothesis for people.
         floor_rho: the largest correlation with a floor's own error; None where there is no floor, or where it was
             not needed.
         fit: the correlation beside the largest that the error allows: 1 where all that a floor does not show is
-            explained; 0 where the correlation is no more than a correct engine's, or the change is in the error
-            as its opposite, in part, or several times.
+            explained; 0 where too little is, or no more than a correct engine's error would show.
         rest: what it leaves of the error, as a multiple of the floor's; None without a floor.
     """
 
@@ -31,16 +32,12 @@ class Finding:
     cause: str
     rho: float
     beta: float
+    explains: float
     estimate: float | None
     words: str
     floor_rho: float | None
     fit: float
     rest: float | None
-
-    @property
-    def explains(self) -> float:
-        """Share of the error's energy, 0 to 1."""
-        return self.rho**2
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints."""

@@ -8,7 +8,9 @@ from ..change import Proposal
 from ..subject import Subject
 from . import embedding, feedforward, head, layer_weights, mask, norm, output, residual, rotary, router, scores
 
+# Of two that fit alike the first is named: what is said of the answer alone comes before what is said of the inside.
 _FAMILIES = (
+    output,
     scores,
     rotary,
     mask,
@@ -19,7 +21,6 @@ _FAMILIES = (
     residual,
     embedding,
     head,
-    output,
 )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..change import Absent, Change, Proposal, attributes, single, weights
+from ..change import Absent, Change, Hypothesis, Proposal, attributes, single, weights
 from ..subject import Subject
 
 _ATTRIBUTES = ("act_fn", "act", "activation_fn", "activation", "activation_func")
+# Where each expert is a module of its own there are too many to try them one by one.
+_MOST_PARTS = 4
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -37,11 +39,15 @@ def propose(subject: Subject) -> Iterator[Proposal]:
     if subject.role != "mlp":
         return
     yield from _activations(subject)
-    pairs = list(_exchanged(subject.block))
-    if pairs:
-        change = Change(patch=lambda: weights(*pairs))
-        yield single("gate-up", "cause/gate-up", change, "gate and up projection exchanged")
-    else:
+    found = [
+        (type(module).__name__, pairs) for module in subject.block.modules() if (pairs := list(_exchanged(module)))
+    ]
+    parts = [("", [pair for _, pairs in found for pair in pairs])] if found else []
+    for part, pairs in parts + (found if 1 < len(found) <= _MOST_PARTS else []):
+        change = Change(patch=lambda pairs=pairs: weights(*pairs))
+        where, words = (f"/{part}", f" in {part}") if part else ("", "")
+        yield single(f"gate-up{where}", "cause/gate-up", change, f"gate and up projection exchanged{words}")
+    if not found:
         yield Absent("gate-up", "cause/gate-up", "it has no gate beside an up projection")
 
 
@@ -59,9 +65,16 @@ def _activations(subject: Subject) -> Iterator[Proposal]:
     own = _values(held[0][2], probe)
     for label, function in _ACTIVATIONS.items():
         if own is None or not torch.allclose(own, function(probe), atol=1e-6):
-            changes = [(module, name, function) for module, name, _ in held]
-            change = Change(patch=lambda changes=changes: attributes(*changes))
-            yield single(f"activation/{label}", "cause/activation", change, f"activation {label}")
+            yield _activation(f"activation/{label}", [(module, name, function) for module, name, _ in held], label)
+            # Experts, and the one that all tokens share, may be the work of two kernels.
+            for module, name, _ in held if 1 < len(held) <= _MOST_PARTS else ():
+                part = type(module).__name__
+                yield _activation(f"activation/{label}/{part}", [(module, name, function)], f"{label} in {part}")
+
+
+def _activation(identity: str, changes: list[tuple[Any, str, Function]], words: str) -> Hypothesis:
+    change = Change(patch=lambda: attributes(*changes))
+    return single(identity, "cause/activation", change, f"activation {words}")
 
 
 @torch.no_grad()
@@ -71,22 +84,21 @@ def _values(function: Callable[..., Any], at: torch.Tensor) -> torch.Tensor | No
     return values if isinstance(values, torch.Tensor) and values.shape == at.shape else None
 
 
-def _exchanged(block: nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield every gate and up weight with what it has when the two are exchanged."""
-    for module in block.modules():
-        for first, second in (("gate_proj", "up_proj"), ("w1", "w3"), ("linear", "linear_v")):
-            gate, up = getattr(module, first, None), getattr(module, second, None)
-            if isinstance(gate, nn.Linear) and isinstance(up, nn.Linear) and gate.weight.shape == up.weight.shape:
-                yield from ((gate.weight, up.weight), (up.weight, gate.weight))
-                if gate.bias is not None and up.bias is not None:
-                    yield from ((gate.bias, up.bias), (up.bias, gate.bias))
-        fused = getattr(module, "gate_up_proj", None)
-        if isinstance(fused, nn.Linear):
-            yield fused.weight, fused.weight.roll(fused.out_features // 2, dims=0)
-            if fused.bias is not None:
-                yield fused.bias, fused.bias.roll(fused.out_features // 2, dims=0)
-        elif isinstance(fused, nn.Parameter) and fused.ndim == 3:
-            yield from _exchanged_experts(module, fused)
+def _exchanged(module: nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield a module's gate and up weights with what they have when the two are exchanged."""
+    for first, second in (("gate_proj", "up_proj"), ("w1", "w3"), ("linear", "linear_v")):
+        gate, up = getattr(module, first, None), getattr(module, second, None)
+        if isinstance(gate, nn.Linear) and isinstance(up, nn.Linear) and gate.weight.shape == up.weight.shape:
+            yield from ((gate.weight, up.weight), (up.weight, gate.weight))
+            if gate.bias is not None and up.bias is not None:
+                yield from ((gate.bias, up.bias), (up.bias, gate.bias))
+    fused = getattr(module, "gate_up_proj", None)
+    if isinstance(fused, nn.Linear):
+        yield fused.weight, fused.weight.roll(fused.out_features // 2, dims=0)
+        if fused.bias is not None:
+            yield fused.bias, fused.bias.roll(fused.out_features // 2, dims=0)
+    elif isinstance(fused, nn.Parameter) and fused.ndim == 3:
+        yield from _exchanged_experts(module, fused)
 
 
 def _exchanged_experts(module: nn.Module, fused: nn.Parameter) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -23,9 +24,10 @@ def propose(subject: Subject) -> Iterator[Proposal]:
     blocks = [name for name, child in subject.block.named_children() if belongs(name, child)]
     paths = {"": blocks}
     for block in blocks:
-        for name, module in subject.block.get_submodule(block).named_modules():
-            if isinstance(module, nn.Linear) and "experts." not in f"{name}.":
-                paths[name] = [f"{block}.{name}"]
+        for name, parameter in subject.block.get_submodule(block).named_parameters():
+            # Where each expert is a module of its own there are too many to try them one by one.
+            if parameter.ndim > 1 and not re.search(r"\.\d+\.", name):
+                paths[name.removesuffix(".weight")] = [f"{block}.{name.removesuffix('.weight')}"]
     yielded = False
     for name, inside in paths.items():
         others = {offset: pairs for offset in (-1, 1) if (pairs := _pairs(subject, inside, offset))}
@@ -61,7 +63,7 @@ def _pairs(subject: Subject, paths: list[str], offset: int) -> Pairs:
     theirs = dict(other.named_parameters())
     found: list[tuple[torch.Tensor, torch.Tensor]] = []
     for name, parameter in subject.block.named_parameters():
-        if not any(name.startswith(f"{path}.") for path in paths):
+        if not any(f"{name}.".startswith(f"{path}.") for path in paths):
             continue
         if name not in theirs or theirs[name].shape != parameter.shape:
             return ()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..change import Absent, Change, Hypothesis, Proposal, attributes, factor, forward_of, single, weights
+from ..change import Absent, Change, Hypothesis, Proposal, attributes, forward_of, gain, single, weights
 from ..subject import Subject
 
 _QUERY_KEY = re.compile(r"^(q|k|query|key)_?(layer)?_?norm$", re.IGNORECASE)
@@ -53,16 +53,8 @@ def _about(subject: Subject, path: str, leaf: str, norm: nn.Module) -> Iterator[
         Change(patch=lambda: weights((weight, torch.ones_like(weight)))),
         f"weight of {leaf} is 1",
     )
-    yield Hypothesis(
-        f"norm/{leaf}/gain",
-        cause,
-        lambda at: Change(patch=lambda: weights((weight, weight * (1 + at)))),
-        lambda at: 1 + at,
-        lambda at: factor(f"weight of {leaf}", 1 + at),
-        (0.02,),
-        "size",
-        (-0.7, 10.0),
-    )
+    scaled = f"weight of {leaf}"
+    yield gain(f"norm/{leaf}/gain", cause, scaled, lambda by: Change(patch=lambda: weights((weight, weight * by))))
     for name, other in _others(subject, path, norm):
         if other.shape == weight.shape and not torch.equal(other, weight):
             change = Change(patch=lambda other=other: weights((weight, other)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ..change import Change, Hypothesis, Proposal, factor, single
+from ..change import Change, Hypothesis, Proposal, gain, single
 from ..subject import Subject
 
 _SHIFTS = (-2.0, -1.0, 1.0, 2.0)
@@ -14,19 +14,10 @@ _SHIFTS = (-2.0, -1.0, 1.0, 2.0)
 
 def propose(subject: Subject) -> Iterator[Proposal]:
     """Yield what needs nothing but the answer."""
-    yield Hypothesis(
-        "output-gain",
-        "cause/scale",
-        lambda at: Change(output=lambda rows: rows * (1 + at)),
-        lambda at: 1 + at,
-        lambda at: factor("output", 1 + at),
-        (0.02,),
-        "size",
-        (-0.7, 10.0),
-    )
     negated = Change(output=torch.neg)
     yield single("output-sign", "cause/sign", negated, "the answer negated")
     yield single("output-zero", "cause/skipped", Change(output=torch.zeros_like), "the answer is zero")
+    yield gain("output-gain", "cause/scale", "output", lambda by: Change(output=lambda rows: rows * by))
     yield Hypothesis(
         "row-shift",
         "cause/shift",

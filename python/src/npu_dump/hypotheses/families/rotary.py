@@ -115,13 +115,14 @@ def _layouts(subject: Subject, own: Rotary) -> Iterator[Proposal]:
     base, call = _base(subject, own), subject.attention
     if base is None or call is None:
         return
-    widths = {own.width // 2, own.width // 4, call.query.shape[-1]} - {own.width}
+    channels = call.query.shape[-1] if own.start == 0 else own.width
+    widths = {own.width // 2, own.width // 4, channels} - {own.width}
     yield Hypothesis(
         f"{identity}/width",
         cause,
-        lambda at: _changed(replace(own, frequencies=_plain(base, int(at), own), start=0)),
+        lambda at: _changed(replace(own, frequencies=_plain(base, int(at), own))),
         lambda at: at,
-        lambda at: f"rotary embedding on {at:.0f} of {call.query.shape[-1]} channels",
+        lambda at: f"rotary embedding on {at:.0f} of {channels} channels",
         tuple(float(width) for width in sorted(widths) if width and width % 2 == 0),
     )
 
