@@ -24,6 +24,7 @@ import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-t
 import { sampleAllowance } from "./judge/limits.ts";
 import { scaleOf } from "./judge/presets.ts";
 import { failsByPropagationAlone, settlePropagation } from "./judge/propagated.ts";
+import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
@@ -102,6 +103,7 @@ function comparePair(
     layers: layerCount(reference, alignment.units),
     hasFloor: floors.used.length > 0,
     isolated: relation === "isolated",
+    firstRouter: firstRouter(alignment.units),
     limits: options.limits,
   };
   const ownErrors = new OwnErrors(forced, sides, relation);

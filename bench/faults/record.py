@@ -94,5 +94,6 @@ def _probe(origin: str | None, candidate: Path, base: Base) -> dict[str, Any] | 
     """Ask the probe about the module that was found, as a user would."""
     if origin is None:
         return None
-    found = hypotheses.test(base.pair.wide, load(candidate), origin, [load(floor) for floor in base.floors])
+    module = origin.replace(".router", ".mlp")
+    found = hypotheses.test(base.pair.wide, load(candidate), module, [load(floor) for floor in base.floors])
     return None if found.best is None else {"id": found.best.cause, "estimate": found.best.estimate}

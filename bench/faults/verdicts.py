@@ -33,6 +33,9 @@ PLAIN = {
 }
 RULES = frozenset([*(f"own/{name}" for name in OWN), *(f"layer/{name}" for name in PLAIN)])
 
+# Rules that few tokens can break; where a router chooses experts, a plain pair leaves them open (src/judge/routing.ts).
+FEW_TOKENS = frozenset(["layer/floor-ratio-p99", "layer/floor-token"])
+
 
 @dataclass(frozen=True)
 class Strain:
@@ -52,7 +55,12 @@ class Strain:
 
 
 def strains(record: Record, mode: Mode) -> Iterator[Strain]:
-    """Everything in a case that was held to a limit."""
+    """Everything in a case that was held to a limit, as if nothing else were wrong.
+
+    Where every own error of a step is known, what the plain pair shows is propagation, and held to nothing.
+    """
+    first = _first_router(record)
+    settled = _settled(record) if mode == "forced" else frozenset()
     for name, figures in record.tensors.items():
         plain = name.removeprefix(DECODE)
         role = module_of(plain).role if is_module(plain) else "other"
@@ -64,11 +72,36 @@ def strains(record: Record, mode: Mode) -> Iterator[Strain]:
             value = _own(statistic, number(found["value"]), number(found["floor"]), float(found["limit"]))
             yield Strain(rule, name, f"{rule} {role}" if statistic == "energy" else rule, value)
         for statistic, (field, limit, for_few) in PLAIN.items():
+            open_ = f"layer/{statistic}" in FEW_TOKENS and (mode == "plain" or not own) and _routed(plain, first)
+            if open_ or figures["step"] in settled:
+                continue
             value = number(figures.get(field))
             if value is None:
                 continue
             allowed = limit * (max(1.0, 4 / math.sqrt(figures["rows"])) if for_few else 1.0)
             yield Strain(f"layer/{statistic}", name, f"layer/{statistic}", _over(value, allowed))
+
+
+def _first_router(record: Record) -> int | None:
+    layers = [module_of(name).layer for name in record.modules]
+    routers = [layer for layer, name in zip(layers, record.modules, strict=True) if name.endswith(".router")]
+    return min((layer for layer in routers if layer is not None), default=None)
+
+
+def _routed(name: str, first: int | None) -> bool:
+    """Whether a tensor is computed from what experts answered."""
+    if first is None or not is_module(name):
+        return False
+    layer, role = module_of(name)
+    if layer is None:
+        return role != "embed"
+    return layer > first or (layer == first and role in ("mlp", "layer"))
+
+
+def _settled(record: Record) -> frozenset[str]:
+    """Steps in which every tensor's own error is known."""
+    steps = {figures["step"] for figures in record.tensors.values()}
+    return frozenset(steps - {figures["step"] for figures in record.tensors.values() if not figures.get("own")})
 
 
 def _own(statistic: str, value: float | None, floor: float | None, limit: float) -> float:
@@ -110,10 +143,14 @@ def fails(record: Record, mode: Mode, factors: Factors) -> bool:
 
 def differences(record: Record, mode: Mode) -> list[str]:
     """How the verdict recomputed under the product's limits differs from the stored one; nothing if all is well."""
+    settled = _settled(record) if mode == "forced" else frozenset()
     told = {
         (f["rule"], f"{DECODE if f['step'] == 'decode' else ''}{f['tensor']}")
         for f in stored(record, mode).findings
-        if f["level"] == "error" and f["rule"] in RULES
+        # What a module that is at fault does to others is told, and decides nothing.
+        if f["level"] == "error"
+        and f["rule"] in RULES
+        and not (f["rule"].startswith("layer/") and f["step"] in settled)
     }
     found = {(strain.rule, strain.tensor) for strain in strains(record, mode) if strain.value > 1}
     differing = [

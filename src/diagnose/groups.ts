@@ -8,6 +8,7 @@ import type { ConfigurationDifference } from "../align/configuration.ts";
 import type { RunRelation } from "../align/runs.ts";
 import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
 import { tensorName } from "../dump/contract.ts";
+import { isOpen } from "../judge/findings.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 import type { Specimen } from "../measure/specimen.ts";
 import { configurationCauses } from "./configuration.ts";
@@ -113,11 +114,6 @@ function verdictOf(step: StepGroup, isFirst: boolean, { findings }: Evidence): V
     (finding) => isOpen(finding) && (finding.step === step || (finding.step === null && isFirst)),
   );
   return undecided ? "inconclusive" : "pass";
-}
-
-/** Whether a finding says that something could be neither kept nor broken. */
-function isOpen({ rule, level }: Finding): boolean {
-  return rule === "layer/undecided" || (rule.startsWith("limit/") && level === "warning");
 }
 
 /** Whether the module `later` of a decode step reads keys or values computed after the prefill's `origin`. */

@@ -44,8 +44,12 @@ export function forcedFindings(
   ];
 }
 
-/** What a module computes: a coarser format never holds all of it as a finer one does, unless it is nothing. */
-const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "mlp", "norm", "logits"]);
+/**
+ * What modules compute in the run's format: a coarser one never holds all of it
+ * as a finer one does, unless it is nothing. Norms may well be computed in
+ * float32 whatever the run's.
+ */
+const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "mlp", "logits"]);
 
 /**
  * Refuses a forced reference that holds what a module of the candidate

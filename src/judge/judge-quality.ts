@@ -12,8 +12,8 @@ import {
   MAX_KL_RATIO,
   MAX_NLL_Z,
   MAX_REAL_FLIP_SHARE,
+  MIN_FLIPS,
   MIN_NLL_INCREASE,
-  MIN_REAL_FLIPS,
   WARN_KL_RATIO,
   WARN_NLL_Z,
 } from "./limits.ts";
@@ -148,7 +148,10 @@ class QualityJudge {
       this.notApplied("quality/real-flips", reason);
       return;
     }
-    const limit = flips.expected + MAX_FLIP_EXCESS * Math.sqrt(flips.expected);
+    const limit = Math.max(
+      MIN_FLIPS - 1,
+      flips.expected + MAX_FLIP_EXCESS * Math.sqrt(flips.expected),
+    );
     this.applied("quality/flips", limit);
     if (!isWithin(flips.count, limit)) {
       this.findings.push(
@@ -161,7 +164,7 @@ class QualityJudge {
       );
     }
     // The limit that holds is the larger of the two.
-    const realLimit = Math.max(MIN_REAL_FLIPS - 1, MAX_REAL_FLIP_SHARE * flips.count);
+    const realLimit = Math.max(MIN_FLIPS - 1, MAX_REAL_FLIP_SHARE * flips.count);
     this.applied("quality/real-flips", realLimit);
     if (!isWithin(flips.real, realLimit)) {
       this.findings.push(

@@ -11,7 +11,7 @@ import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor
 import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
 import type { StatsMeasurement } from "../measure/stats-figures.ts";
-import { finding, isWithin } from "./findings.ts";
+import { finding, isOpen, isWithin } from "./findings.ts";
 import { judgeOwn, type OwnJudgement, unjudgedOwn } from "./judge-own.ts";
 import { judgeStatistics } from "./judge-statistics.ts";
 import {
@@ -23,6 +23,7 @@ import {
   rowsAllowance,
 } from "./limits.ts";
 import type { Scale } from "./presets.ts";
+import { dependsOnRouting, type FewTokensRule } from "./routing.ts";
 import type { RuleId } from "./rules.ts";
 
 /** A unit with what came of measuring it. */
@@ -45,6 +46,8 @@ export interface JudgeContext {
   readonly hasFloor: boolean;
   /** Whether every tensor stands for itself: no error grows with depth then. */
   readonly isolated: boolean;
+  /** The first layer of which a router chooses experts; null where none does. */
+  readonly firstRouter: number | null;
   readonly limits: CompareOptions["limits"];
 }
 
@@ -107,6 +110,19 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
   }
 
   judgeFinite(measurement, unit, report);
+  const fewTokens = (rule: FewTokensRule, parts: FewTokens): void => {
+    if (own.decidedBy !== null || !dependsOnRouting(unit, context.firstRouter)) {
+      report(rule, parts);
+    } else {
+      const { value, limit, detail } = parts;
+      report("layer/routed", {
+        ...parts,
+        value: value / limit,
+        limit: 1,
+        detail: { ...detail, rule },
+      });
+    }
+  };
   let decidedBy: TensorJudgement["decidedBy"] = null;
   let priorLimit: number | null = null;
   let floor: FloorFigures | null = null;
@@ -132,22 +148,22 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
         detail: tokenDetail(figures.tokenRelL2.maxAt),
       });
     }
+    own = judgeOwn(unit, measured.own, figures.u, report);
     if (floor !== null && plausible.length > 0) {
       decidedBy = "floor";
-      judgeByFloor(floor, figures.measuredRows, context, report);
+      judgeByFloor(floor, figures.measuredRows, context, report, fewTokens);
     } else {
       decidedBy = "prior";
       priorLimit = limits.gm;
-      judgeByPrior(figures, limits, report);
+      judgeByPrior(figures, limits, report, fewTokens);
     }
-    own = judgeOwn(unit, measured.own, figures.u, report);
   }
   judgeByUser(figures, context, report);
   if (figures === null && decidedBy !== "exact") {
     return { ...undecided("no-finite-pair"), decidedBy: null };
   }
   return {
-    verdict: findings.some(({ level }) => level === "error") ? "fail" : "pass",
+    verdict: verdictOf(findings),
     findings,
     priorLimit,
     decidedBy,
@@ -158,6 +174,14 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
 }
 
 const NO_FLOOR = { floor: null, floorFallback: null } as const;
+
+/** What is said of a rule that few tokens can break. */
+type FewTokens = Parameters<typeof finding>[1] & { readonly value: number; readonly limit: number };
+
+function verdictOf(findings: readonly Finding[]): Verdict {
+  if (findings.some(({ level }) => level === "error")) return "fail";
+  return findings.some(isOpen) ? "inconclusive" : "pass";
+}
 
 export type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
 
@@ -211,6 +235,7 @@ function judgeByFloor(
   rows: number,
   context: JudgeContext,
   report: Report,
+  fewTokens: (rule: FewTokensRule, parts: FewTokens) => void,
 ): void {
   const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
   const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
@@ -221,14 +246,14 @@ function judgeByFloor(
   }
   const allowedP99 = MAX_FLOOR_RATIO_P99 * rowsAllowance(rows);
   if (!isWithin(floor.floorRatioP99, allowedP99)) {
-    report("layer/floor-ratio-p99", {
+    fewTokens("layer/floor-ratio-p99", {
       value: floor.floorRatioP99,
       limit: allowedP99,
       limitFrom: "method",
     });
   }
   if (!isWithin(floor.floorTokenRatio, MAX_FLOOR_TOKEN_RATIO)) {
-    report("layer/floor-token", {
+    fewTokens("layer/floor-token", {
       sample: floor.floorTokenRatioAt?.sample ?? null,
       value: floor.floorTokenRatio,
       limit: MAX_FLOOR_TOKEN_RATIO,
@@ -246,7 +271,12 @@ function judgeByFloor(
   }
 }
 
-function judgeByPrior(figures: TensorFigures, limits: PriorLimits, report: Report): void {
+function judgeByPrior(
+  figures: TensorFigures,
+  limits: PriorLimits,
+  report: Report,
+  fewTokens: (rule: FewTokensRule, parts: FewTokens) => void,
+): void {
   const { gm, max, maxAt } = figures.tokenRelL2;
   if (!isWithin(gm, limits.gm)) {
     report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
@@ -258,7 +288,7 @@ function judgeByPrior(figures: TensorFigures, limits: PriorLimits, report: Repor
     });
   }
   if (!isWithin(max, limits.token)) {
-    report("layer/prior-token", {
+    fewTokens("layer/prior-token", {
       sample: maxAt?.sample ?? null,
       value: max,
       limit: limits.token,

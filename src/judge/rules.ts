@@ -5,7 +5,8 @@
  * only.
  */
 
-import { RULE_FACTS, type RuleFacts } from "./rule-facts.ts";
+import type { RuleFacts } from "./rule-fact.ts";
+import { RULE_FACTS } from "./rule-facts.ts";
 import { RULE_TEXTS_EN } from "./rule-texts/en.ts";
 import type { RuleText } from "./rule-texts/rule-text.ts";
 import { RULE_TEXTS_ZH } from "./rule-texts/zh.ts";
@@ -37,6 +38,7 @@ export const RULE_IDS = [
   "layer/prior-sample",
   "layer/infinite",
   "layer/propagated",
+  "layer/routed",
   "layer/undecided",
   "exact/bits",
   "exact/dtype",
@@ -72,7 +74,7 @@ export const RULE_IDS = [
   "input/repeats",
 ] as const;
 
-export type { RuleFacts, RuleUnit } from "./rule-facts.ts";
+export type { RuleFacts, RuleUnit } from "./rule-fact.ts";
 
 export type RuleId = (typeof RULE_IDS)[number];
 

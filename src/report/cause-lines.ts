@@ -33,8 +33,8 @@ function messageOf({ id, evidence, detail }: CauseResult, lang: Language): strin
   return escapeText(message ?? evidence, 400);
 }
 
-/** Kinds of modules of which `npu-dump probe` knows hypotheses. */
-const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp))?)$/;
+/** Modules of which `npu-dump probe` knows hypotheses; what a router chooses shows in what its experts answer. */
+const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp|router))?)$/;
 
 /**
  * The command that says more about the origin: what its cause means, or, where
@@ -57,7 +57,7 @@ export function nextCommand({
   if (probes && !(cause !== undefined && cause.confidence > SURE)) {
     const model = modelOf({ origin, evidence, inputs, ...result }).id;
     const file = word(inputs.candidate.file, "CANDIDATE");
-    return `npu-dump probe ${file} --module ${origin.tensor} --model ${word(model ?? "", "DIR")}`;
+    return `npu-dump probe ${file} --module ${origin.tensor.replace(/router$/, "mlp")} --model ${word(model ?? "", "DIR")}`;
   }
   return cause !== undefined && isCauseId(cause.id) ? `npu-diff explain ${cause.id}` : null;
 }

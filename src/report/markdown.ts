@@ -8,6 +8,7 @@ import type {
   InputSummary,
   TensorResult,
 } from "../core/result.ts";
+import { isOpen } from "../judge/findings.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import {
   formatChange,
@@ -21,7 +22,7 @@ import {
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
-import { isUndecided, notAvailableLines } from "./quality-rows.ts";
+import { notAvailableLines } from "./quality-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
@@ -233,7 +234,7 @@ function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): stri
   );
   if (findings.some(({ level }) => level === "error")) return `**${m.card.broken}**`;
   const open = result.findings.some(({ detail }) => leavesOpen(detail, rule.rule));
-  return open || findings.some(isUndecided) ? m.card.undecided : m.card.holds;
+  return open || findings.some(isOpen) ? m.card.undecided : m.card.holds;
 }
 
 /** Whether a finding names `rule` among those that its tensor leaves open. */

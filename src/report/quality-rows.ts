@@ -1,6 +1,7 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
 import type { ComparisonResult, DecodeQuality, Finding } from "../core/result.ts";
+import { isOpen } from "../judge/findings.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";
 import {
@@ -198,14 +199,6 @@ export function undecidedReasons(finding: Finding, lang: Language): readonly str
   ];
 }
 
-/** Whether a finding says that a user's limit is neither kept nor broken. */
-export function isUndecided(finding: Finding): boolean {
-  return (
-    finding.level === "warning" &&
-    (finding.rule === "layer/undecided" || finding.rule.startsWith("limit/"))
-  );
-}
-
 function makeRow(
   text: string,
   { metric, rules, step }: RowRules,
@@ -221,13 +214,13 @@ function makeRow(
   const applied = result.rules.some(
     (rule) => rule.applied && ids.has(rule.rule) && rule.step === (step ?? null),
   );
-  const told = result.verdict === "inconclusive" ? result.findings.find(isUndecided) : undefined;
+  const told = result.verdict === "inconclusive" ? result.findings.find(isOpen) : undefined;
   return {
     text,
     word: rules.length === 0 && findings.length === 0 ? null : wordOf(findings, applied),
     reasons: findings.flatMap((finding) => {
       // What would decide the whole comparison stands with its verdict.
-      if (isUndecided(finding)) return finding === told ? [] : undecidedReasons(finding, lang);
+      if (isOpen(finding)) return finding === told ? [] : undecidedReasons(finding, lang);
       // The row itself shows value and limit of a limit that the user set.
       const shown = finding.rule.startsWith("limit/") && step === undefined;
       return shown ? [] : [findingMessage(finding, lang)];
@@ -237,7 +230,7 @@ function makeRow(
 
 function wordOf(findings: readonly Finding[], judged: boolean): QualityWord {
   if (findings.some(({ level }) => level === "error")) return "fail";
-  if (findings.some(isUndecided)) return "undecided";
+  if (findings.some(isOpen)) return "undecided";
   if (findings.some(({ level }) => level === "warning")) return "warn";
   return judged ? "pass" : "notJudged";
 }

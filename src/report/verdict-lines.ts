@@ -8,13 +8,14 @@ import type {
   Origin,
   TensorResult,
 } from "../core/result.ts";
+import { isOpen } from "../judge/findings.ts";
 import { causeLines, nextCommand } from "./cause-lines.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { ownLines } from "./own-lines.ts";
-import { isUndecided, perplexityPair, undecidedReasons } from "./quality-rows.ts";
+import { perplexityPair, undecidedReasons } from "./quality-rows.ts";
 import { sentenceName } from "./tensor-label.ts";
 
 export interface VerdictLines {
@@ -254,21 +255,21 @@ function alsoLine(
 
 function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLines {
   const m = MESSAGES[lang];
-  const open = result.findings.filter(isUndecided);
+  const open = result.findings.filter(isOpen);
   const [main] = open;
   if (main === undefined) return { headline: m.verdict.inconclusive, evidence: [], next: null };
   const what = findingMessage(main, lang);
-  const tensors = open.filter(({ rule }) => rule === "layer/undecided");
+  const tensors = open.filter(({ rule }) => rule === main.rule);
+  const isOfTensor = main.rule.startsWith("layer/");
   const { open: rules } = main.detail;
-  const evidence =
-    main.rule === "layer/undecided"
-      ? [
-          m.evidence.storeDensely,
-          ...(typeof rules === "string" ? [m.evidence.leftOpen(escapeText(rules, 400))] : []),
-        ]
-      : undecidedReasons(main, lang);
+  const evidence = isOfTensor
+    ? [
+        main.rule === "layer/routed" ? m.evidence.forceReferences : m.evidence.storeDensely,
+        ...(typeof rules === "string" ? [m.evidence.leftOpen(escapeText(rules, 400))] : []),
+      ]
+    : undecidedReasons(main, lang);
   const subject =
-    main.tensor === null || main.rule !== "layer/undecided"
+    main.tensor === null || !isOfTensor
       ? what
       : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? ` (${m.andMore(tensors.length - 1)})` : ""}`;
   const headline = m.headline.inconclusive(subject);

@@ -158,7 +158,16 @@ KINDS = (
     Kind("norm-centred", "norm", ("all",), _norms, _centred, silent=True),
     Kind("norm-bf16", "norm", ("all",), _norms, _divided_by(_bf16_root), named("precision"), silent=True),
     Kind("norm-fast-root", "norm", ("0", "1"), _norms, _divided_by(_fast_root), silent=True),
-    Kind("norm-padded-width", "norm", ("1.02", "1.25"), _norms, _wide, silent=True),
+    # Over a width that is padded to w times its own the answer is √w times as large, but for epsilon: a gain.
+    Kind(
+        "norm-padded-width",
+        "norm",
+        ("1.02", "1.25"),
+        _norms,
+        _wide,
+        named("norm-weight", "scale", "channel-gain"),
+        silent=True,
+    ),
     Kind(
         "qk-norm-missing",
         "norm",

@@ -245,6 +245,16 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "Nothing to loosen: it is a warning. The quality figures show whether the model says something else.",
   },
+  "layer/routed": {
+    message:
+      "{value} times the limit of {rule} in single tokens, which a choice of experts may explain",
+    why: "A router sends a token at a near tie to other experts after any legal rounding, and the token's error may then be as large as itself. In what experts answered, and in all that is computed from it, no limit parts a single such token from a fault in a plain pair: correct engines reach 45 times the limit. It is no pass.",
+    causes: [
+      "a legal choice of another expert at a near tie",
+      "a fault in single tokens: a stale row, a lost token, a wrong position",
+    ],
+    tune: "Give forced references (npu-dump reference), which hold each module to its own input; or more floors. No flag loosens it.",
+  },
   "layer/undecided": {
     message: "could not be judged: {reason}",
     why: "A tensor that no rule could decide is not a pass. Statistics bound an error from below: they prove that a tensor is wrong, never that it is right. The finding's detail «open» names the rules that they leave open.",

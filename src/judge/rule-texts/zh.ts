@@ -180,6 +180,15 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["路由在近似平局处翻转", "激活值极大、或注意力没有明确指向的 token"],
     tune: "无需放宽：这只是警告。输出质量指标会显示模型的回答是否改变。",
   },
+  "layer/routed": {
+    message: "个别 token 的误差为 {rule} 上限的 {value} 倍，专家选择的改变即可解释",
+    why: "处于近似平局的 token 在任何合法舍入之后都可能被路由到其他专家，其误差可与自身一样大。对专家的输出及其后的一切张量，普通成对比较无法用阈值区分这样的单个 token 与故障：正确的引擎可达上限的 45 倍。这不算通过。",
+    causes: [
+      "近似平局处合法地选择了其他专家",
+      "个别 token 出错：过期的行、丢失的 token、错误的位置",
+    ],
+    tune: "提供强制基准（npu-dump reference），让每个模块以自身输入判定；或提供更多基底。没有阈值可以放宽。",
+  },
   "layer/undecided": {
     message: "无法判定：{reason}",
     why: "没有任何规则能够判定的张量不能算通过。统计量只能给出误差的下界：它们能证明张量有错，不能证明张量正确。发现项的 detail 字段 open 列出尚未判定的规则。",

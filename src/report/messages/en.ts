@@ -139,6 +139,7 @@ export const EN: Messages = {
     systematic: (role, faulty, places) =>
       `${faulty} of ${places} ${role} modules are at fault: look at the configuration first`,
     isolatedQuality: "quality was not measured: the candidate was fed with the reference's stream",
+    forceReferences: "forced references of both sides would decide: npu-dump reference",
     storeDensely: "storing the tensors densely on both sides would decide",
     storeLogits: "storing the logits densely on both sides would decide",
     leftOpen: (rules) => `left open: ${rules}`,

@@ -110,6 +110,7 @@ export interface Messages {
     tokensNeeded(count: string): string;
     samplesNeeded(count: string): string;
     readonly storeDensely: string;
+    readonly forceReferences: string;
     readonly storeLogits: string;
     leftOpen(rules: string): string;
     readonly isolated: string;

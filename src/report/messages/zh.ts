@@ -137,6 +137,7 @@ export const ZH: Messages = {
     systematic: (role, faulty, places) =>
       `${places} 个 ${role} 模块中有 ${faulty} 个自身有误：请先检查配置`,
     isolatedQuality: "未测量输出质量：待测侧以基准的残差流为输入",
+    forceReferences: "提供强制基准即可判定：npu-dump reference",
     storeDensely: "两侧都完整保存这些张量即可判定",
     storeLogits: "两侧都完整保存 logits 即可判定",
     leftOpen: (rules) => `尚未判定的规则：${rules}`,
