@@ -26,14 +26,14 @@ EXCESSES = ("slope", "offset")
 
 # Limits of the plain pair (src/judge/limits.ts), and which of them rise for few rows.
 PLAIN = {
-    "floor-ratio": ("floorRatio", 1.5, True),
+    "floor-ratio": ("floorRatio", 2.0, True),
     "floor-ratio-p99": ("floorRatioP99", 3.5, True),
     "floor-token": ("floorTokenRatio", 25.0, False),
-    "floor-sample": ("worstSampleFloorRatio", 1.5, False),
+    "floor-sample": ("worstSampleFloorRatio", 2.0, False),
 }
 RULES = frozenset([*(f"own/{name}" for name in OWN), *(f"layer/{name}" for name in PLAIN)])
 
-# Rules that few tokens can break; where a router chooses experts, a plain pair leaves them open (src/judge/routing.ts).
+# Rules that few tokens can break; where a router chooses experts, a plain pair leaves them open (see routing.ts).
 FEW_TOKENS = frozenset(["layer/floor-ratio-p99", "layer/floor-token"])
 
 
