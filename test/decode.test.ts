@@ -157,9 +157,9 @@ describe("few rows have wider limits: one row four times", () => {
   test("against a floor, and still find what is wrong", async () => {
     const result = await compare({ ...faulty, floor: single }, { limits: {} });
     expect(limitsOf(result)).toMatchObject({
-      "layer/floor-ratio": 1.5 * 4,
+      "layer/floor-ratio": 2 * 4,
       "layer/floor-ratio-p99": 3.5 * 4,
-      "layer/floor-sample": 1.5,
+      "layer/floor-sample": 2,
     });
     expect(result.origin).toMatchObject({ tensor: "layers.1.mlp", step: "decode" });
   });

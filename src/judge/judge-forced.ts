@@ -1,6 +1,6 @@
 /** What the reader should know about the forced references: none of it decides anything. */
 
-import { DTYPES } from "../core/dtype.ts";
+import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { Finding } from "../core/result.ts";
 import type { TensorRole } from "../dump/contract.ts";
@@ -44,18 +44,13 @@ export function forcedFindings(
   ];
 }
 
-/**
- * What modules compute in the run's format: a coarser one never holds all of it
- * as a finer one does, unless it is nothing. Norms may well be computed in
- * float32 whatever the run's.
- */
+/** What is computed in the run's format: sums and look-ups may well be equal in two, norms are often float32's. */
 const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "mlp", "logits"]);
 
 /**
- * Refuses a forced reference that holds what a module of the candidate
- * answered although it ran in a finer format: its tensors were captured after
- * they had been replaced, or copied from the candidate, and their own errors
- * would be 0. Sums and look-ups may well be equal.
+ * Refuses a forced reference that holds what a module of the candidate answered
+ * in a coarser format than it ran in: its tensors were captured after they had
+ * been replaced, or copied from the candidate, and their own errors would be 0.
  *
  * @throws NpuDiffError `forced-incompatible`.
  */
@@ -64,10 +59,15 @@ export function refuseEchoAsForced(
   candidate: Dump,
   units: readonly JudgedUnit[],
 ): void {
-  const u = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
-  if (forced === null || u(candidate) <= u(forced)) return;
+  if (forced === null) return;
+  const u = (dtype: DType): number => DTYPES[dtype].u ?? 0;
   const computed = units.flatMap(({ measured: { unit, own } }) =>
-    COMPUTED.has(unit.role) && own.figures !== null ? [{ unit, figures: own.figures }] : [],
+    // Numbers of the reference's own format may be computed in it, as logits in float32 are by a good engine.
+    COMPUTED.has(unit.role) &&
+    own.figures !== null &&
+    unit.pairs.some((pair) => u(pair.candidate.dtype) > u(forced.run.dtype))
+      ? [{ unit, figures: own.figures }]
+      : [],
   );
   // The slope of a tensor of zeros is not known.
   const echoed = computed.filter(({ figures: { gm, slope } }) => gm === 0 && slope !== null);
