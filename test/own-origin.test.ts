@@ -164,7 +164,7 @@ describe("without every forced reference", () => {
     const faulty = await compareSet({ fault: wrong("layers.1.mlp"), forced: ["candidate"] });
     expect(faulty.findings.find(({ rule }) => rule === "own/fixed")).toMatchObject({
       tensor: "layers.1.mlp",
-      limit: 4.5 * (4 / Math.sqrt(12)),
+      limit: 4.9 * (4 / Math.sqrt(12)),
       limitFrom: "prior",
     });
   });

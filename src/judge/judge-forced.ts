@@ -1,5 +1,6 @@
 /** What the reader should know about the forced references: none of it decides anything. */
 
+import type { Unit } from "../align/align.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { Finding } from "../core/result.ts";
@@ -48,9 +49,11 @@ export function forcedFindings(
 const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "mlp", "logits"]);
 
 /**
- * Refuses a forced reference that holds what a module of the candidate answered
- * in a coarser format than it ran in: its tensors were captured after they had
- * been replaced, or copied from the candidate, and their own errors would be 0.
+ * Refuses a forced reference that holds what the candidate answered although it
+ * ran in a finer format: its tensors were captured after they had been replaced,
+ * or copied from the candidate, and their own errors would be 0. One module
+ * suffices where the candidate stored it in a coarser format; logits in float32,
+ * say, a good engine may compute as the reference does.
  *
  * @throws NpuDiffError `forced-incompatible`.
  */
@@ -59,18 +62,17 @@ export function refuseEchoAsForced(
   candidate: Dump,
   units: readonly JudgedUnit[],
 ): void {
-  if (forced === null) return;
   const u = (dtype: DType): number => DTYPES[dtype].u ?? 0;
+  if (forced === null || u(candidate.run.dtype) <= u(forced.run.dtype)) return;
   const computed = units.flatMap(({ measured: { unit, own } }) =>
-    // Numbers of the reference's own format may be computed in it, as logits in float32 are by a good engine.
-    COMPUTED.has(unit.role) &&
-    own.figures !== null &&
-    unit.pairs.some((pair) => u(pair.candidate.dtype) > u(forced.run.dtype))
-      ? [{ unit, figures: own.figures }]
-      : [],
+    COMPUTED.has(unit.role) && own.figures !== null ? [{ unit, figures: own.figures }] : [],
   );
   // The slope of a tensor of zeros is not known.
-  const echoed = computed.filter(({ figures: { gm, slope } }) => gm === 0 && slope !== null);
+  const equal = computed.filter(({ figures: { gm, slope } }) => gm === 0 && slope !== null);
+  const isCoarser = (unit: Unit): boolean =>
+    unit.pairs.some((pair) => u(pair.candidate.dtype) > u(forced.run.dtype));
+  const echoed =
+    equal.length === computed.length ? equal : equal.filter(({ unit }) => isCoarser(unit));
   const [first, ...others] = echoed;
   if (first === undefined) return;
   const more = others.length === 0 ? "" : ` and ${String(others.length)} more tensors`;

@@ -1,14 +1,18 @@
 /**
- * What the own error of a module is held to. «Study» means the measurements of
- * the forced reference on SmolLM2-135M-Instruct in bfloat16: 24 benign runs of
- * eight engines, 379 injected faults, 384 tokens.
+ * What the own error of a module is held to. Every constant is 1.25 times what
+ * the worst of 522 benign pairs of the calibration half of `bench/faults` needs
+ * (SmolLM2-135M, six tiny models; bf16, fp16 and fp32; 2 to 2,000 tokens), to
+ * two figures: without a margin the worst kind of legal kernels, split-K with
+ * its partial sums rounded, alarms wherever it was not among those looked at.
+ * `python -m bench.faults.calibrate` prints what each needs and what other
+ * margins cost.
  */
 
 import type { OwnStatistic, OwnStatisticName } from "../core/result.ts";
 import type { TensorRole } from "../dump/contract.ts";
 import { rowsAllowance } from "./limits.ts";
 
-/** `energy` and `sample`. Worst legal kernel in the study: 1.28 (split-K, partial sums in bf16), logits 1.61, residual sum 1.02. */
+/** `energy` and `sample`. Worst benign pair: attn 1.70, router 2.35, mlp 1.44, residual sum 1.05, norm 1.03, logits 2.52. */
 const MAX_ENERGY: Readonly<Record<TensorRole, number>> = {
   embed: 1.5,
   attn: 2.1,
@@ -16,21 +20,21 @@ const MAX_ENERGY: Readonly<Record<TensorRole, number>> = {
   mlp: 1.8,
   layer: 1.3,
   norm: 1.3,
-  logits: 2,
+  logits: 3.2,
   other: 2.1,
 };
 
-/** `token` and `element` over the larger floor's. */
-const MAX_TOKEN = 5;
+/** `token` and `element` over the larger floor's. Worst benign pair: 4.95, 3.24. */
+const MAX_TOKEN = 6.2;
 const MAX_ELEMENT = 4.1;
 
-/** `slope` and `offset` beyond the larger floor's, over as many rows as in {@link SCATTER_ROWS}. */
+/** `slope` and `offset` beyond the larger floor's, over as many rows as in {@link SCATTER_ROWS}. Worst: 0.22, 0.71. */
 const MAX_SLOPE_EXCESS = 0.27;
-const MAX_OFFSET_EXCESS = 0.85;
+const MAX_OFFSET_EXCESS = 0.9;
 
-/** `channel` and `gain` as they stand. */
-const MAX_CHANNEL = 2.1;
-const MAX_GAIN = 1.9;
+/** `channel` and `gain` as they stand. Worst: 2.18, 2.53. */
+const MAX_CHANNEL = 2.7;
+const MAX_GAIN = 3.2;
 
 /** Rows that these limits hold for; figures of fewer scatter by the root of their number. */
 const SCATTER_ROWS = 200;
@@ -38,7 +42,7 @@ const SCATTER_ROWS = 200;
 /** Fewer rows than this say nothing about single channels. */
 const LEAST_CHANNEL_ROWS = 32;
 
-/** ρ_t of any token of the embedding, in u: a look-up, in float32 with a factor that some models have. */
+/** ρ_t of any token of the embedding, in u (worst: 1.18): a look-up, in float32 with a factor that some models have. */
 const MAX_EMBED_TOKEN = { stores: 1.5, accumulation: 4 } as const;
 
 /** The limit of ρ_t of any token of the embedding, in u. */
@@ -46,13 +50,14 @@ export function embedLimit(u: number): number {
   return MAX_EMBED_TOKEN[u > ACCUMULATION_U ? "stores" : "accumulation"];
 }
 
-/** Geometric mean of ρ_t in u where no floor is known; 16-bit formats only. Study: 7.8, 3.4, 1.23, 1.15, 1.37 at most. */
+/** Geometric mean of ρ_t in u where no floor is known; 16-bit formats only. Worst: 9.3, 1.74, 3.9, 1.26, 1.24, 2.15. */
 const FIXED: Readonly<Partial<Record<TensorRole, number>>> = {
-  attn: 10,
-  mlp: 4.5,
+  attn: 12,
+  router: 2.2,
+  mlp: 4.9,
   layer: 1.6,
   norm: 1.5,
-  logits: 1.8,
+  logits: 2.7,
 };
 
 /** u of the coarsest format whose errors come from accumulation, not from stores. */
