@@ -15,17 +15,19 @@ from .verdicts import Mode, strains
 
 
 def detection(title: str, records: Records, methods: Sequence[Method]) -> Grid:
-    """Benign pairs that do not pass, and single faults that are found, by their effect."""
+    """Benign pairs that fail or are left undecided, and single faults that are found, by their effect."""
     rows = []
     for method in methods:
-        alarms = Count.of(not method.answer(record).passes for record in records.benign)
+        answers = [method.answer(record) for record in records.benign]
+        alarms = Count.of(answer.alarm for answer in answers)
+        undecided = Count.of(not answer.alarm and not answer.passes for answer in answers)
         by_band: dict[str | None, list[bool]] = defaultdict(list)
         for record in records.single:
             by_band[record.faults[0].band].append(method.answer(record).alarm)
         found = [Count.of(by_band[name]) for name in BANDS]
         every = Count.of(hit for hits in by_band.values() for hit in hits)
-        rows.append([method.name, alarms, alarms.bounds, *found, every])
-    columns = ["", "false alarms", "95 % of %", *(f"{name} x" for name in BANDS), "all"]
+        rows.append([method.name, alarms, alarms.bounds, undecided.hits, *found, every])
+    columns = ["", "false alarms", "95 % of %", "undecided", *(f"{name} x" for name in BANDS), "all"]
     unknown = sum(record.faults[0].effect is None for record in records.single)
     notes = [f"{unknown} faults of unknown effect are in no band."] if unknown else []
     return Grid(title, columns, rows, notes)
@@ -151,17 +153,17 @@ def alarming_rules(records: Records) -> Grid:
 
 
 def alarming_pairs(records: Records) -> Grid:
-    """The benign pairs that do not pass: where each alarm was put, and the statistic that is furthest beyond."""
+    """The benign pairs that fail: where each alarm was put, and the statistic that is furthest beyond."""
     rows = []
     for record in records.benign:
         for mode, verdict in (("forced", record.forced), ("plain", record.plain)):
-            if not verdict.passes:
+            if verdict.fails:
                 worst = max(strains(record, mode), key=lambda strain: strain.value, default=None)
                 furthest = "-" if worst is None else f"{worst.rule} {worst.value:.2f}"
                 name = record.id.removeprefix(f"{record.half}/").removesuffix("/benign")
                 rows.append([name, mode, verdict.origin or "-", furthest])
     notes = ["Furthest: the statistic that is most beyond its limit, in units of that."] if rows else []
-    return Grid("Benign pairs that do not pass", ["pair", "by", "origin", "furthest"], rows, notes)
+    return Grid("Benign pairs that fail", ["pair", "by", "origin", "furthest"], rows, notes)
 
 
 def not_separable(records: Records, method: Method = FORCED) -> Grid:

@@ -73,7 +73,7 @@ def strains(record: Record, mode: Mode) -> Iterator[Strain]:
             yield Strain(rule, name, f"{rule} {role}" if statistic == "energy" else rule, value)
         for statistic, (field, limit, for_few) in PLAIN.items():
             open_ = f"layer/{statistic}" in FEW_TOKENS and (mode == "plain" or not own) and _routed(plain, first)
-            if open_ or figures["step"] in settled:
+            if open_ or _step_of(name) in settled:
                 continue
             value = number(figures.get(field))
             if value is None:
@@ -99,9 +99,16 @@ def _routed(name: str, first: int | None) -> bool:
 
 
 def _settled(record: Record) -> frozenset[str]:
-    """Steps in which every tensor's own error is known."""
-    steps = {figures["step"] for figures in record.tensors.values()}
-    return frozenset(steps - {figures["step"] for figures in record.tensors.values() if not figures.get("own")})
+    """Steps in which every tensor's own error is held to the floors' own."""
+    known = {
+        name: (figures.get("own") or {}).get("statistics") is not None for name, figures in record.tensors.items()
+    }
+    open_ = {_step_of(name) for name, of in known.items() if not of}
+    return frozenset({_step_of(name) for name in known} - open_)
+
+
+def _step_of(name: str) -> str:
+    return "decode" if name.startswith(DECODE) else "prefill"
 
 
 def _own(statistic: str, value: float | None, floor: float | None, limit: float) -> float:

@@ -40,16 +40,39 @@ def test_a_strain_is_the_statistic_over_its_limit_or_the_excess_over_the_floor()
         "channel": None,
         "gain": (1.0, 0.5, None),
     }
-    strains = worst_strains(one({"layers.0.attn": tensor(statistics, floorRatio="NaN", rows=4)}), "forced")
+    record = one({"layers.0.attn": tensor(statistics, floorRatio="NaN", rows=4)})
+    strains = worst_strains(record, "forced")
     assert strains["own/energy attn"] == pytest.approx(1.0)
     assert strains["own/token"] == pytest.approx(0.3)
     assert strains["own/slope"] == pytest.approx(0.8)
     assert strains["own/offset"] == pytest.approx(2 / 3)
+    assert set(strains) == {"own/energy attn", "own/token", "own/slope", "own/offset"}
+    strains = worst_strains(record, "plain")
     assert strains["layer/floor-ratio"] == math.inf
     # Four rows may lie twice as high.
     assert strains["layer/floor-ratio-p99"] == pytest.approx(1 / 7)
-    assert strains["layer/floor-sample"] == pytest.approx(1 / 1.5)
-    assert not {"own/channel", "own/gain"} & set(strains)
+    assert strains["layer/floor-sample"] == pytest.approx(1 / 2)
+    assert not any(name.startswith("own/") for name in strains)
+
+
+def test_where_every_own_error_is_known_the_plain_pair_is_held_to_nothing() -> None:
+    known, unknown = tensor({"energy": (1.0, 1.0, 1.5)}, floorRatio=3.0), tensor(None, floorRatio=3.0)
+    assert "layer/floor-ratio" not in worst_strains(one({"norm": known}), "forced")
+    assert worst_strains(one({"norm": known, "layers.0": unknown}), "forced")["layer/floor-ratio"] > 1
+    # A step stands for itself.
+    assert worst_strains(one({"norm": known, "decode:norm": unknown}), "forced")["layer/floor-ratio"] > 1
+
+
+def test_behind_a_router_few_tokens_strain_nothing_in_a_plain_pair() -> None:
+    wild = tensor(None, floorTokenRatio=100.0, floorRatioP99=50.0)
+    few = {"layer/floor-token", "layer/floor-ratio-p99"}
+    for name in ("layers.1.mlp", "layers.1", "layers.2.attn", "norm", "logits"):
+        record = one({"layers.1.router": tensor(None), name: wild})
+        assert max(worst_strains(record, "plain")[rule] for rule in few) < 1
+        assert min(worst_strains(one({name: wild}), "plain")[rule] for rule in few) > 1
+    for name in ("embed", "layers.0", "layers.1.attn", "layers.1.router"):
+        record = one({"layers.1.router": tensor(None)} | {name: wild})
+        assert min(worst_strains(record, "plain")[rule] for rule in few) > 1
 
 
 def test_the_largest_strain_of_a_constant_counts_and_energy_has_one_for_each_role() -> None:
@@ -90,7 +113,7 @@ def test_other_limits_change_the_verdict_and_what_no_limit_decides_stays() -> No
 
 
 def test_the_products_limits_give_the_stored_verdict_again_or_the_difference_is_told() -> None:
-    tensors = {"decode:norm": tensor({"energy": (2.0, 1.0, 1.5)}, floorRatio=1.6)}
+    tensors = {"decode:norm": tensor({"energy": (2.0, 1.0, 1.5)}, floorRatio=2.6)}
     told = [finding("own/energy", "norm", step="decode"), finding("layer/floor-ratio", "norm", step="decode")]
     alike = case("a", tensors=tensors, forced=said("norm", findings=told), plain=said("norm", findings=told[1:]))
     assert reproduction(of_raw([alike])) == []

@@ -90,14 +90,15 @@ def test_faults_are_counted_by_their_effect_and_false_alarms_with_their_interval
         ]
     )
     grid = detection("", records, [FORCED])
-    assert cells(grid) == [[FORCED.name, "1/20", "0.1-24.9", "1/2", "1/2", "1/1", "3/3", "7/9"]]
+    assert cells(grid) == [[FORCED.name, "1/20", "0.1-24.9", "0", "1/2", "1/2", "1/1", "3/3", "7/9"]]
     assert grid.notes == ["1 faults of unknown effect are in no band."]
 
 
-def test_an_undecided_benign_pair_is_no_pass() -> None:
+def test_an_undecided_pair_is_neither_a_pass_nor_an_alarm() -> None:
     undecided = {**said(), "verdict": "inconclusive"}
     records = of_raw([case("b", forced=undecided), found(None), found("layers.1.attn") | {"forced": undecided}])
-    assert cells(detection("", records, [FORCED]))[0][1] == "1/1"
+    assert cells(detection("", records, [FORCED]))[0][1] == "0/1"
+    assert cells(detection("", records, [FORCED]))[0][3] == "1"
     assert cells(detection("", records, [FORCED]))[0][-1] == "0/2"
 
 
@@ -212,7 +213,7 @@ def test_benign_pairs_that_alarm_are_named_with_their_rules() -> None:
     assert cells(alarming_rules(records)) == [["forced: own/energy", "2", "4"], ["forced: own/token", "2", "2"]]
     assert cells(alarming_pairs(records)) == [
         ["a", "forced", "norm", "own/energy 2.00"],
-        ["b", "forced", "norm", "layer/floor-ratio 0.67"],
+        ["b", "forced", "norm", "layer/floor-ratio 0.50"],
     ]
 
 
