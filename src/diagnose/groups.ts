@@ -6,9 +6,9 @@
 import type { Unit } from "../align/align.ts";
 import type { ConfigurationDifference } from "../align/configuration.ts";
 import type { RunRelation } from "../align/runs.ts";
+import { isOpen } from "../core/open-finding.ts";
 import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
 import { tensorName } from "../dump/contract.ts";
-import { isOpen } from "../judge/findings.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 import type { Specimen } from "../measure/specimen.ts";
 import { configurationCauses } from "./configuration.ts";

@@ -35,11 +35,3 @@ export function finding(rule: RuleId, parts: FindingParts): Finding {
 export function isWithin(value: number, limit: number): boolean {
   return value <= limit;
 }
-
-/** Whether a finding says that something could be neither kept nor broken. */
-export function isOpen({ rule, level }: Finding): boolean {
-  return (
-    level === "warning" &&
-    (rule === "layer/undecided" || rule === "layer/routed" || rule.startsWith("limit/"))
-  );
-}

@@ -5,13 +5,14 @@
 
 import type { Unit } from "../align/align.ts";
 import { DTYPES } from "../core/dtype.ts";
+import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts";
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
 import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
 import type { StatsMeasurement } from "../measure/stats-figures.ts";
-import { finding, isOpen, isWithin } from "./findings.ts";
+import { finding, isWithin } from "./findings.ts";
 import { judgeOwn, type OwnJudgement, unjudgedOwn } from "./judge-own.ts";
 import { judgeStatistics } from "./judge-statistics.ts";
 import {

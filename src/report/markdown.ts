@@ -1,6 +1,7 @@
 /** The precision section of a model card, in Markdown. */
 
 import { escapeText } from "../core/escape.ts";
+import { isOpen } from "../core/open-finding.ts";
 import type {
   AppliedRule,
   ComparisonResult,
@@ -8,7 +9,6 @@ import type {
   InputSummary,
   TensorResult,
 } from "../core/result.ts";
-import { isOpen } from "../judge/findings.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import {
   formatChange,

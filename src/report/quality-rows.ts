@@ -1,7 +1,7 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
+import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult, DecodeQuality, Finding } from "../core/result.ts";
-import { isOpen } from "../judge/findings.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";
 import {

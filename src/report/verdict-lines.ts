@@ -1,6 +1,7 @@
 /** The verdict in a sentence, what it rests on, and what to do next. */
 
 import { escapeText } from "../core/escape.ts";
+import { isOpen } from "../core/open-finding.ts";
 import type {
   ComparisonResult,
   Finding,
@@ -8,7 +9,6 @@ import type {
   Origin,
   TensorResult,
 } from "../core/result.ts";
-import { isOpen } from "../judge/findings.ts";
 import { causeLines, nextCommand } from "./cause-lines.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";

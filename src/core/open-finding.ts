@@ -1,0 +1,11 @@
+/** Findings that leave something undecided. */
+
+import type { Finding } from "./result.ts";
+
+/** Whether a finding says that something could be neither kept nor broken. */
+export function isOpen({ rule, level }: Finding): boolean {
+  return (
+    level === "warning" &&
+    (rule === "layer/undecided" || rule === "layer/routed" || rule.startsWith("limit/"))
+  );
+}
