@@ -22,8 +22,9 @@ import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
 import { sampleAllowance } from "./judge/limits.ts";
+import { ownFloorLimit } from "./judge/own-limits.ts";
 import { scaleOf } from "./judge/presets.ts";
-import { failsByPropagationAlone, settlePropagation } from "./judge/propagated.ts";
+import { failsByPropagationAlone, settlePropagation, streamOf } from "./judge/propagated.ts";
 import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
@@ -103,12 +104,12 @@ function comparePair(
     layers: layerCount(reference, alignment.units),
     hasFloor: floors.used.length > 0,
     isolated: relation === "isolated",
-    firstRouter: firstRouter(alignment.units),
+    firstRouter: firstRouter([reference, candidate]),
     limits: options.limits,
   };
   const ownErrors = new OwnErrors(forced, sides, relation);
   const reader = new SegmentReader();
-  const { units, propagated, logits, stopped } = measureUnits(
+  const measured = measureUnits(
     alignment.units,
     sides,
     ownErrors,
@@ -118,6 +119,14 @@ function comparePair(
     options,
     observer,
   );
+  const { logits, stopped } = measured;
+  // What was not reached may be what is at fault.
+  const { units, propagated } = stopped
+    ? { units: measured.units, propagated: [] }
+    : settlePropagation(
+        measured.units,
+        streamOf([candidate, ...(forced.candidate === null ? [] : [forced.candidate])]),
+      );
   // A part of the tensors may well be equal, an embedding say.
   const whole = !stopped && options.only.length === 0 && options.skip.length === 0;
   refuseReferenceAsFloor(
@@ -223,8 +232,6 @@ function measureUnits(
   observer: CompareObserver,
 ): {
   readonly units: readonly JudgedUnit[];
-  /** What the plain pair shows although every module is right on its own input. */
-  readonly propagated: readonly Finding[];
   readonly logits: LogitsMeters;
   readonly stopped: boolean;
 } {
@@ -239,7 +246,12 @@ function measureUnits(
   const totalBytes = units
     .flatMap((unit) => [unit, ...ownErrors.units(unit)])
     .reduce((total, unit) => total + bytesOf(unit), 0);
-  const measuring = { u: context.scale.u, sampleAllowance, bits: context.scale.exact };
+  const measuring = {
+    u: context.scale.u,
+    sampleAllowance,
+    bits: context.scale.exact,
+    ownFloorLimit,
+  };
   let bytes = 0;
   for (const unit of units) {
     const reason = unmeasurable(unit);
@@ -278,12 +290,11 @@ function measureUnits(
       unit.name,
       judgement.findings.find(({ level }) => level === "error")?.rule ?? "",
     );
-    // What was not reached may be what is at fault.
     if (options.failFast && judged.length < units.length) {
-      return { units: judged, propagated: [], logits, stopped: true };
+      return { units: judged, logits, stopped: true };
     }
   }
-  return { ...settlePropagation(judged), logits, stopped: false };
+  return { units: judged, logits, stopped: false };
 }
 
 /** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */

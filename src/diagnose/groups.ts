@@ -81,11 +81,13 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
   return { origin: groups.find(({ origin }) => origin !== null)?.origin ?? null, groups, roles };
 }
 
-/** Whether a forced reference shows that the module `origin` is at fault by itself. */
+/** Whether a forced reference shows that the module `origin`, or a block of the layer `origin`, is at fault by itself. */
 function isOwnFault(units: readonly JudgedUnit[], origin: Origin | null): boolean {
   return units.some(
     ({ measured, judgement }) =>
-      measured.unit.name === origin?.tensor &&
+      origin !== null &&
+      (measured.unit.name === origin.tensor ||
+        measured.unit.name.startsWith(`${origin.tensor}.`)) &&
       judgement.findings.some(({ level, rule }) => level === "error" && rule.startsWith("own/")),
   );
 }

@@ -27,15 +27,19 @@ export function unjudgedOwn({ figures }: OwnMeasurement): OwnJudgement {
 
 /**
  * Judges the own error of `unit`: against the floors' own errors where they are
- * known, else in units of the number format. A NaN is never within a limit.
+ * known, else in units of the number format. Positions of another kind and
+ * infinite errors are within no limit; a statistic that cannot be taken (of a
+ * few rows, say) is held to none.
  *
  * @param u unit of the tensor's number format.
  */
 export function judgeOwn(unit: Unit, own: OwnMeasurement, u: number, report: Report): OwnJudgement {
   const { figures, profile } = own;
   if (figures === null) return { figures, decidedBy: null };
-  if (figures.mismatched > 0) {
-    report("own/finite", { value: figures.mismatched, limit: 0, limitFrom: "method" });
+  if (figures.gm === null && figures.mismatched === 0) return { figures, decidedBy: null };
+  const notFinite = figures.mismatched + own.infiniteRows;
+  if (notFinite > 0) {
+    report("own/finite", { value: notFinite, limit: 0, limitFrom: "method" });
     return { figures, decidedBy: "fixed" };
   }
   if (unit.role === "embed") {

@@ -7,7 +7,7 @@ import type { Unit } from "../align/align.ts";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import type { StatsMeasurement } from "../measure/stats-figures.ts";
 import { isWithin } from "./findings.ts";
-import type { JudgeContext, Report } from "./judge-tensor.ts";
+import type { JudgeContext, Report, ReportFewTokens } from "./judge-tensor.ts";
 import { priorLimitsOf } from "./limits.ts";
 import type { RuleId } from "./rules.ts";
 
@@ -43,6 +43,7 @@ export function judgeStatistics(
   measurement: StatsMeasurement,
   context: JudgeContext,
   report: Report,
+  fewTokens: ReportFewTokens,
 ): StatisticsJudgement {
   const { figures, allFinite, belowLargest, infiniteRow } = measurement;
   const open: RuleId[] = [];
@@ -70,7 +71,7 @@ export function judgeStatistics(
     const limit = priorLimitsOf(unit, { u: coarsestU(unit, context), rows: 1 }, context).token;
     const bound = figures.bounds?.tokenRelL2Max ?? 0;
     if (!byFloor && !isWithin(bound, limit)) {
-      report("layer/prior-token", { value: bound, limit, limitFrom: "prior", detail: lower });
+      fewTokens("layer/prior-token", { value: bound, limit, limitFrom: "prior", detail: lower });
       decidedBy = "prior";
     }
     open.push(...(byFloor ? FLOOR_RULES : PRIOR_RULES));

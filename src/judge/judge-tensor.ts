@@ -103,27 +103,27 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     });
     return { verdict: "fail", findings, priorLimit: null, decidedBy: null, own, ...NO_FLOOR };
   }
+  const fewTokens: ReportFewTokens = (rule, parts) => {
+    if (!dependsOnRouting(unit, context.firstRouter)) {
+      report(rule, parts);
+      return;
+    }
+    const { value, limit, detail } = parts;
+    report("layer/routed", {
+      ...parts,
+      value: value / limit,
+      limit: 1,
+      detail: { ...detail, rule },
+    });
+  };
   if (measurement === null) {
     if (statistics === null) return undecided(measured.unmeasurable ?? "reduced");
-    const { open, decidedBy } = judgeStatistics(unit, statistics, context, report);
-    if (findings.length === 0) return undecided("statistics", open);
+    const { open, decidedBy } = judgeStatistics(unit, statistics, context, report, fewTokens);
+    if (findings.every(({ level }) => level !== "error")) return undecided("statistics", open);
     return { verdict: "fail", findings, priorLimit: null, decidedBy, own, ...NO_FLOOR };
   }
 
   judgeFinite(measurement, unit, report);
-  const fewTokens = (rule: FewTokensRule, parts: FewTokens): void => {
-    if (own.decidedBy !== null || !dependsOnRouting(unit, context.firstRouter)) {
-      report(rule, parts);
-    } else {
-      const { value, limit, detail } = parts;
-      report("layer/routed", {
-        ...parts,
-        value: value / limit,
-        limit: 1,
-        detail: { ...detail, rule },
-      });
-    }
-  };
   let decidedBy: TensorJudgement["decidedBy"] = null;
   let priorLimit: number | null = null;
   let floor: FloorFigures | null = null;
@@ -149,7 +149,6 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
         detail: tokenDetail(figures.tokenRelL2.maxAt),
       });
     }
-    own = judgeOwn(unit, measured.own, figures.u, report);
     if (floor !== null && plausible.length > 0) {
       decidedBy = "floor";
       judgeByFloor(floor, figures.measuredRows, context, report, fewTokens);
@@ -158,6 +157,9 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
       priorLimit = limits.gm;
       judgeByPrior(figures, limits, report, fewTokens);
     }
+  }
+  if (!context.scale.exact) {
+    own = judgeOwn(unit, measured.own, figures?.u ?? context.scale.u, report);
   }
   judgeByUser(figures, context, report);
   if (figures === null && decidedBy !== "exact") {
@@ -176,15 +178,18 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
 
 const NO_FLOOR = { floor: null, floorFallback: null } as const;
 
-/** What is said of a rule that few tokens can break. */
-type FewTokens = Parameters<typeof finding>[1] & { readonly value: number; readonly limit: number };
-
 function verdictOf(findings: readonly Finding[]): Verdict {
   if (findings.some(({ level }) => level === "error")) return "fail";
   return findings.some(isOpen) ? "inconclusive" : "pass";
 }
 
 export type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
+
+/** Reports what few tokens can break: left open where a router decides what they are. */
+export type ReportFewTokens = (
+  rule: FewTokensRule,
+  parts: Parameters<Report>[1] & { readonly value: number; readonly limit: number },
+) => void;
 
 function judgeFinite(measurement: TensorMeasurement, unit: Unit, report: Report): void {
   const { mismatched, saturated, firstAt } = measurement.nonFinite;
@@ -236,7 +241,7 @@ function judgeByFloor(
   rows: number,
   context: JudgeContext,
   report: Report,
-  fewTokens: (rule: FewTokensRule, parts: FewTokens) => void,
+  fewTokens: ReportFewTokens,
 ): void {
   const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
   const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
@@ -276,7 +281,7 @@ function judgeByPrior(
   figures: TensorFigures,
   limits: PriorLimits,
   report: Report,
-  fewTokens: (rule: FewTokensRule, parts: FewTokens) => void,
+  fewTokens: ReportFewTokens,
 ): void {
   const { gm, max, maxAt } = figures.tokenRelL2;
   if (!isWithin(gm, limits.gm)) {

@@ -7,7 +7,7 @@ export const LAYER_RULE_FACTS = {
     "error",
     "own.mismatched",
     "count",
-    "#{positions of another kind (finite, NaN, +Inf, −Inf) than in the forced reference} > 0",
+    "#{positions of another kind (finite, NaN, +Inf, −Inf) than in the forced reference} + #{t : ‖x_t‖ = 0 and ‖y_t‖ > 0} > 0",
   ),
   "own/embed": facts("error", "own.max", "ratio", "max_t ρ_t / u > limit, ρ_t of embed", "token"),
   "own/energy": facts(

@@ -63,6 +63,22 @@ const FIXED: Readonly<Partial<Record<TensorRole, number>>> = {
 /** u of the coarsest format whose errors come from accumulation, not from stores. */
 const ACCUMULATION_U = 2 ** -25;
 
+/** A floor may lie so far above {@link FIXED}: other models are noisier than those that it was set on. */
+const FLOOR_MARGIN = 4;
+
+/** The same in u where errors come from accumulation; benign pairs in float32 reach 24. */
+const MAX_FLOOR_ACCUMULATION = 256;
+
+/** No kind of module and no number format excuses a floor's own error that is half as large as the tensor. */
+const MAX_FLOOR = 0.5;
+
+/** The largest own error, `gm` of ρ_t, by which a floor may be one: what is beyond is a fault of the floor. */
+export function ownFloorLimit(role: TensorRole, u: number, rows: number): number {
+  const limit = u > ACCUMULATION_U ? FIXED[role] : undefined;
+  const units = limit === undefined ? MAX_FLOOR_ACCUMULATION : FLOOR_MARGIN * limit;
+  return Math.min(MAX_FLOOR, units * u * rowsAllowance(rows));
+}
+
 /** The limit of an own error's `gm` in u where no floor is known; null where none was measured. */
 export function fixedOwnLimit(role: TensorRole, u: number, rows: number): number | null {
   const limit = u > ACCUMULATION_U ? FIXED[role] : undefined;

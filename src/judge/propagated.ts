@@ -4,7 +4,10 @@
  * legal rounding without limit, and no floor foretells where.
  */
 
+import { isOpen } from "../core/open-finding.ts";
 import type { Finding, StepGroup } from "../core/result.ts";
+import { tensorName } from "../dump/contract.ts";
+import type { Dump } from "../dump/dump.ts";
 import { finding } from "./findings.ts";
 import type { JudgedUnit } from "./judge-tensor.ts";
 
@@ -28,9 +31,7 @@ function isPlain({ rule, limitFrom }: Finding): boolean {
 export function failsByPropagationAlone({ judgement }: JudgedUnit): boolean {
   const errors = judgement.findings.filter(({ level }) => level === "error");
   return (
-    judgement.own.decidedBy === "floor" &&
-    errors.length > 0 &&
-    errors.every((error) => isPlain(error))
+    judgement.own.decidedBy === "floor" && errors.length > 0 && errors.every((one) => isPlain(one))
   );
 }
 
@@ -40,37 +41,60 @@ export interface Settled {
   readonly propagated: readonly Finding[];
 }
 
+/** The tensors of the residual stream that a comparison would have to know to clear every module, by step group. */
+export type Stream = Readonly<Record<StepGroup, ReadonlySet<string>>>;
+
+/** The stream that `dumps` hold: embedding, blocks, sums, norm and logits. */
+export function streamOf(dumps: readonly Dump[]): Stream {
+  const names = (wanted: StepGroup): ReadonlySet<string> =>
+    new Set(
+      dumps
+        .flatMap(({ tensors }) => tensors)
+        .filter(
+          ({ repeat, step }) => repeat === 0 && (step === 0 ? "prefill" : "decode") === wanted,
+        )
+        .map(({ name }) => name)
+        .filter((name) => tensorName(name).role !== "other"),
+    );
+  return { prefill: names("prefill"), decode: names("decode") };
+}
+
 /**
  * Takes errors of the plain pair for what they are in step groups where every
- * tensor was measured on its own and none is at fault: propagation, a warning.
- * Where any module is at fault, or is not known, they stand: they are its
- * consequence, or may be.
+ * tensor of the stream was measured on its own and none is at fault:
+ * propagation, a warning. Where any module is at fault, or is not known, they
+ * stand: they are its consequence, or may be. Decode steps read what the prefill
+ * left in the cache, and are cleared with it alone.
  */
-export function settlePropagation(units: readonly JudgedUnit[]): Settled {
-  const groups: readonly StepGroup[] = ["prefill", "decode"];
-  const settled = new Set(groups.filter((group) => isFaultless(ofGroup(units, group))));
+export function settlePropagation(units: readonly JudgedUnit[], stream: Stream): Settled {
+  const settled = new Set<StepGroup>();
+  for (const group of ["prefill", "decode"] as const) {
+    if (!isFaultless(ofGroup(units, group), stream[group])) break;
+    settled.add(group);
+  }
   const propagated = [...settled].flatMap((group) => {
-    const excused = ofGroup(units, group).filter(failsByPropagationAlone);
+    const excused = ofGroup(units, group).filter(isExcused);
     const [first] = excused;
     if (first === undefined) return [];
+    const { rule, detail } = first.judgement.findings.find(isPropagation) ?? {};
     return [
       finding("layer/propagated", {
         step: group,
         tensor: first.measured.unit.name,
         value: excused.length,
-        detail: { rule: first.judgement.findings.find(isPlain)?.rule ?? "" },
+        detail: { rule: rule === "layer/routed" ? (detail?.["rule"] ?? rule) : (rule ?? "") },
       }),
     ];
   });
   return {
     units: units.map((unit) =>
-      settled.has(unit.measured.unit.group) && failsByPropagationAlone(unit)
+      settled.has(unit.measured.unit.group) && isExcused(unit)
         ? {
             ...unit,
             judgement: {
               ...unit.judgement,
               verdict: "pass",
-              findings: unit.judgement.findings.filter((one) => !isPlain(one)),
+              findings: unit.judgement.findings.filter((one) => !isPropagation(one)),
             },
           }
         : unit,
@@ -79,15 +103,34 @@ export function settlePropagation(units: readonly JudgedUnit[]): Settled {
   };
 }
 
+/** What a plain pair shows, or leaves open, of propagated errors. */
+function isPropagation(one: Finding): boolean {
+  return isPlain(one) || one.rule === "layer/routed";
+}
+
+/** Whether a tensor neither fails nor is open but for propagation. */
+function isExcused(unit: JudgedUnit): boolean {
+  const { findings, own } = unit.judgement;
+  return (
+    own.decidedBy === "floor" &&
+    findings.some(isPropagation) &&
+    findings.every((one) => isPropagation(one) || !(one.level === "error" || isOpen(one)))
+  );
+}
+
 function ofGroup(units: readonly JudgedUnit[], group: StepGroup): readonly JudgedUnit[] {
   return units.filter(({ measured }) => measured.unit.group === group);
 }
 
-/** Whether the own error of every tensor is known, and none fails but by propagation. */
-function isFaultless(units: readonly JudgedUnit[]): boolean {
-  return units.every(
-    (unit) =>
-      unit.judgement.own.decidedBy !== null &&
-      (unit.judgement.verdict === "pass" || failsByPropagationAlone(unit)),
+/** Whether the own error of every tensor of the stream is known, and none fails but by propagation. */
+function isFaultless(units: readonly JudgedUnit[], stream: ReadonlySet<string>): boolean {
+  const known = new Set(units.map(({ measured }) => measured.unit.name));
+  return (
+    [...stream].every((name) => known.has(name)) &&
+    units.every(
+      (unit) =>
+        unit.judgement.own.decidedBy !== null &&
+        (unit.judgement.verdict === "pass" || isExcused(unit)),
+    )
   );
 }

@@ -5,6 +5,8 @@
  */
 
 import type { Unit } from "../align/align.ts";
+import { tensorName } from "../dump/contract.ts";
+import type { Dump } from "../dump/dump.ts";
 import type { RuleId } from "./rules.ts";
 
 /** Rules that one token, or one in a hundred, can break. */
@@ -13,11 +15,11 @@ export type FewTokensRule = Extract<
   "layer/floor-ratio-p99" | "layer/floor-token" | "layer/prior-token"
 >;
 
-/** The first layer that has a router; null in a model without experts, or whose routers were not captured. */
-export function firstRouter(units: readonly Unit[]): number | null {
-  const layers = units.flatMap(({ role, layer }) =>
-    role === "router" && layer !== null ? [layer] : [],
-  );
+/** The first layer that has a router in any of the dumps; null in a model without experts, or whose routers were not captured. */
+export function firstRouter(dumps: readonly Dump[]): number | null {
+  const layers = dumps
+    .flatMap(({ tensors }) => tensors.map(({ name }) => tensorName(name)))
+    .flatMap(({ role, layer }) => (role === "router" && layer !== null ? [layer] : []));
   return layers.length === 0 ? null : layers.reduce((least, layer) => Math.min(least, layer));
 }
 

@@ -13,6 +13,7 @@ import { checkTokens } from "../align/tokens.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import type { Dump } from "../dump/dump.ts";
+import { shellWord } from "../dump/dump-file.ts";
 import type { Sides } from "./measure-tensor.ts";
 
 /** The forced references of a comparison, each beside the dump that it replays. */
@@ -34,7 +35,8 @@ export interface ForcedReferences {
  * @param relation how reference and candidate relate: an isolated replay is its own forced comparison.
  * @param expected whether there should be some even where no path is given.
  * @throws NpuDiffError `forced-incompatible` where one replays no dump of this
- *   comparison, or one that has a forced reference already, or was made from other tokens or by another model.
+ *   comparison, or one that has a forced reference already, or was made from other tokens or by another
+ *   model, on the device under test, or in a format that is no finer than the dump's.
  */
 export function openForced(
   paths: readonly string[],
@@ -56,6 +58,8 @@ export function openForced(
     checkTokens(reference, dump, "forced");
     checkInputs(reference, dump, "forced");
     refuseOtherModel(dump, reference);
+    const replayed = known.find(({ run }) => run.id === id);
+    if (replayed !== undefined) refuseUnfit(dump, replayed, reference);
     byId.set(id, dump);
   }
   const unit = (dump: Dump): number => DTYPES[dump.run.dtype].u ?? 0;
@@ -68,6 +72,39 @@ export function openForced(
       !expected && byId.size === 0 ? [] : byId.has(candidate.run.id) ? lacking : [candidate.file],
     coarse: [...byId.values()].filter((dump) => unit(dump) > unit(reference)),
   };
+}
+
+/** Refuses a forced reference that shares the roundings, or the device, of the dump that it is to judge. */
+function refuseUnfit(dump: Dump, replayed: Dump, reference: Dump): void {
+  const facts = (text: (of: Dump) => string): readonly ErrorFact[] =>
+    (
+      [
+        ["forced", dump],
+        ["replays", replayed],
+      ] as const
+    ).map(([label, of]) => ({ label, text: `${of.file}   ${text(of)}` }));
+  const unit = ({ run }: Dump): number => DTYPES[run.dtype].u ?? 0;
+  if (unit(dump) >= unit(replayed)) {
+    throw new NpuDiffError("forced-incompatible", {
+      what: "a forced reference must run in a finer format than the dump that it replays",
+      facts: facts(({ run }) => run.dtype),
+      help: `make it with npu-dump replay --dtype ${replayed.run.dtype === "F32" ? "float64" : "float32"}`,
+    });
+  }
+  const device = deviceTypeOf(dump);
+  if (device === null || device !== deviceTypeOf(replayed)) return;
+  const trusted = deviceTypeOf(reference);
+  if (trusted === null || trusted === device) return;
+  throw new NpuDiffError("forced-incompatible", {
+    what: "a forced reference must not run on the device under test, whose faults it would share",
+    facts: [...facts(() => device), { label: "reference", text: `${reference.file}   ${trusted}` }],
+    help: `make it on the reference's device: npu-dump replay --device ${shellWord(trusted)}`,
+  });
+}
+
+function deviceTypeOf({ run }: Dump): string | null {
+  const device = run["device"] as { readonly type?: unknown } | null | undefined;
+  return typeof device?.type === "string" ? device.type : null;
 }
 
 function stranger(dump: Dump, known: readonly Dump[]): NpuDiffError {

@@ -16,6 +16,7 @@ import type { RunRelation } from "../align/runs.ts";
 import { extentOf } from "../align/shapes.ts";
 import { DTYPES } from "../core/dtype.ts";
 import type { OwnFigures } from "../core/result.ts";
+import type { TensorRole } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { ForcedReferences } from "./forced.ts";
 import {
@@ -36,6 +37,7 @@ export type OwnUnknown =
   | "forced-shape"
   | "forced-not-finite"
   | "floor-own-unknown"
+  | "floor-own-too-large"
   | "reduced"
   | "integer";
 
@@ -49,6 +51,14 @@ export interface OwnMeasurement {
   readonly profile: OwnProfile | null;
   /** The sample that the statistic `sample` speaks of. */
   readonly worstSample: number | null;
+  /** Rows that are zero in the forced reference alone: their errors are infinite. */
+  readonly infiniteRows: number;
+}
+
+/** How a floor's own error is told from a fault. */
+export interface OwnOptions extends MeasureOptions {
+  /** The largest own error, as a geometric mean of ρ_t, that a correct engine's tensor of this role may have. */
+  readonly ownFloorLimit: (role: TensorRole, u: number, rows: number) => number;
 }
 
 /** Nothing to measure: no forced reference was given. */
@@ -57,6 +67,7 @@ export const NO_OWN: OwnMeasurement = {
   unknown: null,
   profile: null,
   worstSample: null,
+  infiniteRows: 0,
 };
 
 /** A dump with its forced reference. */
@@ -128,7 +139,7 @@ export class OwnErrors {
    */
   measure(
     unit: Unit,
-    options: MeasureOptions,
+    options: OwnOptions,
     reader: SegmentReader,
     progress: (bytes: number) => void,
   ): OwnMeasurement {
@@ -142,12 +153,14 @@ export class OwnErrors {
     const measured = measureForced(own, candidate, options, reader, progress);
     const figures = ownFigures(measured.measurement);
     if (figures.gm === null) return { ...NO_OWN, figures, unknown: "forced-not-finite" };
-    const floors = this.floors
+    const u = measured.measurement.figures?.u ?? options.u;
+    const known = this.floors
       .map((floor) => floorOwn(unit, floor, options, reader, progress))
       .filter((floor) => floor !== null);
+    // A floor that is at fault itself must excuse nothing.
+    const floors = known.filter(({ gm, rows }) => gm <= options.ownFloorLimit(unit.role, u, rows));
     // The larger floor counts.
     const largest = floors.length === 0 ? null : Math.max(...floors.map(({ gm }) => gm));
-    const u = measured.measurement.figures?.u ?? options.u;
     const { profile } = measured;
     const beside =
       profile === null
@@ -164,9 +177,15 @@ export class OwnErrors {
         gmOverFloor: largest === null ? null : raised(figures.gm, u) / largest,
         statistics: beside?.statistics ?? null,
       },
-      unknown: largest === null && this.floors.length > 0 ? "floor-own-unknown" : null,
+      unknown:
+        largest !== null || this.floors.length === 0
+          ? null
+          : known.length > 0
+            ? "floor-own-too-large"
+            : "floor-own-unknown",
       profile,
       worstSample: beside?.worstSample ?? null,
+      infiniteRows: measured.measurement.figures?.infiniteRows ?? 0,
     };
   }
 }
@@ -259,7 +278,7 @@ function floorOwn(
   options: MeasureOptions,
   reader: SegmentReader,
   progress: (bytes: number) => void,
-): { readonly gm: number; readonly profile: OwnProfile } | null {
+): { readonly gm: number; readonly rows: number; readonly profile: OwnProfile } | null {
   const own = besideForced(unit, floor);
   if (own === null || !isMeasurable(own)) return null;
   const { measurement, profile } = measureForced(own, floor, options, reader, progress);
@@ -269,7 +288,7 @@ function floorOwn(
   }
   const gm = floor.scale * raised(figures.tokenRelL2.gm, figures.u);
   return Number.isFinite(gm) && profile !== null
-    ? { gm, profile: scaledProfile(profile, floor.scale) }
+    ? { gm, rows: figures.measuredRows, profile: scaledProfile(profile, floor.scale) }
     : null;
 }
 

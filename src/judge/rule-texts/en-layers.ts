@@ -6,7 +6,7 @@ import type { RuleText } from "./rule-text.ts";
 export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS, RuleText>> = {
   "own/finite": {
     message:
-      "{value} positions differ in kind from what the module should have answered: NaN or infinite on one side only",
+      "{value} positions differ in kind from what the module should have answered: NaN, infinite or a row of zeros on one side only",
     why: "The forced reference answers to the candidate's own input, so a NaN that the module was given is matched. What is left began in this module.",
     causes: [
       "an overflow inside the module",

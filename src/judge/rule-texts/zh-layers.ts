@@ -5,7 +5,7 @@ import type { RuleText } from "./rule-text.ts";
 
 export const LAYER_RULE_TEXTS_ZH: Readonly<Record<keyof typeof LAYER_RULE_FACTS, RuleText>> = {
   "own/finite": {
-    message: "有 {value} 个位置与该模块应有的输出类型不同：仅一侧为 NaN 或无穷",
+    message: "有 {value} 个位置与该模块应有的输出类型不同：仅一侧为 NaN、无穷或全零行",
     why: "强制基准以待测侧自己的输入计算，因此输入中已有的 NaN 两侧都会出现；剩下的不一致就产生于该模块。",
     causes: ["模块内部溢出", "全为 −Inf 的掩码使某一行没有可用位置", "读取了尚未写入的内存"],
     tune: "没有上限可以放宽此规则。",

@@ -33,6 +33,7 @@ export const EN: Messages = {
     "forced-lacks": "the forced reference lacks it, or a part of it",
     "forced-shape": "the forced reference has another shape",
     "forced-not-finite": "it and its forced reference differ in NaN or infinite values",
+    "floor-own-too-large": "every floor's own error is that of a fault",
     "floor-own-unknown": "no floor's own error covers every row of it",
     "no-finite-pair": "no row holds a pair of finite values",
     reduced: "it is stored in a reduced form",

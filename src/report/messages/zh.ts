@@ -33,6 +33,7 @@ export const ZH: Messages = {
     "forced-lacks": "强制基准缺少该张量或其一部分",
     "forced-shape": "强制基准中的形状不同",
     "forced-not-finite": "它与强制基准的 NaN 或无穷大不一致",
+    "floor-own-too-large": "每个噪声基底的自身误差都大到只能是故障",
     "floor-own-unknown": "没有一个噪声基底的自身误差覆盖其全部行",
     "no-finite-pair": "没有一行存在成对的有限值",
     reduced: "该张量以精简形式保存",
