@@ -121,8 +121,8 @@ function comparePair(
   );
   const { logits, stopped } = measured;
   // What was not reached may be what is at fault.
-  const { units, propagated } = stopped
-    ? { units: measured.units, propagated: [] }
+  const { units, propagated, settled } = stopped
+    ? { units: measured.units, propagated: [], settled: new Set<never>() }
     : settlePropagation(
         measured.units,
         streamOf([candidate, ...(forced.candidate === null ? [] : [forced.candidate])]),
@@ -149,7 +149,7 @@ function comparePair(
     quality,
     context,
     options,
-    { stopped, reduced },
+    { stopped, reduced, settled },
   );
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);

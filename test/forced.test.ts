@@ -130,6 +130,37 @@ describe("refused", () => {
     });
   });
 
+  test("one that is no finer than what it replays, and shares its roundings", async () => {
+    write("coarse", 3, { id: "da", dtype: "BF16", ...replay({ id: CANDIDATE }) });
+    expect(await refusal({ forced: [path("coarse")] })).toMatchObject({
+      code: "forced-incompatible",
+      message: "a forced reference must run in a finer format than the dump that it replays",
+      help: expect.stringContaining("--dtype float32") as string,
+    });
+  });
+
+  test("one of the device under test, whose faults it would share", async () => {
+    const on = (type: string, capture?: unknown): Readonly<Record<string, unknown>> => ({
+      device: { type },
+      ...(capture === undefined ? {} : { capture }),
+    });
+    const forced = { replay_of: { id: CANDIDATE } };
+    write("cpu-reference", 0, { id: "dc", run: on("cpu") });
+    write("npu-candidate", 1, { id: CANDIDATE, dtype: "BF16", run: on("npu") });
+    write("npu-forced", 2, { id: "dd", run: on("npu", forced) });
+    write("cpu-forced", 2, { id: "de", run: on("cpu", forced) });
+    const files = {
+      reference: path("cpu-reference"),
+      candidate: path("npu-candidate"),
+      floors: [],
+    };
+    expect(await refusal({ ...files, forced: [path("cpu-forced")] })).toBeNull();
+    expect(await refusal({ ...files, forced: [path("npu-forced")] })).toMatchObject({
+      code: "forced-incompatible",
+      help: expect.stringContaining("--device cpu") as string,
+    });
+  });
+
   test.each([
     ["the number 7", 7],
     ["a list", [CANDIDATE]],
@@ -170,12 +201,12 @@ describe("a replay in another place stays refused", () => {
   });
 });
 
-test("a forced reference in a coarse format is said", async () => {
-  write("coarse", 3, { id: "da", dtype: "BF16", ...replay({ id: CANDIDATE }) });
-  const result = await compare({ forced: [path("coarse")] });
+test("a forced reference in a coarser format than the reference's is said", async () => {
+  write("fine-reference", 0, { id: "db", dtype: "F64" });
+  const result = await compare({ reference: path("fine-reference"), forced: [path("forced")] });
   expect(result.findings.find(({ rule }) => rule === "input/forced-dtype")?.detail).toEqual({
-    file: "coarse.arrow",
-    forced: "BF16",
-    reference: "F32",
+    file: "forced.arrow",
+    forced: "F32",
+    reference: "F64",
   });
 });

@@ -16,6 +16,12 @@ const ID = { reference: "a", candidate: "b", "floor.1": "c", "floor.2": "d" } as
 const STEPS = [2, 1];
 
 interface Set {
+  /** Changes what a module of each floor answers to its own input. */
+  readonly floorFault?: (tensor: ToyTensor) => void;
+  /** Changes what the candidate's forced reference says. */
+  readonly forcedFault?: (tensor: ToyTensor) => void;
+  /** Which tensors the reference stored. */
+  readonly select?: (tensor: ToyTensor) => boolean;
   /** Changes what a module of the candidate answers to its own input. */
   readonly fault?: (tensor: ToyTensor) => void;
   /** Relative size of what the candidate's tensors inherit. */
@@ -26,25 +32,38 @@ interface Set {
 
 /** Writes a reference set and a candidate, and compares them. */
 async function compareSet(
-  { fault, inherited, forced = ["candidate", "floor.1", "floor.2"] }: Set,
+  {
+    fault,
+    floorFault,
+    forcedFault,
+    inherited,
+    select = () => true,
+    forced = ["candidate", "floor.1", "floor.2"],
+  }: Set,
   options: Partial<CompareOptions> = {},
 ): Promise<ComparisonResult> {
   const directory = mkdtempSync(join(folder, "set-"));
   const path = (name: string): string => join(directory, `${name}.arrow`);
-  writeToyRun(path("reference"), toyTensors(STEPS), { id: ID.reference });
+  const stored = toyTensors(STEPS).filter(select);
+  writeToyRun(path("reference"), stored, {
+    id: ID.reference,
+    select: [...new Set(stored.map(({ name }) => name))],
+  });
   for (const [seed, name] of (["candidate", "floor.1", "floor.2"] as const).entries()) {
     const answers = toyTensors(STEPS);
     for (const tensor of answers) {
       const size = name === "candidate" ? (inherited?.(tensor) ?? 0) : 0;
       addNoise([tensor], size, 77);
     }
-    writeToyRun(path(`forced.${name}`), answers, {
+    const told = answers.map((tensor) => ({ ...tensor, values: tensor.values.slice() }));
+    if (name === "candidate" && forcedFault !== undefined) told.forEach(forcedFault);
+    writeToyRun(path(`forced.${name}`), told, {
       id: `e${String(seed)}`,
       run: { capture: { replay_of: { id: ID[name] } } },
     });
     for (const tensor of answers) {
       addNoise([tensor], ROUNDING, seed + 1);
-      if (name === "candidate") fault?.(tensor);
+      (name === "candidate" ? fault : floorFault)?.(tensor);
     }
     writeToyRun(path(name), answers, { id: ID[name], dtype: "BF16" });
   }
@@ -248,5 +267,91 @@ describe("an error that is only propagated", () => {
       { limits: { maxFloorRatio: 2 } },
     );
     expect(result.verdict).toBe("fail");
+  });
+});
+
+describe("what clears no module", () => {
+  const faulty = wrong("layers.1.mlp");
+  const carried = behind("layers.1.mlp");
+
+  test("floors with the same fault", async () => {
+    const result = await compareSet({ fault: faulty, floorFault: faulty, inherited: carried });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin?.tensor).toBe("layers.1.mlp");
+    expect(result.tensors.find(({ name }) => name === "layers.1.mlp")?.own?.statistics).toBeNull();
+    const unknown = result.findings.find(({ rule }) => rule === "input/own-unknown");
+    expect(unknown?.detail["reason"]).toBe("floor-own-too-large");
+  });
+
+  test("a part of the stream, by a filter", async () => {
+    const set = { fault: faulty, inherited: carried };
+    for (const filter of [
+      { only: ["layers.*.attn", ...["0", "1", "2", "3"].map((layer) => `layers.${layer}`)] },
+      { skip: ["layers.1.mlp"] },
+    ]) {
+      const result = await compareSet(set, filter);
+      expect(result.verdict).toBe("fail");
+      expect(result.origin?.tensor).toBe("layers.1");
+    }
+  });
+
+  test("a part of the stream, by what the reference stored", async () => {
+    const result = await compareSet({
+      fault: faulty,
+      inherited: (tensor) => (tensor.name === "logits" ? 0 : carried(tensor)),
+      select: ({ name }) => !name.endsWith(".mlp") && name !== "logits",
+    });
+    expect(result.verdict).toBe("fail");
+    expect(result.origin?.tensor).toBe("layers.1");
+  });
+
+  test("a forced reference of zeros: every error is infinite", async () => {
+    const result = await compareSet({
+      forcedFault: (tensor) => {
+        if (tensor.name === "layers.1.mlp") tensor.values.fill(0);
+      },
+    });
+    expect(result.verdict).toBe("fail");
+    expect(
+      result.findings.find(({ rule, step }) => rule === "own/finite" && step === "prefill"),
+    ).toMatchObject({ tensor: "layers.1.mlp", value: 12 });
+  });
+
+  test("a module that is NaN throughout where it should not be", async () => {
+    const result = await compareSet({
+      fault: (tensor) => {
+        wrong("layers.0.attn")(tensor);
+        if (tensor.name === "layers.2.mlp") tensor.values.fill(Number.NaN);
+      },
+    });
+    const prefill = result.groups.find(({ step }) => step === "prefill");
+    expect(prefill?.origin?.tensor).toBe("layers.0.attn");
+    expect(prefill?.independent.map(({ tensor }) => tensor)).toEqual(["layers.2.mlp"]);
+  });
+
+  test("decode steps, where the prompts left something wrong in the cache", async () => {
+    const result = await compareSet({
+      fault: (tensor) => {
+        if (tensor.step === 0) wrong("layers.0.attn")(tensor);
+      },
+      inherited: (tensor) => (tensor.name === "logits" ? 0 : behind("layers.0")(tensor)),
+    });
+    const decode = result.groups.find(({ step }) => step === "decode");
+    expect(decode?.verdict).toBe("fail");
+    expect(decode?.throughCache).toBe(true);
+    expect(result.findings.some(({ rule }) => rule === "layer/propagated")).toBe(false);
+  });
+
+  test("a layer that did not run in decode is at fault by itself", async () => {
+    const result = await compareSet({
+      fault: (tensor) => {
+        if (tensor.step === 0) wrong("layers.0.attn")(tensor);
+        else if (/^layers\.2\.(attn|mlp)$/.test(tensor.name)) tensor.values.fill(0);
+      },
+      inherited: behind("layers.0.attn"),
+    });
+    const decode = result.groups.find(({ step }) => step === "decode");
+    expect(decode?.origin?.tensor).toBe("layers.2");
+    expect(decode?.throughCache).toBe(false);
   });
 });

@@ -4,6 +4,7 @@ import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
+import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
 import { render } from "../src/report/render.ts";
 import { PLAIN } from "../src/report/style.ts";
@@ -42,6 +43,8 @@ interface Pair {
   readonly hasRouters?: boolean;
   readonly hasFloor?: boolean;
   readonly changeAll?: (name: string) => boolean;
+  /** Tokens of which the largest logit is another one. */
+  readonly flipped?: number;
 }
 
 async function comparePair({
@@ -49,7 +52,9 @@ async function comparePair({
   hasRouters = true,
   hasFloor = true,
   changeAll = () => false,
-}: Pair): Promise<ComparisonResult> {
+  flipped = 0,
+  ...options
+}: Pair & Partial<CompareOptions>): Promise<ComparisonResult> {
   const directory = mkdtempSync(join(folder, "pair-"));
   const path = (name: string): string => join(directory, `${name}.arrow`);
   writeToyRun(path("reference"), model(hasRouters), { id: "a" });
@@ -60,6 +65,12 @@ async function comparePair({
       if (name !== "candidate") continue;
       if (changeAll(tensor.name)) addNoise([tensor], 0.3, 4);
       const width = tensor.shape[1] ?? 1;
+      if (tensor.name === "logits" && tensor.sample === 0) {
+        for (let token = 0; token < flipped; token += 1) {
+          const row = tensor.values.subarray(token * width, (token + 1) * width);
+          row[row.indexOf(Math.min(...row))] = Math.max(...row) + 1;
+        }
+      }
       if (tensor.sample === 0 && wild(tensor.name)) {
         tensor.values.set(
           tensor.values.slice(2 * width, 3 * width).map((value) => -value),
@@ -73,6 +84,7 @@ async function comparePair({
     reference: path("reference"),
     candidate: path("candidate"),
     floors: hasFloor ? [path("floor")] : [],
+    ...options,
   });
 }
 
@@ -125,6 +137,40 @@ test("what all tokens show is a fault behind a router too", async () => {
   });
   expect(result.verdict).toBe("fail");
   expect(result.origin?.tensor).toBe("layers.2.mlp");
+});
+
+test("routers that are left out of the comparison route nonetheless", async () => {
+  const result = await comparePair({
+    wild: (one) => one === "layers.2.mlp",
+    skip: ["*.router"],
+  });
+  expect(result.verdict).toBe("inconclusive");
+});
+
+test("a limit that the user set is no matter of routing", async () => {
+  const result = await comparePair({
+    wild: (one) => one === "layers.2.mlp",
+    limits: { maxFloorRatio: 1.5 },
+  });
+  expect(result.verdict).toBe("fail");
+  expect(levels(result)).toContain("error layer/floor-ratio");
+});
+
+test("flips beyond near ties are left open too, and a fault without routers", async () => {
+  const flips = { wild: () => false, flipped: 4 };
+  const routed = await comparePair(flips);
+  expect(routed.findings.map(({ rule }) => rule)).not.toContain("quality/real-flips");
+  expect(routed.findings.filter(({ rule }) => rule === "layer/routed")).toContainEqual(
+    expect.objectContaining({
+      level: "warning",
+      tensor: "logits",
+      value: 2,
+      detail: { rule: "quality/real-flips" },
+    }),
+  );
+  const dense = await comparePair({ ...flips, hasRouters: false });
+  expect(dense.verdict).toBe("fail");
+  expect(dense.findings.map(({ rule }) => rule)).toContain("quality/real-flips");
 });
 
 test("without a floor the prior leaves it open too", async () => {

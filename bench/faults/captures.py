@@ -11,6 +11,7 @@ import torch
 
 from npu_dump import Dump
 from npu_dump.feed import Feeder
+from npu_dump.precision import float64_throughout
 from npu_dump.tokens import Sample
 
 from .models import REFERENCE, ModelSpec
@@ -48,7 +49,7 @@ def capture(
     Raises:
         DumpError: as `npu_dump.Dump`.
     """
-    with Dump(model, path, replay=replay, overwrite=True) as dump, fault or nullcontext():
+    with float64_throughout(model), Dump(model, path, replay=replay, overwrite=True) as dump, fault or nullcontext():
         feeder = Feeder(dump.model, torch.device("cpu"), feed.padding)
         for batch in [feed.samples] if feed.together else [[sample] for sample in feed.samples]:
             feeder.feed(batch)

@@ -34,7 +34,7 @@ PLAIN = {
 RULES = frozenset([*(f"own/{name}" for name in OWN), *(f"layer/{name}" for name in PLAIN)])
 
 # Rules that few tokens can break; where a router chooses experts, a plain pair leaves them open (see routing.ts).
-FEW_TOKENS = frozenset(["layer/floor-ratio-p99", "layer/floor-token"])
+FEW_TOKENS = frozenset(["layer/floor-ratio-p99", "layer/floor-token", "layer/floor-sample"])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def strains(record: Record, mode: Mode) -> Iterator[Strain]:
             value = _own(statistic, number(found["value"]), number(found["floor"]), float(found["limit"]))
             yield Strain(rule, name, f"{rule} {role}" if statistic == "energy" else rule, value)
         for statistic, (field, limit, for_few) in PLAIN.items():
-            open_ = f"layer/{statistic}" in FEW_TOKENS and (mode == "plain" or not own) and _routed(plain, first)
+            open_ = f"layer/{statistic}" in FEW_TOKENS and _routed(plain, first)
             if open_ or _step_of(name) in settled:
                 continue
             value = number(figures.get(field))

@@ -3,6 +3,7 @@
  * the user's limits by interval or by point.
  */
 
+import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { AppliedRule, Finding, Quality, StepGroup } from "../core/result.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
@@ -28,6 +29,10 @@ interface Circumstances {
   readonly hasFloor: boolean;
   /** Whether the candidate was fed with the reference's stream: its logits are not what the model says then. */
   readonly isolated: boolean;
+  /** Whether a router chooses experts. */
+  readonly isRouted: boolean;
+  /** Whether every module of the prompts is known to be right on its own input. */
+  readonly isFaultless: boolean;
 }
 
 /**
@@ -50,7 +55,7 @@ export function judgeQuality(
   return {
     findings: [...judge.findings, ...limits.findings],
     rules: [...judge.rules, ...limits.rules],
-    inconclusive: limits.inconclusive,
+    inconclusive: limits.inconclusive || judge.findings.some(isOpen),
   };
 }
 
@@ -63,7 +68,13 @@ class QualityJudge {
   /** Why a figure that comes from a floor's logits is missing. */
   private readonly noFloor: "no-floor" | "floor-lacks-rows";
 
-  constructor({ notAvailable }: Quality, { stopped, hasFloor, isolated }: Circumstances) {
+  private readonly isRouted: boolean;
+  private readonly isFaultless: boolean;
+
+  constructor({ notAvailable }: Quality, circumstances: Circumstances) {
+    const { stopped, hasFloor, isolated } = circumstances;
+    this.isRouted = circumstances.isRouted;
+    this.isFaultless = circumstances.isFaultless;
     this.notAvailable = notAvailable;
     this.absent = isolated ? "isolated" : stopped ? "stopped" : "no-logits";
     this.noFloor = hasFloor ? "floor-lacks-rows" : "no-floor";
@@ -154,23 +165,43 @@ class QualityJudge {
     );
     this.applied("quality/flips", limit);
     if (!isWithin(flips.count, limit)) {
-      this.findings.push(
-        finding("quality/flips", {
-          value: flips.count,
-          limit,
-          limitFrom: "method",
-          detail: { expected: flips.expected },
-        }),
-      );
+      this.flipped("quality/flips", flips.count, limit, { expected: flips.expected });
     }
     // The limit that holds is the larger of the two.
     const realLimit = Math.max(MIN_FLIPS - 1, MAX_REAL_FLIP_SHARE * flips.count);
     this.applied("quality/real-flips", realLimit);
     if (!isWithin(flips.real, realLimit)) {
-      this.findings.push(
-        finding("quality/real-flips", { value: flips.real, limit: realLimit, limitFrom: "method" }),
-      );
+      this.flipped("quality/real-flips", flips.real, realLimit, {});
     }
+  }
+
+  /**
+   * Flips beyond a limit. Behind a router the floor does not tell how far the
+   * logits of a token may legally move: one that other experts answered flips
+   * beyond any near tie. That is left open, and a warning where every module is
+   * known to be right.
+   */
+  private flipped(
+    rule: "quality/flips" | "quality/real-flips",
+    value: number,
+    limit: number,
+    detail: Finding["detail"],
+  ): void {
+    const about = { limitFrom: "method" } as const;
+    this.findings.push(
+      !this.isRouted
+        ? finding(rule, { ...about, value, limit, detail })
+        : this.isFaultless
+          ? finding(rule, { ...about, level: "warning", value, limit, detail })
+          : finding("layer/routed", {
+              ...about,
+              tensor: "logits",
+              step: "prefill",
+              value: value / limit,
+              limit: 1,
+              detail: { rule },
+            }),
+    );
   }
 
   /** Why the stored forms of the logits cannot give a figure; null where that is not why it is missing. */

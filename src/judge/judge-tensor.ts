@@ -104,7 +104,8 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
     return { verdict: "fail", findings, priorLimit: null, decidedBy: null, own, ...NO_FLOOR };
   }
   const fewTokens: ReportFewTokens = (rule, parts) => {
-    if (!dependsOnRouting(unit, context.firstRouter)) {
+    // What the user sets holds whatever the reason.
+    if (parts.limitFrom === "flag" || !dependsOnRouting(unit, context.firstRouter)) {
       report(rule, parts);
       return;
     }
@@ -268,7 +269,7 @@ function judgeByFloor(
     });
   }
   if (!isWithin(floor.worstSampleFloorRatio, limit)) {
-    report("layer/floor-sample", {
+    fewTokens("layer/floor-sample", {
       sample: floor.worstSample,
       value: floor.worstSampleFloorRatio,
       limit,
@@ -287,7 +288,7 @@ function judgeByPrior(
   if (!isWithin(gm, limits.gm)) {
     report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
   } else if (!isWithin(figures.worstSampleExcess, limits.sample)) {
-    report("layer/prior-sample", {
+    fewTokens("layer/prior-sample", {
       value: figures.worstSampleExcess,
       limit: limits.sample,
       limitFrom: "prior",

@@ -34,6 +34,8 @@ export interface Extent {
   readonly stopped: boolean;
   /** The step groups whose logits are reduced on a side. */
   readonly reduced: ReadonlySet<StepGroup>;
+  /** The step groups of which every module is known to be right on its own input. */
+  readonly settled: ReadonlySet<StepGroup>;
 }
 
 /** The verdict on a comparison whose tensors are judged. Findings about the inputs are the caller's. */
@@ -43,12 +45,14 @@ export function judge(
   quality: Quality,
   context: JudgeContext,
   options: Pick<CompareOptions, "limits" | "decide">,
-  { stopped, reduced }: Extent,
+  { stopped, reduced, settled }: Extent,
 ): Judgement {
   const ofQuality = judgeQuality(quality, options, {
     stopped,
     hasFloor: context.hasFloor,
     isolated: context.isolated,
+    isRouted: context.firstRouter !== null,
+    isFaultless: settled.has("prefill"),
   });
   const openLogits = undecidedLogits(reduced, ofQuality.rules, context);
   const findings = [

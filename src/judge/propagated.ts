@@ -39,6 +39,8 @@ export function failsByPropagationAlone({ judgement }: JudgedUnit): boolean {
 export interface Settled {
   readonly units: readonly JudgedUnit[];
   readonly propagated: readonly Finding[];
+  /** The step groups of which every module is known to be right on its own input. */
+  readonly settled: ReadonlySet<StepGroup>;
 }
 
 /** The tensors of the residual stream that a comparison would have to know to clear every module, by step group. */
@@ -100,6 +102,7 @@ export function settlePropagation(units: readonly JudgedUnit[], stream: Stream):
         : unit,
     ),
     propagated,
+    settled: new Set([...settled].filter((group) => ofGroup(units, group).length > 0)),
   };
 }
 

@@ -9,10 +9,14 @@ import { tensorName } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
 import type { RuleId } from "./rules.ts";
 
-/** Rules that one token, or one in a hundred, can break. */
+/** Rules that few tokens can break: a single one, one in a hundred, or those of one prompt that follow it. */
 export type FewTokensRule = Extract<
   RuleId,
-  "layer/floor-ratio-p99" | "layer/floor-token" | "layer/prior-token"
+  | "layer/floor-ratio-p99"
+  | "layer/floor-token"
+  | "layer/floor-sample"
+  | "layer/prior-token"
+  | "layer/prior-sample"
 >;
 
 /** The first layer that has a router in any of the dumps; null in a model without experts, or whose routers were not captured. */

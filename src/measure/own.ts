@@ -70,6 +70,9 @@ export const NO_OWN: OwnMeasurement = {
   infiniteRows: 0,
 };
 
+/** What is computed, and so rounded, in the run's format; a sum or a look-up may well be exact. */
+const COMPUTED: ReadonlySet<TensorRole> = new Set(["attn", "router", "mlp", "norm", "logits"]);
+
 /** A dump with its forced reference. */
 interface Forced {
   readonly dump: Dump;
@@ -286,6 +289,9 @@ function floorOwn(
   if (figures === null || nonFinite.mismatched > 0 || figures.measuredRows < figures.rows) {
     return null;
   }
+  // The reference did not run finer there, or the floor did not run at all: no own error is known.
+  if (COMPUTED.has(unit.role) && figures.tokenRelL2.gm === 0 && !figures.zero.candidate)
+    return null;
   const gm = floor.scale * raised(figures.tokenRelL2.gm, figures.u);
   return Number.isFinite(gm) && profile !== null
     ? { gm, rows: figures.measuredRows, profile: scaledProfile(profile, floor.scale) }

@@ -68,7 +68,7 @@ export function addNoise(tensors: readonly ToyTensor[], relative: number, seed: 
 
 export interface ToyOptions {
   readonly id: string;
-  readonly dtype?: "F32" | "BF16";
+  readonly dtype?: "F64" | "F32" | "BF16";
   readonly select?: readonly string[];
   /** Further run metadata. */
   readonly run?: Readonly<Record<string, unknown>>;

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from .fault import Kind, Place, named
@@ -100,11 +101,12 @@ def _bf16_root(variance: torch.Tensor, _severity: str) -> torch.Tensor:
 
 def _fast_root(variance: torch.Tensor, severity: str) -> torch.Tensor:
     """The guess by the bits of a float32, and ``severity`` steps of Newton's method."""
-    half = variance.float()
-    guess = (_MAGIC - (half.view(torch.int32) >> 1)).view(torch.float32)
+    # In NumPy: a float64 reference lifts all that torch is told to do in float32.
+    half = variance.detach().double().numpy().astype(np.float32)
+    guess = (np.int32(_MAGIC) - (half.view(np.int32) >> 1)).view(np.float32)
     for _ in range(int(severity)):
-        guess = guess * (1.5 - 0.5 * half * guess * guess)
-    return guess.to(variance.dtype)
+        guess = guess * (np.float32(1.5) - np.float32(0.5) * half * guess * guess)
+    return torch.from_numpy(guess).to(variance.dtype)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import DumpError
+from ..precision import float64_throughout
 from ..reader import DumpFile
 from .change import Absent, Hypothesis
 from .correlation import Error, Match, above_floor, excess, rest_of_floor
@@ -62,12 +63,12 @@ def test(
     Raises:
         DumpError: the model has no such module, a dump cannot be replayed on it, or a floor has other tokens.
     """
-    anatomy = anatomy_of(model)
-    subject = Subject(anatomy, candidate, module, tokens=tokens)
-    beside = [Subject(anatomy, floor, module, tokens=tokens) for floor in floors]
-    for floor in beside:
-        _check_tokens(subject, floor)
-    with torch.no_grad():
+    with float64_throughout(model), torch.no_grad():
+        anatomy = anatomy_of(model)
+        subject = Subject(anatomy, candidate, module, tokens=tokens)
+        beside = [Subject(anatomy, floor, module, tokens=tokens) for floor in floors]
+        for floor in beside:
+            _check_tokens(subject, floor)
         return _Probe(subject, beside).result(progress)
 
 
