@@ -51,7 +51,16 @@ def test_decode_steps_continue_the_prompt(tmp_path: Path, folder: Path, architec
 def test_a_replay_of_itself_changes_no_bit(folder: Path) -> None:
     single = run(folder, "single", "--decode", STEPS)
     output = folder.parent / "replay.arrow"
-    arguments = [folder.parent / "single.arrow", "--model", folder, "-o", output, "--trust-remote-code"]
+    arguments = [
+        folder.parent / "single.arrow",
+        "--model",
+        folder,
+        "-o",
+        output,
+        "--dtype",
+        "float32",
+        "--trust-remote-code",
+    ]
     assert main(["replay", *map(str, arguments)]) == 0
     replayed = load(output)
     texts = {"prompt", "token_text", "generated_ids", "generated_text"}

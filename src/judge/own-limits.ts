@@ -1,5 +1,5 @@
 /**
- * What the own error of a module is held to. Every constant is 1.25 times what
+ * What the own error of a module is held to. Every constant with a worst pair is 1.25 times what
  * the worst of 522 benign pairs of the calibration half of `bench/faults` needs
  * (SmolLM2-135M, six tiny models; bf16, fp16 and fp32; 2 to 2,000 tokens), to
  * two figures: without a margin the worst kind of legal kernels, split-K with

@@ -122,7 +122,7 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "error",
     "quality.flips.count",
     "count",
-    "flips > E + 3·√E, E = Σ_t Φ(−z_t), z_t = (top-1 − top-2) / (√2 σ_t)",
+    "flips > max(2, E + 3·√E), E = Σ_t Φ(−z_t), z_t = (top-1 − top-2) / (√2 σ_t)",
     "expected",
   ),
   "quality/real-flips": facts(

@@ -19,6 +19,7 @@ from .inputs import Request, check_samples, read_samples
 from .modes import Modes
 from .precision import float64_throughout
 from .progress import Progress
+from .reader import load
 from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
@@ -64,13 +65,17 @@ def run(request: Request, progress: Progress) -> Outcome:
     tokenizer = _tokenizer(request, source)
     samples = read_samples(request, tokenizer)
     check_samples(samples, config.get_text_config(), request)
-    # A forced reference is what float32 gives; any other precision is asked for by name.
-    default = "float32" if request.replay and device.type == "cpu" else None
+    # A forced reference is what a finer format gives; any other precision is asked for by name.
+    default = _finer_than(request.replay) if request.replay and device.type == "cpu" else None
     dtype = getattr(torch, request.dtype or default or "", None)
     _check_space(request, modes, config.get_text_config(), samples, dtype, progress)
     model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
     metadata = run_metadata(request, source, tokenizer, samples, progress)
     return capture_samples(request, model, samples, metadata, progress, tokenizer=tokenizer)
+
+
+def _finer_than(path: Path) -> str:
+    return "float64" if load(path).run["dtype"] == "F32" else "float32"
 
 
 def capture_samples(

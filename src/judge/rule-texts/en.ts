@@ -145,7 +145,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     message: "{value} flips of the first-placed token, limit {limit}",
     why: "The margins of the reference's logits and the floor's error say how many flips chance alone makes; this many it does not.",
     causes: ["the fault that the layer rules name", "quantisation"],
-    tune: "The limit is the method's: the expected number and three times its root.",
+    tune: "The limit is the method's: the expected number and three times its root, two at least. Behind a router it decides nothing: see layer/routed.",
   },
   "quality/real-flips": {
     message: "{value} flips at margins that noise does not reach, limit {limit}",

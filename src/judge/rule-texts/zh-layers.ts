@@ -74,13 +74,13 @@ export const LAYER_RULE_TEXTS_ZH: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "own/fixed": {
     message: "自身误差 {value} u，上限 {limit} u",
-    why: "没有基底的自身误差时，以一个小模型的合法算子在 16 位格式下所能达到的误差为上限，单位为该格式的舍入误差。",
+    why: "没有基底的自身误差时，以 SmolLM2-135M 和六个微型模型的合法算子在 16 位格式下所能达到的误差为上限，单位为该格式的舍入误差。",
     causes: ["确有问题，参见 own/energy", "该模块的正常误差高于设定上限时所用的模型"],
     tune: "用 npu-dump reference 生成基准集，由基底判定。",
   },
   "layer/floor-ratio": {
     message: "误差为噪声基底的 {value} 倍，上限 {limit} 倍",
-    why: "噪声基底是基准引擎在同样的 token 上仅因数值格式而产生的误差。无论误差的绝对大小，正确的引擎都在基底的 0.95 到 1.2 倍之间。",
+    why: "噪声基底是基准引擎在同样的 token 上仅因数值格式而产生的误差。无论误差的绝对大小，正确的引擎通常在基底的 0.95 到 1.2 倍之间；部分和舍入到 bf16 时不超过 1.7 倍。",
     causes: [
       "计算公式不同：eps、RoPE base、注意力缩放、激活函数、掩码",
       "权重错误、陈旧或被量化",
