@@ -10,6 +10,8 @@ import torch
 from bench.faults.catalogue import FAULTS, KINDS, Fault, Place, pairs
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from npu_dump.provenance import tied
+
 from .architectures import ARCHITECTURES, VOCABULARY
 from .forced import Forced, changed
 
@@ -147,6 +149,17 @@ def test_kinds_are_split_so_that_each_family_is_in_both_halves() -> None:
     }
     counts = Counter(next(iter(found)) for found in halves.values())
     assert abs(counts["calibrate"] - counts["report"]) <= len(families)
+
+
+def test_a_head_is_untied_only_where_it_is_tied_and_a_dump_tells() -> None:
+    model = make("llama-tied")
+    fault = next(fault for fault in FAULTS if fault.kind == "head-untied")
+    assert fault.causes == {"cause/configuration"}
+    assert not fault.places(make("llama"))
+    [place] = fault.places(model)
+    assert tied(model)
+    with fault.apply(model, place):
+        assert not tied(model)
 
 
 def test_pairs_are_apart_of_two_kinds_and_always_the_same() -> None:

@@ -21,6 +21,10 @@ def _with_head(model: Any, _severity: str) -> list[Place]:
     return [_LOGITS] if decoder_of(model) is not None and model.get_output_embeddings() is not None else []
 
 
+def _tied(model: Any, severity: str) -> list[Place]:
+    return _with_head(model, severity) if model.config.get_text_config().tie_word_embeddings else []
+
+
 def _with_layers(model: Any, _severity: str) -> list[Place]:
     return [_EMBED] if decoder_of(model) is not None else []
 
@@ -98,7 +102,8 @@ def _off_by_one(model: Any, _place: Place, severity: str) -> AbstractContextMana
 
 
 KINDS = (
-    Kind("head-untied", "head", ("0.01", "0.1"), _with_head, _on_head(_untied)),
+    # A dump states whether its model is tied.
+    Kind("head-untied", "head", ("0.01", "0.1"), _tied, _on_head(_untied), named("configuration")),
     Kind(
         "head-shard-lost", "head", ("8",), _with_head, _on_head(_shard_lost), named("channel", "unwritten", "sparse")
     ),
