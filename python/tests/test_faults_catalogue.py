@@ -162,6 +162,19 @@ def test_a_head_is_untied_only_where_it_is_tied_and_a_dump_tells() -> None:
         assert not tied(model)
 
 
+def test_a_missing_bias_of_values_alone_takes_one_vector_off_all_tokens() -> None:
+    model = make("qwen2", torch.float64)
+    forced = Forced(model, ids_of())
+    for fault in (fault for fault in FAULTS if fault.kind == "input-bias-missing"):
+        place = one_place(fault, model)
+        assert place is not None
+        with fault.apply(model, place):
+            [clean], [faulty] = forced.clean[place.module], forced.outputs()[place.module]
+        missing = clean - faulty
+        constant = bool((missing - missing[0, 0]).abs().max() < 1e-9 * missing.abs().max())
+        assert constant == ("cause/bias" in fault.causes) == (fault.severity == "v_proj")
+
+
 def test_pairs_are_apart_of_two_kinds_and_always_the_same() -> None:
     model = make("llama")
     found = pairs(model, "report", 1, 12)

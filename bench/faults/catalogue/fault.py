@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ class Kind:
         decode: shows at decode steps alone.
         beside: roles whose own error may show it too, in the same layer.
         dtypes: precisions of the candidate that can have it.
+        besides: further causes that name one severity rightly, by severity.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Kind:
     decode: bool = False
     beside: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ALL
+    besides: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def faults_of(kinds: Iterable[Kind]) -> list[Fault]:
             kind=kind.name,
             severity=severity,
             group=kind.group,
-            causes=kind.causes,
+            causes=kind.causes | kind.besides.get(severity, frozenset()),
             half=halves[kind.name],
             places=partial(_places, kind, severity),
             apply=partial(_apply, kind, severity),

@@ -149,5 +149,14 @@ KINDS = (
     Kind("shard-missing", "mlp", ("2", "8"), _SOME_OUTPUT, _shard_missing),
     Kind("bias-missing", "mlp", ("0",), _SOME_BIAS, _bias_times, named("bias")),
     Kind("bias-doubled", "mlp", ("2",), _SOME_BIAS, _bias_times, named("bias")),
-    Kind("input-bias-missing", "mlp", ("q_proj", "k_proj", "v_proj"), _with_input_bias, _no_input_bias, silent=True),
+    Kind(
+        "input-bias-missing",
+        "mlp",
+        ("q_proj", "k_proj", "v_proj"),
+        _with_input_bias,
+        _no_input_bias,
+        silent=True,
+        # Weights of keys add up to one: what the values miss is one vector for all tokens, but for a sink's share.
+        besides={"v_proj": named("bias")},
+    ),
 )
