@@ -15,6 +15,30 @@ from .arrow_dump import ArrowDump, Key, read
 Path = str | os.PathLike[str]
 
 
+def first_changed(module: str, clean: Path, faulty: Path) -> str:
+    """Return the first tensor that a fault changes by itself: of an MLP's, its router's logits where they differ.
+
+    A norm before a mixture of experts feeds the router before the experts. Both dumps are of the same inputs, and
+    computed by the same code: what the fault does not touch is equal in every bit.
+
+    Args:
+        module: canonical name of the tensor where the fault was put.
+        clean: forced reference of the candidate's inputs.
+        faulty: the same with the fault put into the reference.
+    """
+    if not module.endswith(".mlp"):
+        return module
+    router = module.removesuffix("mlp") + "router"
+    before, after = read(clean), read(faulty)
+    keys = [key for key in before.tensors if key.name == router]
+    differ = any(
+        key in after.tensors
+        and not np.array_equal(before.tensors[key].rows(), after.tensors[key].rows(), equal_nan=True)
+        for key in keys
+    )
+    return router if differ else module
+
+
 def effect(module: str, clean: Path, faulty: Path, floor: Path, floor_forced: Path) -> float:
     """Return the size of a fault at its module over the floor's own error.
 

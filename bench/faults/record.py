@@ -13,7 +13,7 @@ from npu_dump import hypotheses, load
 from . import baselines
 from .captures import Base, capture
 from .cases import Case
-from .effect import effect
+from .effect import effect, first_changed
 from .judge import Judge
 from .modules import in_order
 
@@ -41,20 +41,24 @@ def run(case: Case, base: Base, judge: Judge) -> dict[str, Any]:
         order = in_order(name for name, figures in found["tensors"].items() if figures["step"] == "prefill")
         for number, (fault, place) in enumerate(case.faults):
             written.append(base.forced(candidate, f"faulty.{number}", fault.apply(base.pair.wide, place)))
-        effects = [
-            effect(place.module, forced, faulty, base.floors[0], base.forced_floors[0])
+        modules = [
+            first_changed(place.module, forced, faulty)
             for (_, place), faulty in zip(case.faults, written[2:], strict=True)
+        ]
+        effects = [
+            effect(module, forced, faulty, base.floors[0], base.forced_floors[0])
+            for module, faulty in zip(modules, written[2:], strict=True)
         ]
         faults = [
             {
                 "kind": fault.kind,
                 "severity": fault.severity,
-                "module": place.module,
+                "module": module,
                 "causes": sorted(fault.causes),
                 "effect": value,
-                "order": order.index(place.module),
+                "order": order.index(module),
             }
-            for (fault, place), value in zip(case.faults, effects, strict=True)
+            for (fault, _), module, value in zip(case.faults, modules, effects, strict=True)
         ]
         return {
             "id": case.id,

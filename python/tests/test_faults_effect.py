@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.faults.effect import effect
+from bench.faults.effect import effect, first_changed
 
 from npu_dump import DumpWriter
 
@@ -32,6 +32,24 @@ def effect_of(folder: Path, clean: Tensors, faulty: Tensors, floor: Tensors, for
 
 def plus(rows: np.ndarray, *errors: float) -> np.ndarray:
     return rows + np.array([[error, 0.0] for error in errors])
+
+
+def named_dump(path: Path, **values: np.ndarray) -> Path:
+    with DumpWriter(path, run={"dtype": "F32"}) as writer:
+        for role, rows in values.items():
+            writer.write(f"layers.0.{role}", rows.astype(np.float32), sample=0, step=0)
+    return path
+
+
+def test_a_fault_of_an_mlp_is_at_its_router_where_that_changes_first(tmp_path: Path) -> None:
+    clean = named_dump(tmp_path / "clean.arrow", attn=ROWS, router=ROWS, mlp=ROWS)
+    routed = named_dump(tmp_path / "routed.arrow", attn=ROWS, router=plus(ROWS, 0, 1e-6), mlp=2 * ROWS)
+    experts = named_dump(tmp_path / "experts.arrow", attn=ROWS, router=ROWS, mlp=2 * ROWS)
+    dense = named_dump(tmp_path / "dense.arrow", attn=ROWS, mlp=ROWS)
+    assert first_changed("layers.0.mlp", clean, routed) == "layers.0.router"
+    assert first_changed("layers.0.mlp", clean, experts) == "layers.0.mlp"
+    assert first_changed("layers.0.mlp", dense, dense) == "layers.0.mlp"
+    assert first_changed("layers.0.attn", clean, routed) == "layers.0.attn"
 
 
 def test_it_is_the_ratio_of_root_mean_squares_over_tokens(tmp_path: Path) -> None:
