@@ -13,6 +13,8 @@ from typing import Literal
 
 from npu_dump.tokens import Sample
 
+# Other words take other passages of a half's texts.
+DRAWS = {"calibrate": "", "report": " 2"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,12 +45,12 @@ class Text:
         return len(set(self.lengths)) == 1
 
     def samples(self, ids: Callable[[str], list[int]]) -> list[Sample]:
-        """Return windows of this half's texts, at places chosen by the text's name.
+        """Return windows of this half's texts, at places chosen by the text's name and by `DRAWS`.
 
         Args:
             ids: the tokenizer.
         """
-        chosen = random.Random(self.name)  # noqa: S311 - no secret
+        chosen = random.Random(self.name + DRAWS[self.half])  # noqa: S311 - no secret
         stream = ids(_stream(self.half))
         return [_sample(stream, chosen, length, self.steps) for length in self.lengths]
 
