@@ -11,8 +11,8 @@ from .options import count
 HELP = "run a model on the residual stream of a dump, block by block"
 DESCRIPTION = (
     "Feed a dump's token ids and residual stream to a transformers model, so that every block answers to the dump's "
-    "input and inherits no error. Run on the CPU, where --dtype is float32 (float64 for a float32 dump) if not given, "
-    "on a device's dump, this is the forced reference: what each module should have answered."
+    "input and inherits no error. Run on the CPU on a device's dump (there --dtype is float32 unless given, or float64 "
+    "for a float32 dump), this is the forced reference: what each module should have answered."
 )
 EPILOG = capture.EPILOG
 
