@@ -40,7 +40,7 @@ def _on_head(change: Callable[[torch.Tensor, str], torch.Tensor]) -> Callable[..
 
 def _untied(weight: torch.Tensor, severity: str) -> torch.Tensor:
     """The head of another stage of training: weights that are off by a share of their own size."""
-    noise = torch.randn(weight.shape, generator=draw("head"), dtype=torch.float32)
+    noise = torch.randn(weight.shape, generator=draw("head"), dtype=torch.float64)
     return work(weight) + float(severity) * work(weight).square().mean().sqrt() * noise
 
 

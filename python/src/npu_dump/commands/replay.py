@@ -11,7 +11,7 @@ from .options import count
 HELP = "run a model on the residual stream of a dump, block by block"
 DESCRIPTION = (
     "Feed a dump's token ids and residual stream to a transformers model, so that every block answers to the dump's "
-    "input and inherits no error. Run on the CPU on a device's dump (there --dtype is float32 unless given, or float64 "
+    "input and inherits no error. Run on the CPU on a device's dump (--dtype is float32 there unless given, float64 "
     "for a float32 dump), this is the forced reference: what each module should have answered."
 )
 EPILOG = capture.EPILOG
