@@ -39,7 +39,7 @@ def first_changed(module: str, clean: Path, faulty: Path) -> str:
     return router if differ else module
 
 
-def effect(module: str, clean: Path, faulty: Path, floor: Path, floor_forced: Path) -> float:
+def effect(module: str, clean: Path, faulty: Path, floor: Path, floor_forced: Path, *, times: float = 1.0) -> float:
     """Return the size of a fault at its module over the floor's own error.
 
     That is the root mean square over tokens of ``|faulty - clean|_t / |clean|_t``, over the root mean square of
@@ -52,6 +52,7 @@ def effect(module: str, clean: Path, faulty: Path, floor: Path, floor_forced: Pa
         faulty: the same with the fault put into the reference.
         floor: dump of a correct engine in the candidate's precision.
         floor_forced: forced reference of its inputs.
+        times: what the faulty tensor is multiplied by before it enters the residual sum, over what is right.
 
     Returns:
         From 0 to infinity, which is also what a value gives that is not finite, and any change of a tensor that the
@@ -60,26 +61,26 @@ def effect(module: str, clean: Path, faulty: Path, floor: Path, floor_forced: Pa
     Raises:
         ValueError: a dump lacks the tensor, or two differ in their samples, steps or shapes.
     """
-    change = _errors(module, read(faulty), read(clean))
+    change = _errors(module, read(faulty), read(clean), times)
     own = _errors(module, read(floor), read(floor_forced))
     if set(change) != set(own):
         raise ValueError(f"{module}: prompts and decode steps are not in all dumps")
     return max(_ratio(_rms(change[group]), _rms(own[group])) for group in change)
 
 
-def _errors(module: str, value: ArrowDump, reference: ArrowDump) -> dict[bool, np.ndarray]:
-    """Return the relative error of every token, ``[T]``: of prompts (False) and of decode steps (True)."""
+def _errors(module: str, value: ArrowDump, reference: ArrowDump, times: float = 1.0) -> dict[bool, np.ndarray]:
+    """Return the relative error of every token of ``times`` a value, ``[T]``: prompts (False), decode (True)."""
     keys = [key for key in reference.tensors if key.name == module]
     if not keys or set(keys) != {key for key in value.tensors if key.name == module}:
         raise ValueError(f"{module}: not in both dumps for the same samples and steps")
     groups: dict[bool, list[np.ndarray]] = {}
     for key in keys:
-        groups.setdefault(key.step > 0, []).append(_relative(key, value, reference))
+        groups.setdefault(key.step > 0, []).append(_relative(key, value, reference, times))
     return {decode: np.concatenate(parts) for decode, parts in groups.items()}
 
 
-def _relative(key: Key, value: ArrowDump, reference: ArrowDump) -> np.ndarray:
-    x, r = value.tensors[key].rows(), reference.tensors[key].rows()
+def _relative(key: Key, value: ArrowDump, reference: ArrowDump, times: float) -> np.ndarray:
+    x, r = times * value.tensors[key].rows(), reference.tensors[key].rows()
     if x.shape != r.shape:
         raise ValueError(f"{key.name}: shapes {x.shape} and {r.shape}")
     with np.errstate(all="ignore"):

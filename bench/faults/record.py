@@ -13,6 +13,7 @@ from npu_dump import hypotheses, load
 from . import baselines
 from .captures import Base, capture
 from .cases import Case
+from .catalogue.residual import factor_over_right
 from .effect import effect, first_changed
 from .judge import Judge
 from .modules import in_order
@@ -41,13 +42,15 @@ def run(case: Case, base: Base, judge: Judge) -> dict[str, Any]:
         order = in_order(name for name, figures in found["tensors"].items() if figures["step"] == "prefill")
         for number, (fault, place) in enumerate(case.faults):
             written.append(base.forced(candidate, f"faulty.{number}", fault.apply(base.pair.wide, place)))
+        factors = [factor_over_right(fault, base.pair.wide, place) for fault, place in case.faults]
         modules = [
-            first_changed(place.module, forced, faulty)
-            for (_, place), faulty in zip(case.faults, written[2:], strict=True)
+            # The attention's answer is what a wrong factor of the residual sum is put to first.
+            first_changed(place.module, forced, faulty) if times == 1 else f"layers.{place.layer}.attn"
+            for (_, place), faulty, times in zip(case.faults, written[2:], factors, strict=True)
         ]
         effects = [
-            effect(module, forced, faulty, base.floors[0], base.forced_floors[0])
-            for module, faulty in zip(modules, written[2:], strict=True)
+            effect(module, forced, faulty, base.floors[0], base.forced_floors[0], times=times)
+            for module, faulty, times in zip(modules, written[2:], factors, strict=True)
         ]
         faults = [
             {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bench.faults.catalogue import FAULTS, KINDS, Fault, Place, pairs
+from bench.faults.catalogue.residual import factor_over_right
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from npu_dump.provenance import tied
@@ -173,6 +174,15 @@ def test_a_missing_bias_of_values_alone_takes_one_vector_off_all_tokens() -> Non
         missing = clean - faulty
         constant = bool((missing - missing[0, 0]).abs().max() < 1e-9 * missing.abs().max())
         assert constant == ("cause/bias" in fault.causes) == (fault.severity == "v_proj")
+
+
+def test_the_factor_of_the_residual_sum_is_told_of_its_own_faults_alone() -> None:
+    model = make("granite")
+    right = model.model.layers[1].residual_multiplier
+    for fault in FAULTS:
+        for place in fault.places(model)[:2]:
+            own = {"missing": 1 / right, "1.02": 1.02} if fault.kind == "residual-factor" else {}
+            assert factor_over_right(fault, model, place) == pytest.approx(own.get(fault.severity, 1.0))
 
 
 def test_pairs_are_apart_of_two_kinds_and_always_the_same() -> None:

@@ -60,6 +60,14 @@ def test_it_is_the_ratio_of_root_mean_squares_over_tokens(tmp_path: Path) -> Non
     assert found == pytest.approx(math.sqrt(12.5), rel=1e-6)
 
 
+def test_a_wrong_factor_of_the_residual_sum_counts_as_an_error_of_the_block(tmp_path: Path) -> None:
+    clean, floor = (
+        named_dump(tmp_path / "clean.arrow", attn=ROWS),
+        named_dump(tmp_path / "floor.arrow", attn=plus(ROWS, 0.5, 0.5)),
+    )
+    assert effect(NAME, clean, clean, floor, clean, times=1.02) == pytest.approx(0.2, rel=1e-6)
+
+
 def test_samples_count_by_their_tokens(tmp_path: Path) -> None:
     clean = {(0, 0): ROWS, (1, 0): ROWS[:1]}
     # One of three tokens is off by a fifth; the floor by a tenth everywhere.

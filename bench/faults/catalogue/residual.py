@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .fault import Kind, Place, named
+from .fault import Fault, Kind, Place, named
 from .numbers import rms, rounded, work
 from .patch import on_call, on_output, replaced
 from .structure import every_layer, layers_of
@@ -38,6 +38,16 @@ def _other_factor(model: Any, place: Place, severity: str) -> AbstractContextMan
     layer = layers_of(model)[_index(place)]
     factor = 1.0 if severity == "missing" else layer.residual_multiplier * float(severity)
     return replaced(layer, "residual_multiplier", factor)
+
+
+def factor_over_right(fault: Fault, model: Any, place: Place) -> float:
+    """Return the factor of a layer's residual sum with a fault over the right one: 1 where the fault leaves it."""
+    layers = layers_of(model)
+    right = None if place.layer is None else getattr(layers[place.layer], "residual_multiplier", None)
+    if place.layer is None or not right:
+        return 1.0
+    with fault.apply(model, place):
+        return layers[place.layer].residual_multiplier / right
 
 
 def _on_stream(model: Any, place: Place, change: Callable[[Any, Any], torch.Tensor]) -> AbstractContextManager[Any]:
