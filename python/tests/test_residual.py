@@ -40,3 +40,15 @@ def test_float64_tells_the_same(tmp_path: Path, ids: Callable[..., torch.Tensor]
             parameter.data.mul_(40)
     dump = capture(tmp_path / "a.arrow", model, ids(1, 8))
     assert dump.run["model"]["residual"] == "sequential"
+
+
+@pytest.mark.parametrize("name", [name for name in ("gemma3", "gpt-oss", "mixtral") if name in ARCHITECTURES])
+def test_a_stream_that_is_multiplied_wrongly_is_no_factor_of_the_model(
+    tmp_path: Path, ids: Callable[..., torch.Tensor], name: str
+) -> None:
+    """Its gain of half a per cent hides in the roundings of bfloat16."""
+    model = build(name).bfloat16()
+    layers = [path for path, _ in model.named_modules() if path.endswith("layers.0")]
+    with disturbed(model, layers[0], 1.005):
+        run = capture(tmp_path / "a.arrow", model, ids(1, 8)).run["model"]
+    assert run["residual"] == "other" or run["residual_scale"] == 1

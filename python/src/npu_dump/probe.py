@@ -188,11 +188,13 @@ def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call, layers: int) -> float |
     # A constant that the layer itself holds is exact; the fit, blurred by rounding, only tells which one it is.
     # MiniCPM's layers hold a depth scale, which the sum divides by the root of the number of layers.
     held = [value for value in vars(layer.module).values() if type(value) is float and value]
+    held += [float(value) for value in layer.module.state_dict().values() if value.numel() == 1 and value]
     exact = [scale for scale in (1.0, *held, *(value / math.sqrt(layers) for value in held)) if holds(scale)]
     if exact:
         return min(exact, key=lambda scale: abs(scale - fitted))
     rounded = float(f"{fitted:.6g}")
-    return rounded if holds(rounded) else None
+    # So near to 1 a factor is no fact about the model: a stream that is multiplied wrongly would look like one.
+    return rounded if abs(rounded - 1) > 3 * epsilon and holds(rounded) else None
 
 
 def _equal_to_rounding(x: torch.Tensor, y: torch.Tensor, magnitude: torch.Tensor, epsilon: float) -> bool:
