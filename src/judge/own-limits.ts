@@ -1,7 +1,7 @@
 /**
  * What the own error of a module is held to. Every constant with a worst pair is 1.25 times what
  * the worst of 546 benign pairs of the calibration half of `bench/faults` needs
- * (SmolLM2-135M, six tiny models; bf16, fp16 and fp32; 2 to 2,000 tokens), to
+ * (SmolLM2-135M, seven tiny models; bf16, fp16 and fp32; 2 to 2,000 tokens), to
  * two figures: without a margin the worst kind of legal kernels, split-K with
  * its partial sums rounded, alarms wherever it was not among those looked at.
  * `python -m bench.faults.calibrate` prints what each needs and what other

@@ -106,7 +106,7 @@ export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "own/fixed": {
     message: "own error {value} u, limit {limit} u",
-    why: "Without a floor's own error, the module's is held to what legal kernels of SmolLM2-135M and six tiny models reach in 16-bit formats, in units of the format's rounding error.",
+    why: "Without a floor's own error, the module's is held to what legal kernels of SmolLM2-135M and seven tiny models reach in 16-bit formats, in units of the format's rounding error.",
     causes: [
       "a real fault, as under own/energy",
       "a module that is noisier than those that the limits were measured on",

@@ -74,7 +74,7 @@ export const LAYER_RULE_TEXTS_ZH: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "own/fixed": {
     message: "自身误差 {value} u，上限 {limit} u",
-    why: "没有基底的自身误差时，以 SmolLM2-135M 和六个微型模型的合法算子在 16 位格式下所能达到的误差为上限，单位为该格式的舍入误差。",
+    why: "没有基底的自身误差时，以 SmolLM2-135M 和七个微型模型的合法算子在 16 位格式下所能达到的误差为上限，单位为该格式的舍入误差。",
     causes: ["确有问题，参见 own/energy", "该模块的正常误差高于设定上限时所用的模型"],
     tune: "用 npu-dump reference 生成基准集，由基底判定。",
   },
