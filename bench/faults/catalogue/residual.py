@@ -53,12 +53,15 @@ def factor_over_right(fault: Fault, model: Any, place: Place) -> float:
 def _on_stream(model: Any, place: Place, change: Callable[[Any, Any], torch.Tensor]) -> AbstractContextManager[Any]:
     """Put ``change(after, before)`` of the stream in place of a layer's output."""
 
-    def changed(args: tuple[Any, ...], kwargs: dict[str, Any], after: Any) -> torch.Tensor:
+    def faulty(args: tuple[Any, ...], kwargs: dict[str, Any], after: Any) -> Any:
         # What the layer was given in the end: a replay may have put it there.
         before = args[0] if args else kwargs["hidden_states"]
-        return change(after, before).to(after.dtype)
+        # Some layers give their attention's weights too.
+        stream, *others = after if isinstance(after, tuple) else (after,)
+        changed = change(stream, before).to(stream.dtype)
+        return (changed, *others) if isinstance(after, tuple) else changed
 
-    return on_call(layers_of(model)[_index(place)], changed)
+    return on_call(layers_of(model)[_index(place)], faulty)
 
 
 def _layer_skipped(model: Any, place: Place, _severity: str) -> AbstractContextManager[Any]:
