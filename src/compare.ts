@@ -9,6 +9,7 @@ import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
+import { extentOf } from "./align/shapes.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
@@ -29,14 +30,23 @@ import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
+import { FailedJob, JobStream } from "./measure/kernel/job-stream.ts";
 import { LogitsMeter } from "./measure/logits.ts";
-import { measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
+import {
+  isMeasurable,
+  measureTensor,
+  planTensor,
+  type Sides,
+  unmeasurable,
+} from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
+import { hasChannels, type PlannedJob, readingError, slotSizes } from "./measure/plan.ts";
 import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
 import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
 import { readSpecimen } from "./measure/specimen.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
+import { TrueTokens } from "./measure/true-tokens.ts";
 
 /**
  * Compares a candidate dump with a reference dump, or with a reference set.
@@ -65,20 +75,20 @@ export async function compareDumps(
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    return comparePair(reference, candidate, set, openOnce, options, observer);
+    return await comparePair(reference, candidate, set, openOnce, options, observer);
   } finally {
     for (const dump of open) dump.close();
   }
 }
 
-function comparePair(
+async function comparePair(
   reference: Dump,
   candidate: Dump,
   set: ReferenceSet | null,
   open: (path: string) => Dump,
   options: CompareOptions,
   observer: CompareObserver,
-): ComparisonResult {
+): Promise<ComparisonResult> {
   for (const dump of [reference, candidate]) refuseMissingRanks(dump);
   const relation = relationOfRuns(reference, candidate);
   const tokens = checkTokens(reference, candidate, "candidate");
@@ -109,7 +119,7 @@ function comparePair(
   };
   const ownErrors = new OwnErrors(forced, sides, relation);
   const reader = new SegmentReader();
-  const measured = measureUnits(
+  const measured = await measureUnits(
     alignment.units,
     sides,
     ownErrors,
@@ -220,8 +230,15 @@ function comparePair(
   };
 }
 
+/** What came of measuring the units of a comparison. */
+interface Measured {
+  readonly units: readonly JudgedUnit[];
+  readonly logits: LogitsMeters;
+  readonly stopped: boolean;
+}
+
 /** Measures every unit in execution order; stops after the first failing one where that was asked for. */
-function measureUnits(
+async function measureUnits(
   units: readonly Unit[],
   sides: Sides,
   ownErrors: OwnErrors,
@@ -230,17 +247,8 @@ function measureUnits(
   context: JudgeContext,
   options: CompareOptions,
   observer: CompareObserver,
-): {
-  readonly units: readonly JudgedUnit[];
-  readonly logits: LogitsMeters;
-  readonly stopped: boolean;
-} {
-  const meter = (): LogitsMeter =>
-    new LogitsMeter(
-      sides.reference,
-      tokens.table,
-      sides.floors.map(({ scale }) => scale),
-    );
+): Promise<Measured> {
+  const meter = (): LogitsMeter => new LogitsMeter(sides.floors.map(({ scale }) => scale));
   const logits = { prefill: meter(), decode: meter() };
   const judged: JudgedUnit[] = [];
   const totalBytes = units
@@ -252,49 +260,81 @@ function measureUnits(
     bits: context.scale.exact,
     ownFloorLimit,
   };
-  let bytes = 0;
-  for (const unit of units) {
-    const reason = unmeasurable(unit);
-    const tell = (read: number): void => {
-      bytes += read;
-      observer.progress?.({
-        done: judged.length,
-        total: units.length,
-        bytes,
-        totalBytes,
-        tensor: unit.name,
-      });
-    };
-    tell(0);
-    const measurement =
-      unit.shapeConflict !== null || reason !== null
-        ? null
-        : measureTensor(
-            unit,
-            sides,
-            measuring,
-            reader,
-            unit.role === "logits" && !context.isolated ? logits[unit.group] : null,
-            tell,
-          );
-    const own = ownErrors.measure(unit, measuring, reader, tell);
-    const statistics =
-      unit.shapeConflict === null && reason === "reduced"
-        ? measureStatistics(unit, sides, reader, tell)
-        : null;
-    const measured = { unit, measurement, unmeasurable: reason, own, statistics };
-    const judgement = judgeTensor(measured, context);
-    judged.push({ measured, judgement });
-    if (judgement.verdict !== "fail" || failsByPropagationAlone({ measured, judgement })) continue;
-    observer.failure?.(
-      unit.name,
-      judgement.findings.find(({ level }) => level === "error")?.rule ?? "",
-    );
-    if (options.failFast && judged.length < units.length) {
-      return { units: judged, logits, stopped: true };
+  const holdsLogits = (unit: Unit): boolean => unit.role === "logits" && !context.isolated;
+  const truth = new TrueTokens(sides.reference, tokens.table);
+  function* plan(): Generator<PlannedJob, void, undefined> {
+    for (const unit of units) {
+      if (isMeasurable(unit)) {
+        yield* planTensor(unit, sides, {
+          bits: measuring.bits,
+          truth: holdsLogits(unit) ? (pair, row) => truth.after(pair, row) : null,
+        });
+      }
+      yield* ownErrors.plan(unit, measuring);
     }
   }
-  return { units: judged, logits, stopped: false };
+  const jobs = new JobStream(plan(), {
+    jobs: options.jobs,
+    bytes: totalBytes,
+    ...slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors)),
+  });
+  let bytes = 0;
+  try {
+    for (const unit of units) {
+      const reason = unmeasurable(unit);
+      const tell = (read: number): void => {
+        bytes += read;
+        observer.progress?.({
+          done: judged.length,
+          total: units.length,
+          bytes,
+          totalBytes,
+          tensor: unit.name,
+        });
+      };
+      tell(0);
+      const observing = holdsLogits(unit) ? logits[unit.group] : null;
+      const measurement = isMeasurable(unit)
+        ? await measureTensor(unit, sides, measuring, jobs, observing, tell)
+        : null;
+      const own = await ownErrors.measure(unit, measuring, jobs, tell);
+      const statistics =
+        unit.shapeConflict === null && reason === "reduced"
+          ? measureStatistics(unit, sides, reader, tell)
+          : null;
+      const measured = { unit, measurement, unmeasurable: reason, own, statistics };
+      const judgement = judgeTensor(measured, context);
+      judged.push({ measured, judgement });
+      if (judgement.verdict !== "fail" || failsByPropagationAlone({ measured, judgement })) {
+        continue;
+      }
+      observer.failure?.(
+        unit.name,
+        judgement.findings.find(({ level }) => level === "error")?.rule ?? "",
+      );
+      if (options.failFast && judged.length < units.length) {
+        return { units: judged, logits, stopped: true };
+      }
+    }
+    return { units: judged, logits, stopped: false };
+  } catch (error) {
+    throw error instanceof FailedJob ? readingError(error.planned, error.cause) : error;
+  } finally {
+    await jobs.close();
+  }
+}
+
+/** Width of the widest rows that have channels of their own error. */
+function widestOwn(units: readonly Unit[], ownErrors: OwnErrors): number {
+  const widths = units
+    .flatMap((unit) => ownErrors.units(unit))
+    .flatMap(({ pairs: [first] }) =>
+      first === undefined ? [] : [extentOf(first.reference.shape).width],
+    );
+  return widths.reduce(
+    (widest, width) => (hasChannels(width) ? Math.max(widest, width) : widest),
+    0,
+  );
 }
 
 /** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */

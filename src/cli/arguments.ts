@@ -104,6 +104,19 @@ export class Arguments {
     );
   }
 
+  /** A whole number between `min` and `max`, null where it is not given. */
+  integer(option: OptionName, min: number, max: number): number | null {
+    const given = this.single(option);
+    if (given === null) return null;
+    const value = /^\d{1,9}$/.test(given.value) ? Number(given.value) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw usageError(
+      `${given.from} needs a whole number`,
+      { given: JSON.stringify(given.value), expected: `a whole number from ${min} to ${max}` },
+      `write it like ${min}`,
+    );
+  }
+
   /** Whether the option stands on the command line itself. */
   isFlagged(option: OptionName): boolean {
     return this.parsed[option] !== undefined;

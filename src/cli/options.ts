@@ -105,6 +105,12 @@ export const OPTIONS = {
     describe: "Stop measuring at the first tensor that fails",
   },
 
+  jobs: {
+    kind: "value",
+    group: "Selection",
+    describe: "Threads that measure (default: one for each processor, at most 8)",
+  },
+
   format: {
     kind: "value",
     group: "Output",

@@ -35,6 +35,8 @@ export interface CompareOptions {
   readonly skip: readonly string[];
   /** Stop measuring at the first tensor that fails. */
   readonly failFast: boolean;
+  /** Threads that measure, at most; the result does not depend on it. */
+  readonly jobs: number;
 }
 
 /** What holds where nothing is said. */
@@ -47,6 +49,7 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   only: [],
   skip: [],
   failFast: false,
+  jobs: 1,
 };
 
 export interface Progress {

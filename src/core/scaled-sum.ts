@@ -42,6 +42,11 @@ export class ScaledSum {
     this.add(other.lost, other.exponent);
   }
 
+  /** What it is kept as: (sum + lost) · 2^exponent. */
+  get parts(): { readonly sum: number; readonly lost: number; readonly exponent: number } {
+    return { sum: this.sum, lost: this.lost, exponent: this.exponent };
+  }
+
   reset(): void {
     this.sum = 0;
     this.lost = 0;

@@ -2,7 +2,7 @@
 
 import { DTYPES } from "../core/dtype.ts";
 import { checkMagic, type Footer, readFooter } from "./arrow-file.ts";
-import type { Dump, RunMetadata, TensorChunk, TensorEntry } from "./dump.ts";
+import type { Dump, FileRange, RunMetadata, TensorChunk, TensorEntry } from "./dump.ts";
 import type { DumpFile } from "./dump-file.ts";
 import { findColumns } from "./find-columns.ts";
 import { MalformedFlatbuffer } from "./flatbuffer.ts";
@@ -87,21 +87,30 @@ class ArrowDump implements Dump {
   }
 
   read(entry: TensorEntry, offset: number, target: Uint8Array): void {
+    let done = 0;
+    for (const { position, bytes } of this.locate(entry, offset, target.length)) {
+      this.#file.readInto(position, target.subarray(done, done + bytes));
+      done += bytes;
+    }
+  }
+
+  locate(entry: TensorEntry, offset: number, length: number): readonly FileRange[] {
     const { chunks } = entry;
     const size = entry.encoding === "dense" ? entry.elements * DTYPES[entry.dtype].bytes : 0;
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset + target.length > size) {
-      throw new RangeError(
-        `bytes ${offset} to ${offset + target.length} of a tensor of ${size} bytes`,
-      );
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > size) {
+      throw new RangeError(`bytes ${offset} to ${offset + length} of a tensor of ${size} bytes`);
     }
+    const { descriptor } = this.#file;
+    const ranges: FileRange[] = [];
     let done = 0;
-    for (let i = chunkAt(chunks, offset); done < target.length; i++) {
+    for (let i = chunkAt(chunks, offset); done < length; i++) {
       const chunk = chunks[i] as TensorChunk;
       const skipped = offset + done - chunk.offset;
-      const length = Math.min(chunk.bytes - skipped, target.length - done);
-      this.#file.readInto(chunk.position + skipped, target.subarray(done, done + length));
-      done += length;
+      const bytes = Math.min(chunk.bytes - skipped, length - done);
+      ranges.push({ descriptor, position: chunk.position + skipped, bytes });
+      done += bytes;
     }
+    return ranges;
   }
 
   close(): void {

@@ -92,6 +92,12 @@ export class DumpFile {
     }
   }
 
+  /** For whoever reads the file by itself, in another thread for instance. */
+  get descriptor(): number {
+    if (this.#descriptor === null) throw new RangeError(`${this.name} is closed`);
+    return this.#descriptor;
+  }
+
   /** Makes the error that says what is wrong with this file. `help` defaults to the code's own. */
   fail(
     code: ErrorCode,
@@ -124,13 +130,13 @@ export class DumpFile {
    *   refuses
    */
   readInto(position: number, target: Uint8Array): void {
-    if (this.#descriptor === null) throw new RangeError(`${this.name} is closed`);
+    const { descriptor } = this;
     let done = 0;
     while (done < target.length) {
       const length = Math.min(target.length - done, MAX_READ);
       let read: number;
       try {
-        read = readSync(this.#descriptor, target, done, length, position + done);
+        read = readSync(descriptor, target, done, length, position + done);
       } catch (error) {
         throw this.fail(
           "file-unreadable",

@@ -66,6 +66,14 @@ export interface TensorChunk {
   readonly bytes: number;
 }
 
+/** Some bytes of an open file. */
+export interface FileRange {
+  /** The file descriptor, which is the same in all threads of the process. */
+  readonly descriptor: number;
+  readonly position: number;
+  readonly bytes: number;
+}
+
 /** The run metadata: one JSON object. Everything but `tool`, `id` and `dtype` is optional. */
 export type RunMetadata = Readonly<Record<string, unknown>> & {
   /** The program that wrote the file, as it says: usually its name and version. */
@@ -92,5 +100,7 @@ export interface Dump {
    *   it promised, for instance because it shrank while it was open.
    */
   read(entry: TensorEntry, offset: number, target: Uint8Array): void;
+  /** Where the bytes lie that {@link read} would give. They are good until the dump is closed. */
+  locate(entry: TensorEntry, offset: number, length: number): readonly FileRange[];
   close(): void;
 }

@@ -7,7 +7,7 @@ import { decodeInto } from "../dump/decode.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { LogitsForm, LogitsRow } from "./logits-form.ts";
 import { SEGMENT_ELEMENTS } from "./segments.ts";
-import { TopK } from "./softmax-pair.ts";
+import { TopK } from "./top-k.ts";
 
 /** Of float64 arithmetic: a thousand roundings, for the sum over a vocabulary. */
 const PRECISION = 2 ** -43;

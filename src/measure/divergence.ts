@@ -24,6 +24,7 @@ export class Divergence {
     this.floorRows = Array.from({ length: floors }, () => 0);
   }
 
+  /** @param at may change afterwards. */
   add(kl: number, at: TokenAt): void {
     this.positions += 1;
     this.sums.add(kl);
@@ -31,7 +32,7 @@ export class Divergence {
     this.logSum += Math.log(Math.max(kl, LEAST_KL));
     if (kl > this.max || Number.isNaN(kl)) {
       this.max = kl;
-      this.maxAt = at;
+      this.maxAt = { ...at };
     }
   }
 

@@ -1,11 +1,10 @@
 /**
  * Measures one tensor: every sample of one name in one step group, in one pass
- * over the bytes of all sides.
+ * over the bytes of all sides. Jobs make the sums of rows; here they become figures.
  */
 
-import type { Pair, Unit } from "../align/align.ts";
-import { residualFactors } from "../align/residual.ts";
-import { extentOf, unravel } from "../align/shapes.ts";
+import type { Unit } from "../align/align.ts";
+import { unravel } from "../align/shapes.ts";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import type {
   ElementAt,
@@ -16,11 +15,15 @@ import type {
   TokenRelL2,
 } from "../core/result.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
+import type { JobResult } from "./kernel/job-stream.ts";
+import { AT, ROW, ROW_NUMBERS, resultLayout, TOTALS } from "./kernel/results.ts";
+import { addTotals } from "./kernel/totals.ts";
 import { FloorComparison } from "./noise-floor.ts";
-import { addPairs, PairSums, type PairTraits } from "./pair-sums.ts";
+import { PairSums } from "./pair-sums.ts";
+import { type JobPart, type PlannedJob, planUnit, type UnitSide, type Wanted } from "./plan.ts";
 import { relationOf } from "./relation.ts";
 import { RowCosines, RowErrors } from "./row-figures.ts";
-import type { Segment, SegmentReader, Source } from "./segments.ts";
+import type { Source } from "./segments.ts";
 
 /** A floor as the measurement uses it. */
 export interface FloorSource {
@@ -45,20 +48,31 @@ export interface MeasureOptions {
   readonly bits: boolean;
 }
 
-/** Whoever wants to see the rows of a tensor as they stream by. */
+/** Whoever wants to see the rows of a tensor as they come. */
 export interface RowObserver {
-  /** @param floors which floor each further array of values belongs to. */
-  startPair(pair: Pair, floors: readonly number[]): void;
-  /** A piece of a row: all sides' values from `start` on, `length` of them, the first being column `column` of row `row`. */
-  columns(
-    values: readonly Float64Array[],
-    start: number,
-    length: number,
-    row: number,
-    column: number,
+  /**
+   * A row.
+   *
+   * @param numbers of its job; those of the row begin at `at` (kernel/results.ts).
+   * @param token where it lies; may change afterwards.
+   * @param index of the row in the job.
+   */
+  row(
+    numbers: Float64Array,
+    at: number,
+    token: TokenAt,
+    planned: PlannedJob,
+    part: JobPart,
+    index: number,
   ): void;
-  endRow(row: number): void;
+  /** All rows of a job have been seen. */
+  endJob?(planned: PlannedJob, numbers: Float64Array): void;
   endSample(sample: number): void;
+}
+
+/** Gives the jobs of all plans in their order. */
+export interface Jobs {
+  next(): Promise<JobResult>;
 }
 
 /** The figures of one tensor. */
@@ -104,9 +118,6 @@ export interface TensorMeasurement {
   readonly bitsDiffering: number | null;
 }
 
-/** Four units in the last place: a candidate at its largest value is saturated where the reference is farther from it. */
-const SATURATION_ULPS = 4;
-
 /** Why a tensor cannot be measured, null where it can. */
 export function unmeasurable(unit: Unit): "reduced" | "integer" | null {
   const entries = unit.pairs.flatMap(({ reference, candidate }) => [reference, candidate]);
@@ -114,75 +125,86 @@ export function unmeasurable(unit: Unit): "reduced" | "integer" | null {
   return entries.some(({ encoding }) => encoding !== "dense") ? "reduced" : null;
 }
 
+/** Whether the figures of `unit` can be made: its shapes agree, its data is dense and float. */
+export function isMeasurable(unit: Unit): boolean {
+  return unit.shapeConflict === null && unmeasurable(unit) === null;
+}
+
 /**
- * Measures `unit`, whose shapes agree and whose data is dense and float.
+ * The jobs that {@link measureTensor} takes for `unit`, whose shapes agree and
+ * whose data is dense and float.
+ */
+export function planTensor(
+  unit: Unit,
+  sides: Sides,
+  wanted: Partial<Wanted>,
+): Generator<PlannedJob, void, undefined> {
+  const all: [UnitSide, UnitSide, ...UnitSide[]] = [
+    { dump: sides.reference, entry: (pair) => pair.reference },
+    { dump: sides.candidate, entry: (pair) => pair.candidate },
+    ...sides.floors.map(
+      ({ dump }, floor): UnitSide => ({ dump, entry: (pair) => pair.floors[floor] ?? null }),
+    ),
+  ];
+  const bits = wanted.bits === true && hasOneDtype(unit);
+  return planUnit(unit, all, { truth: null, leastRowError: null, ...wanted, bits });
+}
+
+function hasOneDtype({ pairs }: Unit): boolean {
+  return pairs.every(({ reference, candidate }) => reference.dtype === candidate.dtype);
+}
+
+/**
+ * Makes the figures of `unit` from the next jobs, which must be those of
+ * {@link planTensor}.
  *
- * Memory is bounded by {@link SegmentReader} and by a few times 8 bytes a row
- * up to a million rows, whatever the size of the tensor.
+ * Memory is bounded by a few times 8 bytes a row up to a million rows, whatever
+ * the size of the tensor.
  *
  * @param progress called with the number of bytes read since the last call.
  * @throws NpuDiffError where a file cannot be read.
  */
-export function measureTensor(
+export async function measureTensor(
   unit: Unit,
   sides: Sides,
   options: MeasureOptions,
-  reader: SegmentReader,
+  jobs: Jobs,
   observer: RowObserver | null,
   progress: (bytes: number) => void,
-): TensorMeasurement {
+): Promise<TensorMeasurement> {
   const meter = new TensorMeter(unit, sides, options, observer);
-  for (const [index, pair] of unit.pairs.entries()) {
-    const { rows, width } = extentOf(pair.reference.shape);
-    const sources = meter.startPair(pair);
-    reader.walk(sources, rows, width, (segment) => {
-      meter.addSegment(segment);
-      progress(segment.bytes.reduce((sum, bytes) => sum + bytes.byteLength, 0));
-    });
-    if (unit.pairs[index + 1]?.sample !== pair.sample) meter.endSample(pair.sample);
+  for (let pairs = 0; pairs < unit.pairs.length; ) {
+    const result = await jobs.next();
+    meter.add(result);
+    pairs += result.parts.filter(({ last }) => last).length;
+    progress(bytesOf(result));
   }
   return meter.measurement();
+}
+
+function bytesOf({ job: { sides, rows, width } }: PlannedJob): number {
+  return sides.reduce((sum, { dtype }) => sum + rows * width * DTYPES[dtype].bytes, 0);
 }
 
 /** The running sums of {@link measureTensor}. */
 class TensorMeter {
   private readonly u: number;
   private readonly total = new PairSums();
-  private readonly row = new PairSums();
-  private readonly floorRows: readonly PairSums[];
   private readonly errors: RowErrors;
   private readonly cosines = new RowCosines();
   private readonly comparisons: readonly FloorComparison[];
-  private readonly sides: Sides;
   private readonly observer: RowObserver | null;
   private readonly unit: Unit;
-  /** Factors of the reference, the candidate and each floor. */
-  private readonly factors: readonly number[];
   private maxAt: ElementAt | null = null;
   private mismatchAt: ElementAt | null = null;
   private rows = 0;
   private elements = 0;
   private bitsDiffering: number | null;
-  private pair: Pair;
-  private width = 1;
-  private traits: PairTraits;
-  /** Which floor each source beyond the first two belongs to. */
-  private floorAt: readonly number[] = [];
+  private pairsDone = 0;
 
   constructor(unit: Unit, sides: Sides, options: MeasureOptions, observer: RowObserver | null) {
-    const [first] = unit.pairs;
-    if (first === undefined) throw new RangeError("a unit without pairs has nothing to measure");
     this.unit = unit;
-    this.sides = sides;
     this.observer = observer;
-    this.pair = first;
-    this.traits = traitsOf(first);
-    const dumps = [sides.reference, sides.candidate, ...sides.floors.map(({ dump }) => dump)];
-    this.factors = residualFactors(
-      dumps.map(({ run }) => run),
-      unit.role,
-      unit.layer,
-    );
     this.u = unit.pairs.reduce(
       (coarsest, { candidate }) => Math.max(coarsest, DTYPES[candidate.dtype].u ?? 0),
       options.u,
@@ -191,93 +213,67 @@ class TensorMeter {
     this.comparisons = sides.floors.map(
       ({ scale }) => new FloorComparison(this.u, scale, options.sampleAllowance),
     );
-    this.floorRows = sides.floors.map(() => new PairSums());
-    this.bitsDiffering =
-      options.bits &&
-      unit.pairs.every(({ reference, candidate }) => reference.dtype === candidate.dtype)
-        ? 0
-        : null;
+    this.bitsDiffering = options.bits && hasOneDtype(unit) ? 0 : null;
   }
 
-  startPair(pair: Pair): readonly Source[] {
-    const { rows, width } = extentOf(pair.reference.shape);
-    this.pair = pair;
-    this.width = width;
-    this.traits = traitsOf(pair);
-    this.rows += rows;
-    this.elements += rows * width;
-    const [ofReference = 1, ofCandidate = 1, ...ofFloors] = this.factors;
-    const sources = [
-      floatSource(this.sides.reference, pair.reference, ofReference),
-      floatSource(this.sides.candidate, pair.candidate, ofCandidate),
-    ];
-    const floorAt: number[] = [];
-    for (const [index, { dump }] of this.sides.floors.entries()) {
-      const entry = pair.floors[index] ?? null;
-      if (entry?.encoding !== "dense" || !isFloatDType(entry.dtype)) continue;
-      floorAt.push(index);
-      sources.push(floatSource(dump, entry, ofFloors[index] ?? 1));
-    }
-    this.floorAt = floorAt;
-    this.observer?.startPair(pair, floorAt);
-    return sources;
-  }
-
-  addSegment(segment: Segment): void {
-    const [x, y, ...floors] = segment.values as readonly [Float64Array, Float64Array];
-    const { column, columns } = segment;
-    const rowsEnd = column + columns === this.width;
-    for (let r = 0; r < segment.rows; r += 1) {
-      const start = r * columns;
-      addPairs(this.row, x, y, start, columns, column, this.traits);
-      for (const [position, values] of (floors as readonly Float64Array[]).entries()) {
-        const sums = this.floorRows[this.floorAt[position] ?? -1];
-        if (sums !== undefined) addPairs(sums, x, values, start, columns, column, this.traits);
+  add(result: JobResult): void {
+    const { job, parts, numbers } = result;
+    const { stride } = resultLayout(job);
+    this.addTotals(result);
+    let index = 0;
+    for (const part of parts) {
+      const { sample, step } = part.pair;
+      const token = { sample, step, token: part.row };
+      for (let row = 0; row < part.rows; row += 1) {
+        token.token = part.row + row;
+        const at = TOTALS + index * stride;
+        this.addRow(result, at, token);
+        this.observer?.row(numbers, at, token, result, part, index);
+        index += 1;
       }
-      this.observer?.columns(segment.values, start, columns, segment.row + r, column);
-      if (rowsEnd) this.endRow(segment.row + r);
+      if (part.last) this.endPair(sample);
     }
-    if (this.bitsDiffering !== null) {
-      this.bitsDiffering += countDifferingElements(
-        segment.bytes,
-        DTYPES[this.pair.reference.dtype].bytes,
-      );
+    this.observer?.endJob?.(result, numbers);
+  }
+
+  private addRow({ job, numbers, present }: JobResult, at: number, token: TokenAt): void {
+    const rho = numbers[at + ROW.rho] as number;
+    // Of no pair of this row both are finite.
+    if (Number.isNaN(rho)) return;
+    this.errors.add(rho, token);
+    if (job.width > 1) this.cosines.add(numbers[at + ROW.cosineDistance] as number, token);
+    for (const [i, floor] of present.entries()) {
+      const ofFloor = numbers[at + (i + 1) * ROW_NUMBERS + ROW.rho] as number;
+      if (!Number.isNaN(ofFloor)) this.comparisons[floor]?.add(rho, ofFloor, token);
     }
   }
 
-  private endRow(index: number): void {
-    const { row, total, pair } = this;
-    const offset = index * this.width;
-    if (row.count > 0) {
-      const at: TokenAt = { sample: pair.sample, step: pair.step, token: index };
-      const relation = relationOf(row);
-      this.errors.add(relation.relL2, at);
-      if (this.width > 1) this.cosines.add(relation.cosineDistance, at);
-      for (const floor of this.floorAt) {
-        const sums = this.floorRows[floor];
-        if (sums !== undefined && sums.count > 0) {
-          this.comparisons[floor]?.add(relation.relL2, relationOf(sums).relL2, at);
-        }
-      }
+  private addTotals(result: JobResult): void {
+    const { job, numbers } = result;
+    const { total } = this;
+    this.rows += job.rows;
+    this.elements += job.rows * job.width;
+    const maxBefore = total.maxAbs;
+    const mismatchedBefore = total.mismatched;
+    addTotals(total, numbers);
+    if (total.maxAbs > maxBefore) {
+      const [row, column] = [numbers[AT.maxRow] as number, numbers[AT.maxColumn] as number];
+      const [x, y] = [numbers[AT.maxX] as number, numbers[AT.maxY] as number];
+      this.maxAt = elementAt(result, row, column, x, y);
     }
-    for (const floor of this.floorAt) this.floorRows[floor]?.reset();
-    if (row.maxAbs > total.maxAbs) {
-      this.maxAt = elementAt(pair, offset + row.maxIndex, row.maxReference, row.maxCandidate);
+    if (mismatchedBefore === 0 && total.mismatched > 0) {
+      const row = numbers[AT.mismatchRow] as number;
+      const column = numbers[AT.mismatchColumn] as number;
+      const [x, y] = [numbers[AT.mismatchX] as number, numbers[AT.mismatchY] as number];
+      this.mismatchAt = elementAt(result, row, column, x, y);
     }
-    if (row.mismatched > 0) {
-      this.mismatchAt ??= elementAt(
-        pair,
-        offset + row.mismatchIndex,
-        row.mismatchReference,
-        row.mismatchCandidate,
-      );
-    }
-    total.merge(row, 0);
-    row.reset();
-    this.observer?.endRow(index);
+    if (this.bitsDiffering !== null) this.bitsDiffering += numbers[AT.differing] as number;
   }
 
-  endSample(sample: number): void {
+  /** Samples come one after the other, each with all its pairs. */
+  private endPair(sample: number): void {
+    this.pairsDone += 1;
+    if (this.unit.pairs[this.pairsDone]?.sample === sample) return;
     this.errors.endSample();
     for (const comparison of this.comparisons) comparison.endSample(sample);
     this.observer?.endSample(sample);
@@ -335,19 +331,6 @@ class TensorMeter {
   }
 }
 
-/** What the inner loop has to watch for in a pair. */
-export function traitsOf({ reference, candidate }: Pair): PairTraits {
-  const { maxFinite, u } = DTYPES[candidate.dtype];
-  const largest = maxFinite ?? Number.POSITIVE_INFINITY;
-  return {
-    wide: reference.dtype === "F64" || candidate.dtype === "F64",
-    maxFinite: largest,
-    // The largest value is just below a power of two, so one unit in its last
-    // place is 2 u of it.
-    saturationDistance: SATURATION_ULPS * 2 * (u ?? 0) * largest,
-  };
-}
-
 /** The values of a float tensor, times `factor`.
  *
  * @throws RangeError where the tensor holds no floats.
@@ -358,28 +341,22 @@ export function floatSource(dump: Dump, entry: TensorEntry, factor: number): Sou
   return { dump, entry: { ...entry, dtype }, factor };
 }
 
-function elementAt(pair: Pair, flat: number, reference: number, candidate: number): ElementAt {
-  return {
-    sample: pair.sample,
-    step: pair.step,
-    index: unravel(flat, pair.reference.shape),
-    reference,
-    candidate,
-  };
-}
-
-/** Elements of `size` bytes in which the first two of `sides` differ by a bit. */
-function countDifferingElements(sides: readonly Uint8Array[], size: number): number {
-  const [a, b] = sides;
-  if (a === undefined || b === undefined || Buffer.compare(a, b) === 0) return 0;
-  let count = 0;
-  for (let at = 0; at < a.length; at += size) {
-    for (let byte = at; byte < at + size; byte += 1) {
-      if (a[byte] !== b[byte]) {
-        count += 1;
-        break;
-      }
+/** Element `column` of row `row` of a job. */
+function elementAt(
+  { job, parts }: PlannedJob,
+  row: number,
+  column: number,
+  reference: number,
+  candidate: number,
+): ElementAt {
+  let rest = row;
+  for (const part of parts) {
+    if (rest < part.rows) {
+      const { sample, step, reference: entry } = part.pair;
+      const flat = (part.row + rest) * job.width + column;
+      return { sample, step, index: unravel(flat, entry.shape), reference, candidate };
     }
+    rest -= part.rows;
   }
-  return count;
+  throw new RangeError(`row ${row} of a job of ${job.rows} rows`);
 }

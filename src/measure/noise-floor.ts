@@ -56,7 +56,11 @@ export class FloorComparison {
     this.allowance = allowance;
   }
 
-  /** Adds one row that both the candidate and the floor have. Rows of infinite error are for other rules. */
+  /**
+   * Adds one row that both the candidate and the floor have. Rows of infinite error are for other rules.
+   *
+   * @param at may change afterwards.
+   */
   add(rho: number, floorRho: number, at: TokenAt): void {
     this.covered += 1;
     if (!Number.isFinite(rho) || !Number.isFinite(floorRho)) return;
@@ -127,16 +131,16 @@ export class FloorComparison {
     const ratio = error / floorError;
     const bin = this.bins.get(index);
     if (bin === undefined) {
-      this.bins.set(index, { ratio, ratioAt: at, error, errorAt: at });
+      this.bins.set(index, { ratio, ratioAt: { ...at }, error, errorAt: { ...at } });
       return;
     }
     if (ratio > bin.ratio) {
       bin.ratio = ratio;
-      bin.ratioAt = at;
+      bin.ratioAt = { ...at };
     }
     if (error > bin.error) {
       bin.error = error;
-      bin.errorAt = at;
+      bin.errorAt = { ...at };
     }
   }
 }

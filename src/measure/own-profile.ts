@@ -4,9 +4,10 @@
  */
 
 import type { TokenAt } from "../core/result.ts";
+import { CHANNEL_SUMS, ROW, resultLayout, rowWeight } from "./kernel/results.ts";
 import type { RowObserver, TensorFigures } from "./measure-tensor.ts";
+import { hasChannels, type PlannedJob } from "./plan.ts";
 import { ONE_STORE } from "./row-figures.ts";
-import { SEGMENT_ELEMENTS } from "./segments.ts";
 
 /** The own error of one sample. */
 export interface OwnSample {
@@ -53,15 +54,10 @@ export interface OwnProfile {
 
 /** Gathers an {@link OwnProfile}; memory is bounded by the width of a row and the number of samples. */
 export class OwnMeter implements RowObserver {
-  private readonly least: number;
-  private readonly width: number;
+  /** What ρ_t is raised to. */
+  readonly least: number;
   private readonly sums: ChannelSums | null;
   private readonly samples: OwnSample[] = [];
-  private at: { readonly sample: number; readonly step: number } = { sample: 0, step: 0 };
-  private rowXX = 0;
-  private rowDD = 0;
-  private rowXD = 0;
-  private rowMax = 0;
   private element = 0;
   private elementAt: TokenAt | null = null;
   private xe = 0;
@@ -77,41 +73,30 @@ export class OwnMeter implements RowObserver {
    */
   constructor(u: number, width: number) {
     this.least = ONE_STORE * u;
-    this.width = width;
-    this.sums = width > 1 && width <= SEGMENT_ELEMENTS ? new ChannelSums(width) : null;
+    this.sums = hasChannels(width) ? new ChannelSums(width) : null;
   }
 
-  startPair({ sample, step }: { readonly sample: number; readonly step: number }): void {
-    this.at = { sample, step };
-  }
-
-  columns(
-    values: readonly Float64Array[],
-    start: number,
-    length: number,
-    row: number,
-    column: number,
-  ): void {
-    const [x, y] = values as readonly [Float64Array, Float64Array];
-    let { rowXX, rowDD, rowXD, rowMax } = this;
-    for (let i = start; i < start + length; i += 1) {
-      const a = x[i] as number;
-      const d = (y[i] as number) - a;
-      // Infinite on both sides, or no number on both: no part of the error.
-      if (!Number.isFinite(d)) continue;
-      rowXX += a * a;
-      rowDD += d * d;
-      rowXD += a * d;
-      const size = Math.abs(d);
-      if (size > rowMax) rowMax = size;
+  row(numbers: Float64Array, at: number, token: TokenAt): void {
+    const rho = numbers[at + ROW.rho] as number;
+    const xx = numbers[at + ROW.xx] as number;
+    const weight = rowWeight(xx, rho, this.least);
+    if (weight === 0) return;
+    this.rows += 1;
+    const log = Math.log(Math.max(rho, this.least));
+    this.logSum += log;
+    this.sampleLogSum += log;
+    this.sampleRows += 1;
+    const element = (numbers[at + ROW.maxAbs] as number) / Math.sqrt(xx);
+    if (element > this.element) {
+      this.element = element;
+      this.elementAt = { ...token };
     }
-    Object.assign(this, { rowXX, rowDD, rowXD, rowMax });
-    if (column + length !== this.width) return;
-    this.finishRow(row, x, y, start);
+    this.xe += weight * weight * (numbers[at + ROW.xd] as number);
+    this.xx += weight * weight * xx;
   }
 
-  endRow(): void {
-    // A row ends with its last piece.
+  endJob({ job }: PlannedJob, numbers: Float64Array): void {
+    if (job.leastRowError !== null) this.sums?.add(numbers, resultLayout(job).channelsAt);
   }
 
   endSample(sample: number): void {
@@ -143,62 +128,32 @@ export class OwnMeter implements RowObserver {
       channels: this.sums?.channels(this.rows) ?? null,
     };
   }
-
-  private finishRow(token: number, x: Float64Array, y: Float64Array, start: number): void {
-    const { rowXX, rowDD, rowXD, rowMax } = this;
-    Object.assign(this, { rowXX: 0, rowDD: 0, rowXD: 0, rowMax: 0 });
-    const norm = Math.sqrt(rowXX);
-    const rho = Math.sqrt(rowDD) / norm;
-    if (!Number.isFinite(rho) || norm === 0) return;
-    const size = Math.max(rho, this.least);
-    const weight = 1 / (norm * size);
-    if (!Number.isFinite(weight)) return;
-    this.rows += 1;
-    const log = Math.log(size);
-    this.logSum += log;
-    this.sampleLogSum += log;
-    this.sampleRows += 1;
-    if (rowMax / norm > this.element) {
-      this.element = rowMax / norm;
-      this.elementAt = { ...this.at, token };
-    }
-    this.xe += weight * weight * rowXD;
-    this.xx += weight * weight * rowXX;
-    this.sums?.add(x, y, start, weight);
-  }
 }
 
 /** The sums over rows that make {@link OwnChannels}. */
 class ChannelSums {
-  private readonly e: Float64Array;
-  private readonly ee: Float64Array;
-  private readonly ze: Float64Array;
-  private readonly zz: Float64Array;
+  private readonly width: number;
+  /** Σe, Σe², Σze and Σz² of each channel, one after the other. */
+  private readonly sums: Float64Array;
 
   constructor(width: number) {
-    this.e = new Float64Array(width);
-    this.ee = new Float64Array(width);
-    this.ze = new Float64Array(width);
-    this.zz = new Float64Array(width);
+    this.width = width;
+    this.sums = new Float64Array(CHANNEL_SUMS * width);
   }
 
-  add(x: Float64Array, y: Float64Array, start: number, weight: number): void {
-    const { e, ee, ze, zz } = this;
-    for (let j = 0; j < e.length; j += 1) {
-      const a = x[start + j] as number;
-      const d = (y[start + j] as number) - a;
-      if (!Number.isFinite(d)) continue;
-      const error = weight * d;
-      const value = weight * a;
-      e[j] = (e[j] as number) + error;
-      ee[j] = (ee[j] as number) + error * error;
-      ze[j] = (ze[j] as number) + value * error;
-      zz[j] = (zz[j] as number) + value * value;
+  /** Adds the sums of a job, which begin at `from`. */
+  add(numbers: Float64Array, from: number): void {
+    const { sums } = this;
+    for (let i = 0; i < sums.length; i += 1) {
+      sums[i] = (sums[i] as number) + (numbers[from + i] as number);
     }
   }
 
   channels(rows: number): OwnChannels {
-    const { e, ee, ze, zz } = this;
+    const { sums, width } = this;
+    const [e, ee, ze, zz] = Array.from({ length: CHANNEL_SUMS }, (_, i) =>
+      sums.subarray(i * width, (i + 1) * width),
+    ) as [Float64Array, Float64Array, Float64Array, Float64Array];
     return {
       mean: e.map((sum) => sum / rows),
       rms: ee.map((sum) => Math.sqrt(sum / rows)),

@@ -20,16 +20,19 @@ import type { TensorRole } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { ForcedReferences } from "./forced.ts";
 import {
+  isMeasurable,
+  type Jobs,
   type MeasureOptions,
   measureTensor,
+  planTensor,
   type Sides,
   type TensorMeasurement,
   unmeasurable,
 } from "./measure-tensor.ts";
 import { OwnMeter, type OwnProfile } from "./own-profile.ts";
 import { compareOwn, scaledProfile } from "./own-statistics.ts";
+import type { PlannedJob } from "./plan.ts";
 import { LEAST_ROW_ERROR } from "./row-figures.ts";
-import type { SegmentReader } from "./segments.ts";
 
 /** Why an own error, or its ratio to the floor's, is not known. */
 export type OwnUnknown =
@@ -128,38 +131,51 @@ export class OwnErrors {
 
   /** `unit` of the candidate and of each floor beside its forced reference, where the two can be measured. */
   pairs(unit: Unit): { readonly candidate: OwnPair | null; readonly floors: readonly OwnPair[] } {
-    if (this.candidate === null) return { candidate: null, floors: [] };
+    const candidate = this.candidate === null ? null : ownPair(unit, this.candidate);
+    if (candidate === null) return { candidate, floors: [] };
     return {
-      candidate: ownPair(unit, this.candidate),
+      candidate,
       floors: this.floors.map((floor) => ownPair(unit, floor)).filter((own) => own !== null),
     };
   }
 
+  /** The jobs that {@link measure} takes for `unit`. */
+  *plan(unit: Unit, options: MeasureOptions): Generator<PlannedJob, void, undefined> {
+    const { candidate, floors } = this.pairs(unit);
+    for (const own of [candidate, ...floors]) {
+      if (own === null) continue;
+      const leastRowError = meterOf(own, options).least;
+      yield* planTensor(own.unit, sidesOf(own), { leastRowError });
+    }
+  }
+
   /**
-   * Measures `unit`. Where the forced reference and the dump differ in kind
-   * anywhere (a NaN on one side only) no figure is known: what came of such a
-   * module is no number.
+   * Measures `unit` by the next jobs, those of {@link plan}. Where the forced
+   * reference and the dump differ in kind anywhere (a NaN on one side only) no
+   * figure is known: what came of such a module is no number.
    */
-  measure(
+  async measure(
     unit: Unit,
     options: OwnOptions,
-    reader: SegmentReader,
+    jobs: Jobs,
     progress: (bytes: number) => void,
-  ): OwnMeasurement {
-    const { candidate } = this;
-    if (candidate === null) return NO_OWN;
-    const own = besideForced(unit, candidate);
+  ): Promise<OwnMeasurement> {
+    if (this.candidate === null) return NO_OWN;
+    const own = besideForced(unit, this.candidate);
     if (own === null) return { ...NO_OWN, unknown: "forced-lacks" };
     if (own.shapeConflict !== null) return { ...NO_OWN, unknown: "forced-shape" };
     const reason = unmeasurable(own);
     if (reason !== null) return { ...NO_OWN, unknown: reason };
-    const measured = measureForced(own, candidate, options, reader, progress);
+    const pairs = this.pairs(unit);
+    const measured = await measureForced({ ...this.candidate, unit: own }, options, jobs, progress);
+    const known: FloorOwn[] = [];
+    for (const floor of pairs.floors) {
+      const ofFloor = await floorOwn(floor, options, jobs, progress);
+      if (ofFloor !== null) known.push(ofFloor);
+    }
     const figures = ownFigures(measured.measurement);
     if (figures.gm === null) return { ...NO_OWN, figures, unknown: "forced-not-finite" };
     const u = measured.measurement.figures?.u ?? options.u;
-    const known = this.floors
-      .map((floor) => floorOwn(unit, floor, options, reader, progress))
-      .filter((floor) => floor !== null);
     // A floor that is at fault itself must excuse nothing.
     const floors = known.filter(({ gm, rows }) => gm <= options.ownFloorLimit(unit.role, u, rows));
     // The larger floor counts.
@@ -211,34 +227,36 @@ function ownPair(unit: Unit, forced: Forced): OwnPair | null {
   return own !== null && isMeasurable(own) ? { ...forced, unit: own } : null;
 }
 
-function isMeasurable(unit: Unit): boolean {
-  return unit.shapeConflict === null && unmeasurable(unit) === null;
-}
-
 /** The figures of a tensor beside its forced reference, and the shape of its error; null where no row has a size. */
-function measureForced(
-  unit: Unit,
-  { dump, reference, scale }: Forced,
+async function measureForced(
+  own: OwnPair,
   options: MeasureOptions,
-  reader: SegmentReader,
+  jobs: Jobs,
   progress: (bytes: number) => void,
-): { readonly measurement: TensorMeasurement; readonly profile: OwnProfile | null } {
-  const u = options.u / scale;
-  const [first] = unit.pairs;
-  const meter =
-    first === undefined
-      ? null
-      : new OwnMeter(coarsest(unit, u), extentOf(first.reference.shape).width);
-  const measurement = measureTensor(
-    unit,
-    { reference, candidate: dump, floors: [] },
+): Promise<{ readonly measurement: TensorMeasurement; readonly profile: OwnProfile | null }> {
+  const meter = meterOf(own, options);
+  const u = options.u / own.scale;
+  const measurement = await measureTensor(
+    own.unit,
+    sidesOf(own),
     { ...options, u, bits: false },
-    reader,
+    jobs,
     meter,
     progress,
   );
   const { figures } = measurement;
-  return { measurement, profile: figures === null ? null : (meter?.profile(figures) ?? null) };
+  return { measurement, profile: figures === null ? null : meter.profile(figures) };
+}
+
+/** Of one whose rows say nothing, the profile is null. */
+function meterOf({ unit, scale }: OwnPair, { u }: MeasureOptions): OwnMeter {
+  const [first] = unit.pairs;
+  const width = first === undefined ? 1 : extentOf(first.reference.shape).width;
+  return new OwnMeter(coarsest(unit, u / scale), width);
+}
+
+function sidesOf({ dump, reference }: OwnPair): Sides {
+  return { reference, candidate: dump, floors: [] };
 }
 
 /** The unit of the run, or of the tensor where that is coarser. */
@@ -270,31 +288,34 @@ function ownFigures({ figures, nonFinite }: TensorMeasurement): OwnFigures {
   };
 }
 
+/** The own error of a floor in the candidate's precision. */
+interface FloorOwn {
+  readonly gm: number;
+  readonly rows: number;
+  readonly profile: OwnProfile;
+}
+
 /**
- * The own error of a floor in the candidate's precision; null where a row of it
- * is not known, or is no finite number: what a floor does not cover it must not
- * excuse.
+ * The own error of a floor; null where a row of it is not known, or is no finite
+ * number: what a floor does not cover it must not excuse.
  */
-function floorOwn(
-  unit: Unit,
-  floor: Forced,
+async function floorOwn(
+  own: OwnPair,
   options: MeasureOptions,
-  reader: SegmentReader,
+  jobs: Jobs,
   progress: (bytes: number) => void,
-): { readonly gm: number; readonly rows: number; readonly profile: OwnProfile } | null {
-  const own = besideForced(unit, floor);
-  if (own === null || !isMeasurable(own)) return null;
-  const { measurement, profile } = measureForced(own, floor, options, reader, progress);
+): Promise<FloorOwn | null> {
+  const { measurement, profile } = await measureForced(own, options, jobs, progress);
   const { figures, nonFinite } = measurement;
   if (figures === null || nonFinite.mismatched > 0 || figures.measuredRows < figures.rows) {
     return null;
   }
   // The reference did not run finer there, or the floor did not run at all: no own error is known.
-  if (COMPUTED.has(unit.role) && figures.tokenRelL2.gm === 0 && !figures.zero.candidate)
-    return null;
-  const gm = floor.scale * raised(figures.tokenRelL2.gm, figures.u);
+  const { gm: ofRows } = figures.tokenRelL2;
+  if (COMPUTED.has(own.unit.role) && ofRows === 0 && !figures.zero.candidate) return null;
+  const gm = own.scale * raised(ofRows, figures.u);
   return Number.isFinite(gm) && profile !== null
-    ? { gm, rows: figures.measuredRows, profile: scaledProfile(profile, floor.scale) }
+    ? { gm, rows: figures.measuredRows, profile: scaledProfile(profile, own.scale) }
     : null;
 }
 

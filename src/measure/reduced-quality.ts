@@ -16,9 +16,9 @@ import type { LastRowAgreement, LogitsQuality } from "./logits.ts";
 import type { LogitsForm, LogitsRow } from "./logits-form.ts";
 import { MeanWithLargest } from "./mean-with-largest.ts";
 import { Predictions } from "./predictions.ts";
-import { TOP_K } from "./softmax-pair.ts";
 import { StoredForm } from "./stored-form.ts";
 import { TopAgreement } from "./top-agreement.ts";
+import { TOP_K } from "./top-k.ts";
 
 export interface ReducedQuality {
   readonly quality: LogitsQuality;

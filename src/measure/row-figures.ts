@@ -43,6 +43,7 @@ export class RowErrors {
     this.allowance = allowance;
   }
 
+  /** @param at may change afterwards. */
   add(rho: number, at: TokenAt): void {
     this.rows += 1;
     this.distribution.add(rho);
@@ -57,7 +58,7 @@ export class RowErrors {
     this.sampleRows += 1;
     if (rho > this.worst || this.worstAt === null) {
       this.worst = rho;
-      this.worstAt = at;
+      this.worstAt = { ...at };
     }
   }
 
@@ -110,12 +111,13 @@ export class RowCosines {
   private worst = -1;
   private worstAt: TokenAt | null = null;
 
+  /** @param at may change afterwards. */
   add(distance: number, at: TokenAt): void {
     this.distances.add(distance);
     this.sum += distance;
     if (distance > this.worst) {
       this.worst = distance;
-      this.worstAt = at;
+      this.worstAt = { ...at };
     }
   }
 

@@ -2,60 +2,6 @@
  * What one row of logits says on two sides, in one pass over its values.
  */
 
-/** Next tokens compared by {@link SoftmaxPair.overlap}. */
-export const TOP_K = 10;
-
-/**
- * The largest values of a row with their indices, best first; of equal values
- * the lowest index comes first.
- */
-export class TopK {
-  readonly values: Float64Array;
-  readonly indices: Int32Array;
-  count = 0;
-  /** Values above this one enter. */
-  threshold = Number.NEGATIVE_INFINITY;
-  private readonly capacity: number;
-
-  constructor(capacity: number = TOP_K) {
-    this.capacity = capacity;
-    this.values = new Float64Array(capacity).fill(Number.NEGATIVE_INFINITY);
-    this.indices = new Int32Array(capacity).fill(-1);
-  }
-
-  reset(): void {
-    this.values.fill(Number.NEGATIVE_INFINITY);
-    this.indices.fill(-1);
-    this.count = 0;
-    this.threshold = Number.NEGATIVE_INFINITY;
-  }
-
-  add(value: number, index: number): void {
-    if (this.count === this.capacity && !(value > this.threshold)) return;
-    let at = Math.min(this.count, this.capacity - 1);
-    while (at > 0 && value > (this.values[at - 1] as number)) {
-      this.values[at] = this.values[at - 1] as number;
-      this.indices[at] = this.indices[at - 1] as number;
-      at -= 1;
-    }
-    this.values[at] = value;
-    this.indices[at] = index;
-    if (this.count < this.capacity) this.count += 1;
-    if (this.count === this.capacity) this.threshold = this.values[this.capacity - 1] as number;
-  }
-
-  /** Share of the `k` best that `other` has among its `k` best too. */
-  overlap(other: TopK, k: number): number {
-    let shared = 0;
-    for (let i = 0; i < k; i += 1) {
-      for (let j = 0; j < k; j += 1) {
-        if (this.indices[i] === other.indices[j]) shared += 1;
-      }
-    }
-    return shared / k;
-  }
-}
-
 /**
  * Log-sum-exp of reference logits x and candidate logits y over a vocabulary,
  * and KL(P_x ‖ P_y) = Σ p_x·((x − y) − (lse_x − lse_y)), in nats.

@@ -6,7 +6,8 @@
 import type { Pair, Unit } from "../align/align.ts";
 import { residualFactors } from "../align/residual.ts";
 import type { SideStatistics, StatsBounds, StatsFigures } from "../core/result.ts";
-import { type Sides, traitsOf } from "./measure-tensor.ts";
+import type { Sides } from "./measure-tensor.ts";
+import { saturationOf } from "./plan.ts";
 import type { SegmentReader } from "./segments.ts";
 import {
   STATISTICS_PRECISION,
@@ -79,7 +80,7 @@ export function measureStatistics(
       return x.finite === elements && y.finite === elements;
     }),
     belowLargest: pairs.every(({ pair, y }) => {
-      const { maxFinite } = traitsOf(pair);
+      const { maxFinite } = saturationOf(pair.candidate.dtype);
       return y.finite === 0 || (y.max < maxFinite && y.min > -maxFinite);
     }),
     infiniteRow: pairs.some(({ x, y }) => isZero(x) && y.finite > 0 && !isZero(y)),
@@ -158,7 +159,7 @@ function leastMismatched(x: Statistics, y: Statistics): number {
  * the two differ in kind).
  */
 function isSaturated({ pair, x, y }: StatisticsPair): boolean {
-  const { maxFinite, saturationDistance } = traitsOf(pair);
+  const { maxFinite, saturationDistance } = saturationOf(pair.candidate.dtype);
   return (
     (y.max === maxFinite && maxFinite - x.max > saturationDistance) ||
     (y.min === -maxFinite && x.min + maxFinite > saturationDistance)

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SoftmaxPair, TopK } from "../../src/measure/softmax-pair.ts";
+import { SoftmaxPair } from "../../src/measure/softmax-pair.ts";
+import { TopK } from "../../src/measure/top-k.ts";
 
 const logits = fc.double({ min: -300, max: 300, noNaN: true });
 const masked = fc.oneof({ weight: 9, arbitrary: logits }, fc.constant(Number.NEGATIVE_INFINITY));

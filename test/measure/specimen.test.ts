@@ -44,6 +44,7 @@ function dumpOf(id: string, shape: readonly number[], value: (row: number) => nu
         view.setFloat32(at, value(Math.floor((offset + at) / bytes / width)), true);
       }
     },
+    locate: () => [],
     close: () => undefined,
   };
 }

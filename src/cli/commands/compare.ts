@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { CompareOptions, LimitName } from "../../core/options.ts";
 import type { ComparisonResult } from "../../core/result.ts";
@@ -13,6 +14,10 @@ import { LIMITS } from "../options.ts";
 import { parseOutputs, writeOutputs } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import type { Command } from "./command.ts";
+
+/** More threads than this wait for the memory that they share. */
+const DEFAULT_JOBS = 8;
+const MAX_JOBS = 64;
 
 /** Text on paper, in a file or a pipe. */
 const DEFAULT_COLUMNS = 80;
@@ -44,6 +49,7 @@ export const compare: Command = {
     "only",
     "skip",
     "fail-fast",
+    "jobs",
     "format",
     "json",
     "output",
@@ -111,6 +117,7 @@ function readOptions(args: Arguments): CompareOptions {
     only: args.list("only"),
     skip: args.list("skip"),
     failFast: args.flag("fail-fast"),
+    jobs: args.integer("jobs", 1, MAX_JOBS) ?? Math.min(DEFAULT_JOBS, availableParallelism()),
   };
 }
 

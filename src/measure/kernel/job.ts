@@ -1,0 +1,114 @@
+/**
+ * A job: some rows of one tensor on all sides, where their bytes lie, and what is
+ * to be made of them. Jobs cross threads as numbers, so that whoever runs one
+ * needs to know neither dumps nor their formats.
+ */
+
+import type { FloatDType } from "../../core/dtype.ts";
+import type { FileRange } from "../../dump/dump.ts";
+
+/** dtypes in the order of the kernel's numbers. */
+export const KERNEL_DTYPES: readonly FloatDType[] = [
+  "F32",
+  "F16",
+  "BF16",
+  "F8_E4M3",
+  "F8_E5M2",
+  "F64",
+];
+
+/** One side's rows, one after the other. */
+export interface JobSide {
+  readonly dtype: FloatDType;
+  /** Factor that its values are multiplied by; 1 for nearly all. */
+  readonly factor: number;
+  /** Where its bytes lie, in order; all together rows × width elements. */
+  readonly ranges: readonly FileRange[];
+}
+
+export interface Job {
+  readonly rows: number;
+  readonly width: number;
+  /** The reference, and at least one other side that is set beside it: a candidate, then its floors. */
+  readonly sides: readonly JobSide[];
+  /** Largest finite value of the candidate's dtype, and how far the reference must lie from it for a saturation. */
+  readonly maxFinite: number;
+  readonly saturationDistance: number;
+  /** Whether to count elements of the first two sides whose bytes differ. */
+  readonly bits: boolean;
+  /** Of logits: the column of each row's true token; −1 where it is not known, beyond the width where it is no token. */
+  readonly truth: readonly number[] | null;
+  /** The error that rows are raised to when channels are summed; null where no sums of channels are asked for. */
+  readonly leastRowError: number | null;
+}
+
+/** Numbers before those of the sides. */
+const HEAD = 8;
+const SIDE_NUMBERS = 3;
+const RANGE_NUMBERS = 3;
+
+/** How many numbers `job` is written as. */
+export function numbersOf({ sides, truth }: Job): number {
+  const ranges = sides.reduce((sum, side) => sum + side.ranges.length, 0);
+  return HEAD + SIDE_NUMBERS * sides.length + RANGE_NUMBERS * ranges + (truth?.length ?? 0);
+}
+
+/** Writes `job` to the start of `to`. */
+export function encodeJob(job: Job, to: Float64Array): void {
+  const { sides, truth } = job;
+  to.set([
+    job.rows,
+    job.width,
+    sides.length,
+    job.maxFinite,
+    job.saturationDistance,
+    job.bits ? 1 : 0,
+    truth === null ? 0 : 1,
+    job.leastRowError ?? -1,
+  ]);
+  let at = HEAD;
+  for (const { dtype, factor, ranges } of sides) {
+    to[at++] = KERNEL_DTYPES.indexOf(dtype);
+    to[at++] = factor;
+    to[at++] = ranges.length;
+    for (const { descriptor, position, bytes } of ranges) {
+      to[at++] = descriptor;
+      to[at++] = position;
+      to[at++] = bytes;
+    }
+  }
+  if (truth !== null) to.set(truth, at);
+}
+
+/** What {@link encodeJob} wrote. */
+export function decodeJob(from: Float64Array): Job {
+  const next = reader(from);
+  const [rows, width, count, maxFinite, saturationDistance, bits, isLogits, least] = [
+    ...Array.from({ length: HEAD }, next),
+  ] as [number, number, number, number, number, number, number, number];
+  const sides = Array.from({ length: count }, (): JobSide => {
+    const dtype = KERNEL_DTYPES[next()] as FloatDType;
+    const factor = next();
+    const ranges = Array.from({ length: next() }, () => ({
+      descriptor: next(),
+      position: next(),
+      bytes: next(),
+    }));
+    return { dtype, factor, ranges };
+  });
+  return {
+    rows,
+    width,
+    sides,
+    maxFinite,
+    saturationDistance,
+    bits: bits === 1,
+    truth: isLogits === 1 ? Array.from({ length: rows }, next) : null,
+    leastRowError: least === -1 ? null : least,
+  };
+}
+
+function reader(from: Float64Array): () => number {
+  let at = 0;
+  return () => from[at++] as number;
+}

@@ -1,0 +1,57 @@
+/** The compiled kernel: loaded once a process, instantiated once a thread. */
+
+import { readFileSync } from "node:fs";
+
+/** What assembly/index.ts gives out; addresses are byte offsets in `memory`. */
+export interface Kernel {
+  readonly memory: WebAssembly.Memory;
+  freeMemory(): number;
+  stateBytes(): number;
+  clearState(state: number): void;
+  addPairs(
+    dtypeX: number,
+    dtypeY: number,
+    x: number,
+    y: number,
+    rows: number,
+    columns: number,
+    column: number,
+    row: number,
+    ends: boolean,
+    state: number,
+    record: number,
+    stride: number,
+  ): void;
+  addChannels(
+    dtypeX: number,
+    dtypeY: number,
+    x: number,
+    y: number,
+    rows: number,
+    width: number,
+    weights: number,
+    sums: number,
+  ): void;
+  widenTo(dtype: number, from: number, count: number, factor: number, to: number): void;
+  elementAt(dtype: number, from: number, index: number): number;
+  startRow(sides: number): void;
+  addLogits(sides: number, count: number, n: number, column: number, masked: boolean): void;
+  softmaxSides(): number;
+  softmaxTops(): number;
+  countDiffering(x: number, y: number, count: number, size: number): number;
+}
+
+/** What was built lies in dist/, also for whoever runs the sources. */
+const BUILT = new URL("../../../dist/measure/kernel/", import.meta.url);
+
+/** The program of a helper thread. */
+export const HELPER: URL = new URL("helper.js", BUILT);
+
+export function compileKernel(): WebAssembly.Module {
+  return new WebAssembly.Module(readFileSync(new URL("kernel.wasm", BUILT)));
+}
+
+export function instantiateKernel(module: WebAssembly.Module): Kernel {
+  const { exports } = new WebAssembly.Instance(module, {});
+  return exports as Kernel;
+}
