@@ -149,3 +149,56 @@ export function widen<D>(from: usize, n: i32, factor: f64, to: usize): void {
     to += 8;
   }
 }
+
+/**
+ * Writes `n` elements from `from` as float64 to `to`, and the largest of each
+ * `group` of them to `largest`; NaN is passed over.
+ */
+export function widenGroups<D>(from: usize, n: i32, to: usize, group: i32, largest: usize): void {
+  for (let start = 0; start < n; start += group) {
+    const size = min(group, n - start);
+    store<f64>(largest, widenGroup<D>(from, size, to));
+    from += (<usize>size) * sizeOf<D>();
+    to += (<usize>size) * 8;
+    largest += 8;
+  }
+}
+
+const LANES: usize = memory.data(16, 16);
+
+function widenGroup<D>(from: usize, n: i32, to: usize): f64 {
+  const whole = n & ~3;
+  let most: f64 = -Infinity;
+  if (idof<D>() == idof<F64>()) {
+    for (let i = 0; i < n; i++) {
+      const value = load<f64>(from);
+      store<f64>(to, value);
+      if (value > most) most = value;
+      from += 8;
+      to += 8;
+    }
+    return most;
+  }
+  let most4 = f32x4.splat(-Infinity);
+  for (let i = 0; i < whole; i += 4) {
+    const four = load4<D>(from);
+    // The second of pmax is taken only where it is larger.
+    most4 = f32x4.pmax(most4, four);
+    v128.store(to, low(four));
+    v128.store(to, high(four), 16);
+    from += 4 * sizeOf<D>();
+    to += 32;
+  }
+  v128.store(LANES, most4);
+  for (let lane = 0; lane < 4; lane++) {
+    most = max<f64>(most, load<f32>(LANES + (<usize>lane) * 4));
+  }
+  for (let i = whole; i < n; i++) {
+    const value = load1<D>(from);
+    store<f64>(to, value);
+    if (value > most) most = value;
+    from += sizeOf<D>();
+    to += 8;
+  }
+  return most;
+}

@@ -6,9 +6,18 @@
 
 import { channelSums } from "./channels";
 import { prepareExponential } from "./exponential";
-import { BF16, E4M3, E5M2, F16, F32, F64, load1, sizeOf, widen } from "./formats";
+import { BF16, E4M3, E5M2, F16, F32, F64, load1, sizeOf, widen, widenGroups } from "./formats";
 import { pairRows } from "./pair-sums";
-import { addBlock, blockSize, softmaxSides, softmaxTops, startRow, widenedAt } from "./softmax";
+import {
+  addBlock,
+  blockSize,
+  GROUP,
+  groupsAt,
+  softmaxSides,
+  softmaxTops,
+  startRow,
+  widenedAt,
+} from "./softmax";
 import { clear, STATE_BYTES } from "./state";
 
 prepareExponential();
@@ -183,9 +192,28 @@ export function addLogits(sides: usize, count: i32, n: i32, column: i32, masked:
     for (let side = 0; side < count; side++) {
       const dtype = load<i32>(sides + <usize>side * 8);
       const from = <usize>load<u32>(sides + <usize>side * 8, 4);
-      widenTo(dtype, from + <usize>start * bytesOf(dtype), size, 1, widenedAt(side));
+      widenSide(dtype, from + <usize>start * bytesOf(dtype), size, side);
     }
     addBlock(size, column + start, count, masked);
+  }
+}
+
+function widenSide(dtype: i32, from: usize, n: i32, side: i32): void {
+  const to = widenedAt(side);
+  const largest = groupsAt(side);
+  switch (dtype) {
+    case 0:
+      return widenGroups<F32>(from, n, to, GROUP, largest);
+    case 1:
+      return widenGroups<F16>(from, n, to, GROUP, largest);
+    case 2:
+      return widenGroups<BF16>(from, n, to, GROUP, largest);
+    case 3:
+      return widenGroups<E4M3>(from, n, to, GROUP, largest);
+    case 4:
+      return widenGroups<E5M2>(from, n, to, GROUP, largest);
+    default:
+      return widenGroups<F64>(from, n, to, GROUP, largest);
   }
 }
 

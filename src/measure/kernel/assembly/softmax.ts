@@ -17,12 +17,13 @@ const BLOCK: i32 = 512;
 const TOP: i32 = 10;
 
 /** Elements whose maximum is compared with the least of the best together. */
-const GROUP: i32 = 32;
+export const GROUP: i32 = 32;
 
 /** More sides than a comparison of a candidate with its floors ever has. */
 const MOST_SIDES: i32 = 16;
 
 const WIDENED: usize = memory.data(MOST_SIDES * BLOCK * 8, 16);
+const GROUPS: usize = memory.data(MOST_SIDES * (BLOCK / GROUP) * 8, 16);
 const PROBABILITIES: usize = memory.data(BLOCK * 8, 16);
 
 // Of each side: largest logit so far, Σ exp(logit − largest), Σ p_x·(x − y).
@@ -74,12 +75,18 @@ export function widenedAt(side: i32): usize {
   return WIDENED + <usize>side * (BLOCK * 8);
 }
 
+/** Where the largest of each group of a block is to be put. */
+export function groupsAt(side: i32): usize {
+  return GROUPS + (<usize>side) * ((BLOCK / GROUP) * 8);
+}
+
 export function blockSize(): i32 {
   return BLOCK;
 }
 
 /**
- * Adds a block of `n` columns from `column` on, which lie at {@link widenedAt}.
+ * Adds a block of `n` columns from `column` on, which lie at {@link widenedAt}, the
+ * largest of each {@link GROUP} of them at {@link groupsAt}.
  *
  * @param masked whether some logits are −∞: tokens of probability 0, which add
  *   nothing where the reference has them, whatever the other side says.
@@ -93,8 +100,8 @@ export function addBlock(n: i32, column: i32, sides: i32, masked: bool): void {
     masked = true;
   }
   for (let side = 0; side < sides; side++) {
-    const largest = side < 2 ? pick(side, n, column) : largestOf(widenedAt(side), n);
-    raise(side, largest, sides);
+    if (side < 2) pick(side, n, column);
+    raise(side, largestOf(side, n), sides);
   }
   if (masked) addSums<bool>(n, sides);
   else addSums<f64>(n, sides);
@@ -116,28 +123,26 @@ function raise(side: i32, largest: f64, sides: i32): void {
   }
 }
 
-/** A NaN is passed over; it will be in the sums. */
-function largestOf(at: usize, n: i32): f64 {
-  let largest = f64x2.splat(-Infinity);
-  for (let i = 0; i < n; i += 2) {
-    largest = f64x2.pmax(largest, v128.load(at));
-    at += 16;
-  }
-  return max(f64x2.extract_lane(largest, 0), f64x2.extract_lane(largest, 1));
+/** The largest of a block, a NaN passed over: it will be in the sums. */
+function largestOf(side: i32, n: i32): f64 {
+  let largest: f64 = -Infinity;
+  for (let group = 0; group < n; group += GROUP) largest = max(largest, groupLargest(side, group));
+  return largest;
 }
 
-/** The largest of a block of the reference (0) or the candidate (1), whose best are kept. */
-function pick(side: i32, n: i32, column: i32): f64 {
-  const top = TOPS + <usize>side * TOP_BYTES;
-  let largest: f64 = -Infinity;
+function groupLargest(side: i32, start: i32): f64 {
+  return load<f64>(groupsAt(side) + (<usize>(start / GROUP)) * 8);
+}
+
+/** Looks at the groups of a block of the reference (0) or the candidate (1) that hold one of the best. */
+function pick(side: i32, n: i32, column: i32): void {
+  const top = TOPS + (<usize>side) * TOP_BYTES;
   for (let start = 0; start < n; start += GROUP) {
-    const size = min(GROUP, n - start);
-    const here = largestOf(widenedAt(side) + <usize>start * 8, size);
-    largest = max(largest, here);
     const least = load<f64>(top + (TOP - 1) * 8);
-    if (here > least || load<f64>(top, COUNT) < <f64>TOP) keep(side, start, size, column, top);
+    if (groupLargest(side, start) > least || load<f64>(top, COUNT) < <f64>TOP) {
+      keep(side, start, min(GROUP, n - start), column, top);
+    }
   }
-  return largest;
 }
 
 /** Puts those of a group that belong there among the best; of equal ones the first stays first. */
