@@ -7,7 +7,6 @@ import { EXIT } from "./exit-code.ts";
 import { neverSettled } from "./failures.ts";
 import type { Host, Output } from "./host.ts";
 import type { StreamFacts, StreamName, ToMain, WorkerInput, Written } from "./protocol.ts";
-import { run } from "./run.ts";
 
 /** Text goes over in pieces, so that a slow reader never makes the main thread hold a whole report. */
 const PIECE = 64 * 1024;
@@ -94,6 +93,8 @@ process.on("beforeExit", () => {
   post({ kind: "end", code: EXIT.error });
 });
 
+// The host stands before anything can fail to load.
+const { run } = await import("./run.ts");
 const code = await run(input.argv, host);
 ended = true;
 post({ kind: "end", code });

@@ -60,7 +60,7 @@ export async function cli(args: readonly string[], options: CliOptions = {}): Pr
  */
 export function withRun(path: string): string {
   const hooks = `export const resolve = (specifier, context, next) =>
-    specifier === "./run.js" && context.parentURL?.endsWith("/run-worker.js")
+    /^\\.\\/run(-[^/]*)?\\.js$/.test(specifier) && context.parentURL?.endsWith("/run-worker.js")
       ? { url: ${JSON.stringify(pathToFileURL(path).href)}, shortCircuit: true }
       : next(specifier, context);`;
   const register = `import { register } from "node:module";

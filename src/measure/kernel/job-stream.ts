@@ -5,7 +5,7 @@ import type { PlannedJob } from "../plan.ts";
 import type { HelperData } from "./helper.ts";
 import { makeRing, Ring } from "./ring.ts";
 import { JobRunner } from "./run-job.ts";
-import { compileKernel, HELPER } from "./wasm.ts";
+import { compileKernel, helperProgram } from "./wasm.ts";
 
 /** Slots for each thread: one that it runs, and the next ones. */
 const SLOTS_PER_THREAD = 3;
@@ -125,7 +125,7 @@ export class JobStream {
   }
 
   #start(workerData: HelperData): void {
-    const helper = new Worker(HELPER, { workerData });
+    const helper = new Worker(helperProgram(), { workerData });
     const end = (error: Error): void => {
       this.#failure ??= error;
       this.#wake?.();

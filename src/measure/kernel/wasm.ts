@@ -1,6 +1,7 @@
 /** The compiled kernel: loaded once a process, instantiated once a thread. */
 
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 
 /** What assembly/index.ts gives out; addresses are byte offsets in `memory`. */
 export interface Kernel {
@@ -41,14 +42,16 @@ export interface Kernel {
   countDiffering(x: number, y: number, count: number, size: number): number;
 }
 
-/** What was built lies in dist/, also for whoever runs the sources. */
-const BUILT = new URL("../../../dist/measure/kernel/", import.meta.url);
+// Found through package.json: programs that are bundled lie elsewhere than their sources.
+const { resolve } = createRequire(import.meta.url);
 
 /** The program of a helper thread. */
-export const HELPER: URL = new URL("helper.js", BUILT);
+export function helperProgram(): string {
+  return resolve("#kernel/helper.js");
+}
 
 export function compileKernel(): WebAssembly.Module {
-  return new WebAssembly.Module(readFileSync(new URL("kernel.wasm", BUILT)));
+  return new WebAssembly.Module(readFileSync(resolve("#kernel/kernel.wasm")));
 }
 
 export function instantiateKernel(module: WebAssembly.Module): Kernel {
