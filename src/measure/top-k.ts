@@ -45,8 +45,8 @@ export class TopK {
   /** Share of the `k` best that `other` has among its `k` best too. */
   overlap(other: TopK, k: number): number {
     let shared = 0;
-    for (let i = 0; i < k; i += 1) {
-      for (let j = 0; j < k; j += 1) {
+    for (let i = 0; i < Math.min(k, this.count); i += 1) {
+      for (let j = 0; j < Math.min(k, other.count); j += 1) {
         if (this.indices[i] === other.indices[j]) shared += 1;
       }
     }

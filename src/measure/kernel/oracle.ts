@@ -197,8 +197,8 @@ class LogitsRowSums {
       const [a, b] = [x[i] as number, y[i] as number];
       if (!(a <= reference.second)) reference.add(a, column + i, b);
       if (!(b <= candidate.second)) candidate.add(b, column + i, a);
-      if (!(a <= this.#top.reference.threshold)) this.#top.reference.add(a, column + i);
-      if (!(b <= this.#top.candidate.threshold)) this.#top.candidate.add(b, column + i);
+      this.#top.reference.add(a, column + i);
+      this.#top.candidate.add(b, column + i);
     }
   }
 

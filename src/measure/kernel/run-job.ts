@@ -341,9 +341,10 @@ class KernelRun {
 
 /** Share of the `k` best columns of `x` that `y` has among its `k` best too. */
 function overlap(x: Float64Array, y: Float64Array, k: number): number {
+  const [ofX, ofY] = [x[20] as number, y[20] as number];
   let shared = 0;
-  for (let i = 10; i < 10 + k; i += 1) {
-    for (let j = 10; j < 10 + k; j += 1) if (x[i] === y[j]) shared += 1;
+  for (let i = 0; i < Math.min(k, ofX); i += 1) {
+    for (let j = 0; j < Math.min(k, ofY); j += 1) if (x[10 + i] === y[10 + j]) shared += 1;
   }
   return shared / k;
 }

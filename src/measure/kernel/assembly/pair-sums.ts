@@ -4,10 +4,10 @@
  *
  * The loop adds Σx², Σxd, Σd², Σd and Σ|d| of a block plainly and joins blocks by
  * compensated summation. Σxy = Σx² + Σxd and Σy² = Σx² + 2Σxd + Σd² follow from
- * them without loss unless y is far smaller than x, which is then added up anew.
+ * them without loss unless y is smaller than x; then they are added up themselves.
  */
 
-import { F16, F64, high, load1, low, overflow, overflowed, raw4, sizeOf, value4 } from "./formats";
+import { F16, F64, high, load1, load4, low, overflow, overflowed, raw4, sizeOf, value4 } from "./formats";
 import {
   ABS_D,
   COUNT,
@@ -42,8 +42,8 @@ import {
 /** Plain sums run over at most so many elements, half of them a lane: their error stays below 2⁻⁴⁴ of Σ|terms|. */
 const BLOCK: i32 = 1024;
 
-/** Below this share of Σx², Σy² from the others would lose more than three digits. */
-const FAR_SMALLER: f64 = 1.0 / 1024;
+/** Below this share of Σx², Σy² made of the others would lose a digit. */
+const SMALLER: f64 = 0.5;
 
 /** Squares of float64 values whose largest lies within these bounds, and that of their differences, neither overflow nor vanish. */
 const LEAST_SAFE: f64 = reinterpret<f64>(0x26f0000000000000); // 2^-400
@@ -179,15 +179,10 @@ function addBlock<X, Y>(x: usize, y: usize, n: i32, column: i32, row: i32, state
   }
   let xy = xx + xd;
   let yy = xy + xd + dd;
-  if (!(yy >= FAR_SMALLER * xx)) {
-    yy = 0;
-    xy = 0;
-    for (let i = 0; i < n; i++) {
-      const a = load1<X>(x + (<usize>i) * sizeOf<X>());
-      const b = load1<Y>(y + (<usize>i) * sizeOf<Y>());
-      yy += b * b;
-      xy += a * b;
-    }
+  if (!(yy >= SMALLER * xx)) {
+    addProducts<X, Y>(x, y, n);
+    yy = load<f64>(PRODUCTS);
+    xy = load<f64>(PRODUCTS, 8);
   }
   addTo(state + ROW, xx, yy, xy, dd, xd, sumD, absD, <f64>n);
   if (maxD > load<f64>(state + ROW + MAX)) store<f64>(state + ROW + MAX, maxD);
@@ -195,6 +190,44 @@ function addBlock<X, Y>(x: usize, y: usize, n: i32, column: i32, row: i32, state
   const largest = load<f64>(state + LARGEST);
   // Σy² is rounded: what is close is looked at.
   if (yy * 1.000001 >= largest * largest) countSaturated<X, Y>(x, y, n, state);
+}
+
+/** Where {@link addProducts} puts Σy² and Σxy. */
+const PRODUCTS: usize = memory.data(16, 16);
+
+function addProducts<X, Y>(x: usize, y: usize, n: i32): void {
+  let yy2 = f64x2.splat(0);
+  let xy2 = f64x2.splat(0);
+  const whole = n & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    if (idof<X>() == idof<F64>()) {
+      const b0 = v128.load(y);
+      const b1 = v128.load(y, 16);
+      yy2 = f64x2.add(yy2, f64x2.add(f64x2.mul(b0, b0), f64x2.mul(b1, b1)));
+      xy2 = f64x2.add(xy2, f64x2.mul(v128.load(x), b0));
+      xy2 = f64x2.add(xy2, f64x2.mul(v128.load(x, 16), b1));
+    } else {
+      const a = load4<X>(x);
+      const b = load4<Y>(y);
+      yy2 = f64x2.add(yy2, f64x2.mul(low(b), low(b)));
+      yy2 = f64x2.add(yy2, f64x2.mul(high(b), high(b)));
+      xy2 = f64x2.add(xy2, f64x2.mul(low(a), low(b)));
+      xy2 = f64x2.add(xy2, f64x2.mul(high(a), high(b)));
+    }
+    x += 4 * sizeOf<X>();
+    y += 4 * sizeOf<Y>();
+  }
+  let yy = sum2(yy2);
+  let xy = sum2(xy2);
+  for (let i = whole; i < n; i++) {
+    const b = load1<Y>(y);
+    yy += b * b;
+    xy += load1<X>(x) * b;
+    x += sizeOf<X>();
+    y += sizeOf<Y>();
+  }
+  store<f64>(PRODUCTS, yy);
+  store<f64>(PRODUCTS, xy, 8);
 }
 
 // @ts-expect-error: AssemblyScript's decorators are no TypeScript
