@@ -44,7 +44,7 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
 
 async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> {
   const selected: Selection[] = [];
-  const parser = makeParser(host, (selection) => {
+  const parser = makeParser(host, isLookedAt(argv), (selection) => {
     selected.push(selection);
   });
   let printed = "";
@@ -65,6 +65,14 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
   const [selection] = selected;
   if (selection === undefined) throw unknownCommand(parsed);
   return runCommand(selection, argv, host);
+}
+
+/**
+ * Whether someone reads the help or completes a word. yargs lays out the help of
+ * every call, which for all options takes longer than a small comparison.
+ */
+function isLookedAt(argv: readonly string[]): boolean {
+  return argv.some((word) => word === "-h" || /^--(?:help|get-yargs-completions)\b/.test(word));
 }
 
 /** A command, and what yargs found after it. */
@@ -89,7 +97,7 @@ async function runCommand(
   return command.run(args, host);
 }
 
-function makeParser(host: Host, select: (selection: Selection) => void): Argv {
+function makeParser(host: Host, shown: boolean, select: (selection: Selection) => void): Argv {
   const parser = yargs()
     .scriptName("npu-diff")
     .locale("en")
@@ -131,7 +139,7 @@ function makeParser(host: Host, select: (selection: Selection) => void): Argv {
       (sub) => {
         sub.usage(commandUsage(command)).epilogue(EXIT_CODES_HELP);
         for (const name of command.options) {
-          addOption(sub, name, command.describeOption?.(name));
+          addOption(sub, name, { hidden: !shown, ...command.describeOption?.(name) });
         }
         return sub;
       },

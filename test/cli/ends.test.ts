@@ -74,6 +74,33 @@ describe("a worker that does not earn a status", () => {
     expect([code, stdout]).toEqual([2, ""]);
   });
 
+  test("a helper thread that dies in the middle of its work", async () => {
+    // Two threads measure dumps of this size.
+    const big = files.path();
+    const values = Float32Array.from({ length: 2 ** 24 + 2 ** 21 }, (_, i) => i % 1000);
+    const tensor = { name: "layers.0", sample: 0, step: 0, shape: [2 ** 10, 18 * 2 ** 10], values };
+    writeToyRun(big, [tensor], { id: "big" });
+    const hook = files.file(
+      `const fs = require('node:fs');
+       const { threadId } = require('node:worker_threads');
+       const read = fs.readSync;
+       const word = new Int32Array(new SharedArrayBuffer(4));
+       let reads = 0;
+       // The first thread takes its time, so that the second has something to die of.
+       const slow = (...args) => (Atomics.wait(word, 0, 0, 2), read(...args));
+       const deadly = (...args) => (++reads > 3 ? process.exit(0) : read(...args));
+       fs.readSync = threadId > 1 ? deadly : slow;
+       require('node:module').syncBuiltinESMExports();`,
+      ".cjs",
+    );
+    const { code, stdout, stderr } = await cli(["compare", big, big, "--jobs", "2"], {
+      env: { NODE_OPTIONS: `--require ${hook}` },
+    });
+    expect(stderr).toMatch(THREE_PARTS);
+    expect(stderr).toContain("error[worker-died]");
+    expect([code, stdout]).toEqual([2, ""]);
+  });
+
   test("what a library prints in the worker is no report", async () => {
     const source =
       "export const run = async (argv, host) => { console.log('noise'); await host.stdout.write('report\\n'); return 0; }";

@@ -1,6 +1,7 @@
 /** Runs the jobs of a plan on several threads, and gives their results in the order of the plan. */
 
 import { Worker } from "node:worker_threads";
+import { NpuDiffError } from "../../core/errors.ts";
 import type { PlannedJob } from "../plan.ts";
 import type { HelperData } from "./helper.ts";
 import { makeRing, Ring } from "./ring.ts";
@@ -70,7 +71,7 @@ export class JobStream {
    * The next job of the plan, done.
    *
    * @throws FailedJob
-   * @throws Error where a helper died.
+   * @throws NpuDiffError `worker-died` where a helper did; whatever else ended it, such as a heap that was full.
    */
   async next(): Promise<JobResult> {
     if (this.#given !== null) {
@@ -133,7 +134,7 @@ export class JobStream {
     helper.on("message", () => this.#wake?.());
     helper.on("error", end);
     helper.on("exit", () => {
-      if (!this.#ring.isClosed) end(new Error("a thread that measures has died"));
+      if (!this.#ring.isClosed) end(helperDied());
     });
     this.#helpers.push(helper);
   }
@@ -149,4 +150,15 @@ export class JobStream {
     this.#wake = null;
     this.#ring.setWaiting(false);
   }
+}
+
+function helperDied(): NpuDiffError {
+  return new NpuDiffError("worker-died", {
+    what: "a thread that measures ended before the comparison did",
+    facts: [
+      { label: "expected", text: "a thread that runs until it is told to end" },
+      { label: "found", text: "something ended it" },
+    ],
+    help: "run it again with --jobs 1, or look for a --require or --import hook in NODE_OPTIONS that ends the process",
+  });
 }

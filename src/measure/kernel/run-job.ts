@@ -57,12 +57,15 @@ export class JobRunner {
    * ({@link resultLayout}).
    *
    * What the kernel does not do, because it is rare and slow anyway, the plain
-   * path does for the whole job: float64 values whose squares leave its range, and
-   * logits that are no numbers.
+   * path does for the whole job: float64 values whose squares leave its range,
+   * logits that are no numbers, more floors than anybody has.
    *
    * @throws UnreadableJob
+   * @throws RangeError where `result` is too short.
    */
   run(job: Job, result: Float64Array): void {
+    const { length } = resultLayout(job);
+    if (length > result.length) throw new RangeError(`${length} results in ${result.length}`);
     if (!new KernelRun(this.#kernel, job, result).done()) runWithOracle(job, result);
   }
 }
@@ -115,8 +118,9 @@ class KernelRun {
 
   /** False where the kernel cannot do it. */
   done(): boolean {
+    const { width, sides } = this.#job;
     // Of rows without columns there is nothing to add.
-    if (this.#job.width === 0) return false;
+    if (width === 0 || sides.length > this.#kernel.mostSides()) return false;
     this.#start();
     for (const piece of this.#pieces()) {
       this.#load(piece);

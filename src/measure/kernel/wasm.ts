@@ -8,6 +8,8 @@ export interface Kernel {
   readonly memory: WebAssembly.Memory;
   freeMemory(): number;
   stateBytes(): number;
+  /** Sides that `addLogits` has room for. */
+  mostSides(): number;
   clearState(state: number): void;
   addPairs(
     dtypeX: number,

@@ -1,8 +1,13 @@
 /** The kernel against the plain float64 path, on jobs of every kind. */
 
 import { afterAll, describe, expect, test } from "vitest";
-import type { Job } from "../../../src/measure/kernel/job.ts";
-import { decodeJob, encodeJob, numbersOf } from "../../../src/measure/kernel/job.ts";
+import {
+  decodeJob,
+  encodeJob,
+  type Job,
+  type JobSide,
+  numbersOf,
+} from "../../../src/measure/kernel/job.ts";
 import { runWithOracle } from "../../../src/measure/kernel/oracle.ts";
 import {
   AT,
@@ -94,7 +99,11 @@ function differences(outcome: Outcome): string[] {
   }
   if (job.leastRowError === null) return found;
   for (let i = 0; i < CHANNEL_SUMS * job.width; i += 1) {
-    check(`channel sum ${String(i)}`, channelsAt + i, 1e-12 * (1 + Math.abs(oracle[channelsAt + i] as number)) * job.rows);
+    check(
+      `channel sum ${String(i)}`,
+      channelsAt + i,
+      1e-12 * (1 + Math.abs(oracle[channelsAt + i] as number)) * job.rows,
+    );
   }
   return found;
 }
@@ -152,6 +161,21 @@ describe("the kernel says what the plain path says", () => {
   test("of 1,000 jobs with rows of several blocks", () => {
     const limits = { logits: false, mostRows: 4, widths: [1022, 1024, 2049, 5000] };
     expect(failures(1000, 100_000, limits)).toEqual([]);
+  });
+
+  test("of rows that come in several pieces", () => {
+    const widths = [2 ** 18 + 100, 2 ** 19 + 3];
+    expect(failures(6, 300_000, { logits: false, mostRows: 2, widths })).toEqual([]);
+    expect(failures(6, 400_000, { logits: true, mostRows: 2, widths })).toEqual([]);
+  });
+
+  test("of more floors than it has room for", () => {
+    const random = new Random(5);
+    const { sides, ...job } = randomJob(random, file, { logits: true, mostRows: 3, widths: [40] });
+    const [reference, candidate] = sides as [JobSide, JobSide];
+    const floors = Array.from({ length: 20 }, () => candidate);
+    const crowded = { ...job, sides: [reference, ...floors], leastRowError: null };
+    expect(differences(run(crowded))).toEqual([]);
   });
 
   test("of 4,000 jobs with logits", () => {

@@ -4,7 +4,7 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { DTYPES, type FloatDType } from "../../../src/core/dtype.ts";
 import type { FileRange } from "../../../src/dump/dump.ts";
 import { type Job, type JobSide, KERNEL_DTYPES } from "../../../src/measure/kernel/job.ts";
-import { saturationOf } from "../../../src/measure/plan.ts";
+import { hasChannels, saturationOf } from "../../../src/measure/plan.ts";
 
 /** Numbers that depend on a seed alone (mulberry32). */
 export class Random {
@@ -180,7 +180,8 @@ export function randomJob(random: Random, file: JobFile, limits: CaseLimits): Jo
     random.chance(0.3) ? "F32" : random.pick(KERNEL_DTYPES),
   );
   const x = Float64Array.from({ length: count }, () => reference(random, kind, scale));
-  if (kind === "specials") for (let i = 0; i < count; i += 1 + random.to(90)) x[i] = special(random);
+  if (kind === "specials")
+    for (let i = 0; i < count; i += 1 + random.to(90)) x[i] = special(random);
   const bytes = dtypes.map((dtype, side) => {
     if (kind === "any bits" && dtype !== "F64") {
       return Uint8Array.from({ length: count * DTYPES[dtype].bytes }, () => random.to(255));
@@ -199,7 +200,7 @@ export function randomJob(random: Random, file: JobFile, limits: CaseLimits): Jo
     ...saturationOf(dtypes[1] ?? "F32"),
     bits: dtypes[0] === dtypes[1] && random.chance(0.3),
     truth: limits.logits ? Array.from({ length: rows }, () => random.to(width + 1) - 1) : null,
-    leastRowError: dtypes.length === 2 && width > 1 && random.chance(0.4) ? 1e-3 : null,
+    leastRowError: dtypes.length === 2 && hasChannels(width) && random.chance(0.4) ? 1e-3 : null,
   };
 }
 

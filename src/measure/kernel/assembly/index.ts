@@ -13,6 +13,7 @@ import {
   blockSize,
   GROUP,
   groupsAt,
+  MOST_SIDES,
   softmaxSides,
   softmaxTops,
   startRow,
@@ -27,6 +28,11 @@ export { softmaxSides, softmaxTops, startRow };
 /** Where memory begins that this module leaves to whoever calls it. */
 export function freeMemory(): usize {
   return __heap_base;
+}
+
+/** Sides, the reference among them, that logits are looked at of together. */
+export function mostSides(): i32 {
+  return MOST_SIDES;
 }
 
 /** Bytes of the state of one pair of sides. */

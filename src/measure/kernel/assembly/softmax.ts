@@ -20,7 +20,7 @@ const TOP: i32 = 10;
 export const GROUP: i32 = 32;
 
 /** More sides than a comparison of a candidate with its floors ever has. */
-const MOST_SIDES: i32 = 16;
+export const MOST_SIDES: i32 = 16;
 
 const WIDENED: usize = memory.data(MOST_SIDES * BLOCK * 8, 16);
 const GROUPS: usize = memory.data(MOST_SIDES * (BLOCK / GROUP) * 8, 16);
