@@ -25,6 +25,8 @@ const PYTHON_LOCKS = [
   ["dev", "--override", "excluded.in", "--constraint", "runtime.txt"],
   ["torch-2.5", "--override", "excluded.in"],
   ["torch-2.9", "--override", "excluded.in"],
+  // torch of the runtime: its scripts are timed, so they run on the version that is tested.
+  ["bench", "--override", "excluded.in", "--constraint", "runtime.txt"],
 ];
 
 /** @param {Steps} steps */
