@@ -44,10 +44,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 done, 1 a tool failed or disagreed, 2 could not run, 130 interrupted",
     )
     parser.add_argument("--only", metavar="GLOB", default="*", help="cases whose id matches alone")
-    parser.add_argument("--list", action="store_true", help="print the ids of these cases and what each needs; no run")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="timed runs of each tool (default: 5; small: 2)")
+    parser.add_argument("--list", action="store_true", help="print the ids and what each needs; no run")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="timed runs of each tool (default 5; small: 2)")
     parser.add_argument("--small", action="store_true", help="tiny data, and nothing is installed: seconds")
-    parser.add_argument("--environment", type=Path, metavar="FOLDER", help="has the other tools; nothing is installed")
+    parser.add_argument("--environment", type=Path, metavar="FOLDER", help="has the other tools; no installing")
     parser.add_argument("--folder", type=Path, default=OUT, help="for the data (default: .cache/speed)")
     parser.add_argument("--out", type=Path, default=OUT / "speed.json", help="the record (default: .cache/speed/…)")
     parser.add_argument("--keep", action="store_true", help="leave the data where it is")

@@ -80,7 +80,7 @@ def _check(name: str, found: Figures, ours: Figures, promise: Mapping[str, Toler
         if value is None or not abs(value - expected) <= max(absolute, relative * abs(expected)):
             raise Failure(
                 f"it has another {figure} of {name} than npu-diff",
-                facts=[("its", value), ("npu-diff's", expected), ("may differ by", f"{absolute}, or {relative} of it")],
+                facts=[("its", value), ("npu-diff's", expected), ("tolerance", f"{absolute}, or {relative} of it")],
                 help="one of them is wrong: compute it by hand",
             )
 

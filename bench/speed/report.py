@@ -21,14 +21,13 @@ def report(record: Mapping[str, Any], *, markdown: bool = False) -> str:
 
 def _head(record: Mapping[str, Any]) -> Iterator[str]:
     machine = record["machine"]
-    yield f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 1e9:.0f} GB; {machine['system']}"
+    memory = f"{machine['memoryBytes'] / 1e9:.0f} GB"
+    yield f"{machine['processor']}, {machine['cores']} cores, {memory}; {machine['system']}"
     yield ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    yield (
-        f"{record['rounds']} rounds. Seconds: median of whole processes, files in memory. GB/s: of both dumps' bytes. "
-        "MB: most"
-    )
-    yield "resident, of the largest process. times: over the first tool's time in the same round, median."
-    yield f"Memory below {record['leastPeakBytes'] / 1e6:.0f} MB cannot be told."
+    yield f"{record['rounds']} rounds. Seconds: median of whole processes, files in memory. GB/s: both dumps' bytes."
+    yield "MB: most resident, of the largest process; of all together, where there are more. times: over the first"
+    least = f"{record['leastPeakBytes'] / 1e6:.0f} MB"
+    yield f"tool's time in the same round, median. Memory of {least} and less cannot be told."
 
 
 def _case(case: Mapping[str, Any]) -> Grid:

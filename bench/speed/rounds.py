@@ -6,7 +6,8 @@ import hashlib
 import os
 import shutil
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ class _Rounds:
         for tool in self._tools:
             self._tell(f"checking {tool.name}")
             with self._failing(tool):
-                place = self._place(tool)
+                place = self._place()
                 watched = self._measure(tool, place, place.output, watch=True)
                 if tool.answer is not None:
                     answer = _read(tool, place)
@@ -113,7 +114,7 @@ class _Rounds:
         variants: list[tuple[str, ...]] = [(), ()]
         if self._bench.has_jobs:
             variants += [("--jobs", str(jobs)) for jobs in JOBS]
-        place = self._place(TOOLS[OURS])
+        place = self._place()
         digests: list[str] = []
         for options in variants:
             self._tell(f"same bytes {' '.join(options) or 'again'}")
@@ -135,7 +136,7 @@ class _Rounds:
                 if entry.tool.name in self._failed:
                     continue
                 with self._failing(entry.tool):
-                    ran = self._measure(entry.tool, self._place(entry.tool), Path(os.devnull))
+                    ran = self._measure(entry.tool, self._place(), Path(os.devnull))
                     entry.runs.append(ran)
                     seconds = f"{ran.seconds:.3f} s"
                     self._tell(f"round {number + 1} of {self._bench.rounds}: {entry.tool.name} {seconds}")
@@ -148,7 +149,7 @@ class _Rounds:
             raise self._ended(tool.name, ran.status)
         return ran
 
-    def _place(self, tool: Tool) -> Place:
+    def _place(self) -> Place:
         scratch = self._folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -166,8 +167,16 @@ class _Rounds:
             help="a negative number is a signal; -9 is mostly too little memory",
         )
 
-    def _failing(self, tool: Tool) -> _Failing:
-        return _Failing(tool, self._case.tools[0], self._failed, self._tell)
+    @contextmanager
+    def _failing(self, tool: Tool) -> Iterator[None]:
+        """Note why a tool failed, and let the others go on; npu-diff's failure ends the case."""
+        try:
+            yield
+        except Failure as error:
+            if tool.name == self._case.tools[0]:
+                raise
+            self._failed[tool.name] = str(error)
+            self._tell(f"{tool.name} failed: {error}")
 
     def _tell(self, line: str) -> None:
         self._bench.tell(f"{self._case.id}: {line}")
@@ -196,23 +205,6 @@ class _Rounds:
             "leftOut": {name: why for name, why in self._bench.left_out.items() if name in self._case.tools},
             "sameBytes": same,
         }
-
-
-class _Failing:
-    """Notes why a tool failed, and lets the others go on; npu-diff's failure ends the case."""
-
-    def __init__(self, tool: Tool, first: str, failed: dict[str, str], tell: Callable[[str], None]) -> None:
-        self._tool, self._first, self._failed, self._tell = tool, first, failed, tell
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Failure) or self._tool.name == self._first:
-            return False
-        self._failed[self._tool.name] = str(error)
-        self._tell(f"{self._tool.name} failed: {error}")
-        return True
 
 
 def _read(tool: Tool, place: Place) -> Answer:

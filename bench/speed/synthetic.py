@@ -129,7 +129,8 @@ class Logits:
         """Rows with one peak, which half of the time is the token that follows."""
         for sample, tokens in enumerate(samples(self.tokens, 128)):
             peaks = random.integers(0, self.vocabulary, tokens)
-            ids = np.where(random.random(tokens) < 0.5, np.roll(peaks, 1), random.integers(0, self.vocabulary, tokens))
+            others = random.integers(0, self.vocabulary, tokens)
+            ids = np.where(random.random(tokens) < 0.5, np.roll(peaks, 1), others)
             yield Piece("input_ids", sample, ids, ids)
             logits = 2.5 * random.standard_normal((tokens, self.vocabulary), dtype=np.float32)
             logits[np.arange(tokens), peaks] += 14

@@ -15,6 +15,7 @@ from typing import Any
 from .agreement import Answer, Promise, Tolerance
 from .dumps import ROOT, SIDES
 from .failure import Failure
+from .forms import files
 
 RIVALS = Path(__file__).parent / "rivals"
 MAIN = ROOT / "dist" / "cli" / "main.js"
@@ -78,8 +79,7 @@ def program(name: str) -> str:
 
 def npu_diff(place: Place, *options: str) -> list[str | Path]:
     """The command of a comparison as JSON."""
-    pair = [place.case / f"{side}.arrow" for side in SIDES]
-    return [program("node"), MAIN, "compare", *pair, "--json", *options]
+    return [program("node"), MAIN, "compare", *files("arrow", place.case), "--json", *options]
 
 
 def our_answer(place: Place) -> Answer:
@@ -197,8 +197,15 @@ TOOLS = {
         Tool("npu-diff --jobs 2", "arrow", lambda place: npu_diff(place, "--jobs", "2"), COMPARED),
         Tool("npu-diff --version", None, lambda _: [program("node"), MAIN, "--version"]),
         Tool("node -e 0", None, lambda _: [program("node"), "-e", "0"]),
-        Tool("cmp", "copy", lambda place: [program("cmp"), place.case / "reference.arrow", place.case / "copy.arrow"]),
-        Tool("cat", "arrow", lambda place: [program("cat"), *(place.case / f"{side}.arrow" for side in SIDES)]),
+        Tool("python -c 'import numpy'", None, lambda _: [sys.executable, "-c", "import numpy"]),
+        Tool(
+            "python -c 'import torch'",
+            None,
+            lambda place: [str(place.python), "-c", "import torch"],
+            package="torch",
+        ),
+        Tool("cmp", "copy", lambda place: [program("cmp"), *files("copy", place.case)]),
+        Tool("cat", "arrow", lambda place: [program("cat"), *files("arrow", place.case)]),
         Tool("NumPy", "npy", _script("compare_numpy", "npy"), answer=_printed, promise=lambda _: _FLOAT64),
         Tool(
             "NumPy, in blocks",

@@ -10,6 +10,7 @@ processor's cache: the fastest form found.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -43,17 +44,36 @@ def statistics(first: np.ndarray, second: np.ndarray, dtypes: tuple[str, str], b
         dd += b @ b
         largest = max(largest, b.max(), -b.min())
     return {
-        "cosine": xy / np.sqrt(xx * yy),
-        "mse": dd / x.size,
+        "cosine": float(xy / np.sqrt(xx * yy)),
+        "mse": float(dd / x.size),
         "maxAbs": float(largest),
-        "relL2": np.sqrt(dd / xx),
+        "relL2": float(np.sqrt(dd / xx)),
     }
 
 
-def predictions(rows: slice, first: np.ndarray, second: np.ndarray, dtypes: tuple[str, str], ids: np.ndarray) -> Any:
-    """KL divergence, agreement of the largest, and log-probabilities of the ids that follow (-1: none), summed."""
-    x, y = float64(first[rows], dtypes[0]), float64(second[rows], dtypes[1])
-    follows = ids[rows]
+def logits(
+    first: np.ndarray, second: np.ndarray, dtypes: tuple[str, str], ids: np.ndarray, lengths: list[int], block: int
+) -> dict[str, float]:
+    """Mean KL divergence, share of rows with one argmax, and perplexities; every core takes some rows at a time."""
+    follows = np.roll(ids, -1)
+    follows[np.cumsum(lengths) - 1] = -1
+
+    def sums(rows: slice) -> np.ndarray:
+        return predictions(float64(first[rows], dtypes[0]), float64(second[rows], dtypes[1]), follows[rows])
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parts = np.array(list(threads.map(sums, blocks(lengths, first.shape[1], block))))
+    divergence, agree, losses, other_losses, known = parts.sum(axis=0).tolist()
+    return {
+        "kl": divergence / len(first),
+        "agreement": agree / len(first),
+        "perplexityReference": math.exp(losses / known),
+        "perplexityCandidate": math.exp(other_losses / known),
+    }
+
+
+def predictions(x: np.ndarray, y: np.ndarray, follows: np.ndarray) -> np.ndarray:
+    """Sums over rows of KL, agreement, losses of the ids that follow on both sides, and how many (-1: none)."""
     known = np.flatnonzero(follows >= 0)
     agree = np.count_nonzero(x.argmax(axis=1) == y.argmax(axis=1))
     x -= x.max(axis=1, keepdims=True)
@@ -90,22 +110,8 @@ def main() -> None:
         block = BLOCK if blocked else pair[0].size
         answer["tensors"][tensor["name"]] = statistics(pair[0], pair[1], dtypes, block)
         if tensor["name"] == "logits":
-            lengths = described["lengths"]
-            follows = np.roll(np.load(folder / "input_ids.npy"), -1)
-            follows[np.cumsum(lengths) - 1] = -1
-            width = pair[0].shape[1]
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                parts = threads.map(
-                    lambda rows, pair=pair, dtypes=dtypes, follows=follows: predictions(rows, *pair, dtypes, follows),
-                    blocks(lengths, width, BLOCK if blocked else sys.maxsize),
-                )
-                divergence, agree, first, second, known = sum(parts)
-            answer["logits"] = {
-                "kl": divergence / len(pair[0]),
-                "agreement": agree / len(pair[0]),
-                "perplexityReference": np.exp(first / known),
-                "perplexityCandidate": np.exp(second / known),
-            }
+            ids = np.load(folder / "input_ids.npy")
+            answer["logits"] = logits(pair[0], pair[1], dtypes, ids, described["lengths"], block)
     print(json.dumps(answer))
 
 

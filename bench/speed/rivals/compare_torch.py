@@ -2,9 +2,9 @@
 
     python compare_torch.py FOLDER [--softmax]
 
-In float32, with torch's own number of threads; `torch.load` maps the files, which was faster than reading them. Of each
-tensor: cosine similarity, MSE and largest absolute error. Of logits as well: log-softmax, KL divergence, argmax and
-perplexity, some rows at a time, which was three times as fast as a sample at a time. `--softmax`: these alone.
+In float32, with torch's own number of threads; `torch.load` maps the files, which was faster than reading them. Of
+each tensor: cosine similarity, MSE and largest absolute error. Of logits as well: log-softmax, KL divergence, argmax
+and perplexity, some rows at a time, which was three times as fast as all at once. `--softmax`: these alone.
 """
 
 from __future__ import annotations

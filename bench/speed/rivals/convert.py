@@ -1,6 +1,6 @@
 """Makes the files of one tool from the .npy files of a case.
 
-    python convert.py pt|polygraphy|msprobe FOLDER
+Called as `python convert.py pt|polygraphy|msprobe FOLDER`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def to_pt(folder: Path) -> None:
 
 
 def to_polygraphy(folder: Path) -> None:
-    """A folder of JSON files a side, as `polygraphy run --save-outputs FOLDER` leaves, one for every group of tensors.
+    """A folder of JSON files a side, as `polygraphy run --save-outputs FOLDER` leaves, one for a group of tensors.
 
     NumPy arrays, as its runners return; torch tensors where bfloat16 is among them, which NumPy lacks.
     """
@@ -69,7 +69,7 @@ def to_polygraphy(folder: Path) -> None:
 
 
 def to_msprobe(folder: Path) -> None:
-    """What msprobe's PrecisionDebugger leaves with task `tensor` and level L0: every tensor the output of a module."""
+    """What msprobe's PrecisionDebugger leaves with task `tensor` and level L0; each tensor is a module's output."""
     for side in SIDES:
         to = folder / "msprobe" / side
         data = to / "dump_tensor_data"
