@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from npu_dump import DumpError
+
 from . import machine
-from .cases import Case, full_cases, small_cases
+from .cases import full_cases, small_cases
 from .dumps import ROOT
 from .failure import Failure
 from .growth import growth
@@ -31,6 +33,17 @@ def main() -> int:
         return _run(options)
     except Failure as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except DumpError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OSError as error:
+        failure = Failure(
+            "a file could not be read or written",
+            facts=[("file", error.filename), ("system", error.strerror)],
+            help="see whether the disk is full, and that --folder and --out may be written",
+        )
+        sys.stderr.write(f"error: {failure}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -84,38 +97,37 @@ def _run(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     machine.demand_space(cases, without, options.folder, keep=options.keep)
     rounds = options.rounds or (2 if options.small else 5)
+    record: dict[str, Any] = {
+        "machine": machine.facts(),
+        "versions": machine.versions(have),
+        "rounds": rounds,
+        "cases": [],
+        "growth": [],
+    }
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=options.folder))
     try:
-        record: dict[str, Any] = {
-            "machine": machine.facts(),
-            "versions": machine.versions(have),
-            "rounds": rounds,
-            "leastPeakBytes": measure([program("true")], folder / "output", folder / "errors").peak,
-            "cases": [],
-            "growth": [],
-        }
+        record["leastPeakBytes"] = measure([program("true")], folder / "output", folder / "errors").peak
         bench = Bench(folder, python, without, rounds, jobs, options.keep, _tell)
-        record |= _all(cases, bench, record, options.out)
+        for case in cases:
+            record["cases"].append(run(case, bench))
+            record["growth"] = growth(record["cases"])
+            _write(record, options.out)
     finally:
+        # What is done is shown, whatever ends the run.
+        if record["cases"]:
+            sys.stdout.write(report(record, markdown=options.markdown))
         if options.keep:
             _tell(f"the data is in {folder}")
         else:
             shutil.rmtree(folder)
-    sys.stdout.write(report(record, markdown=options.markdown))
     _tell(f"the record is in {options.out}")
     return 0 if all(_good(case) for case in record["cases"]) else 1
 
 
-def _all(cases: list[Case], bench: Bench, record: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Run the cases; what is done is on the disk after each."""
-    done: list[dict[str, Any]] = []
-    for case in cases:
-        done.append(run(case, bench))
-        record = record | {"cases": done, "growth": growth(done)}
-        fresh = out.with_name(f"{out.name}.partial")
-        fresh.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        fresh.replace(out)
-    return record
+def _write(record: dict[str, Any], out: Path) -> None:
+    fresh = out.with_name(f"{out.name}.partial")
+    fresh.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    fresh.replace(out)
 
 
 def _good(case: dict[str, Any]) -> bool:

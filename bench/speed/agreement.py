@@ -23,7 +23,8 @@ class Answer:
     """What a tool found.
 
     Attributes:
-        tensors: figures of each tensor by its name, of those `cosine`, `mse`, `maxAbs` and `relL2` that it gives.
+        tensors: figures of each tensor by its name: those that it gives of `cosine`, `tokenCosine` (mean over rows),
+            `mse`, `maxAbs` and `relL2`.
         logits: `kl`, `agreement` (share of rows whose largest logit has one place on both sides),
             `perplexityReference` and `perplexityCandidate`; empty where it looks at no predictions.
     """

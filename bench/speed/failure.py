@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from npu_dump.errors import printable
 
 
 class Failure(Exception):  # noqa: N818 - as the scripts of the repository call it
@@ -10,19 +12,21 @@ class Failure(Exception):  # noqa: N818 - as the scripts of the repository call 
 
     Args:
         what: one line.
-        facts: labels, and the facts that disagree.
+        facts: labels, and the facts that disagree. What tools printed may be among them: it is escaped.
         help: what to do.
     """
 
     def __init__(self, what: str, *, facts: Sequence[tuple[str, object]], help: str) -> None:  # noqa: A002
+        self._facts = [*((label, str(fact)) for label, fact in facts), ("help", help)]
         super().__init__(what)
-        self.facts = [(label, str(fact)) for label, fact in facts]
-        self.help = help
 
     def __str__(self) -> str:
-        lines = [*self.facts, ("help", self.help)]
-        width = max(len(label) for label, _ in lines)
-        indent = " " * (width + 4)
-        return "\n".join(
-            [self.args[0], *(f"  {label:{width}}  {fact}".replace("\n", f"\n{indent}") for label, fact in lines)]
-        )
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield printable(self.args[0])
+        width = max(len(label) for label, _ in self._facts)
+        for label, fact in self._facts:
+            first, *rest = fact.splitlines() or [""]
+            yield f"  {label:{width}}  {printable(first)}"
+            yield from (f"  {'':{width}}  {printable(line)}" for line in rest)

@@ -33,7 +33,9 @@ def _head(record: Mapping[str, Any]) -> Iterator[str]:
 def _case(case: Mapping[str, Any]) -> Grid:
     rows = [_row(tool, case["bytes"]) for tool in case["tools"]]
     notes = [f"left out: {name}: {why}" for name, why in case["leftOut"].items()]
-    notes += [f"FAILED: {name}: {why}" for name, why in case["failed"].items()]
+    notes += [
+        f"FAILED: {name}: {'; '.join(map(str.strip, why.splitlines()))}" for name, why in case["failed"].items()
+    ]
     same = case["sameBytes"]
     if same is not None:
         word = "the same" if same["same"] else "NOT THE SAME"

@@ -61,12 +61,12 @@ def test_figures_are_those_of_the_rounds(small: tuple[str, dict[str, Any], Path]
             (seconds,) = tool["seconds"]
             assert 0 < seconds == tool["medianSeconds"]
             assert tool["times"]["median"] == pytest.approx(seconds / first["seconds"][0])
-            assert tool["peakBytes"] >= record["leastPeakBytes"] > 0
+            assert tool["peakBytes"] > 0.9 * record["leastPeakBytes"] > 0
         # Node takes tens of megabytes before it runs anything.
         assert first["peakBytes"] > 20e6
     numpy = [tool for case in record["cases"] for tool in case["tools"] if tool["name"] == "NumPy"]
     assert numpy
-    assert all({"cosine", "mse", "maxAbs"} <= set(tool["checked"]["tensors"]) for tool in numpy)
+    assert all({"cosine", "mse", "maxAbs", "relL2"} == set(tool["checked"]["tensors"]) for tool in numpy)
 
 
 def test_npu_diff_prints_the_same_bytes_every_time(small: tuple[str, dict[str, Any], Path]) -> None:
@@ -103,6 +103,7 @@ def test_the_data_is_gone(small: tuple[str, dict[str, Any], Path]) -> None:
         (["--only", "no/such/*"], ["no case has such an id", "--only", "help"]),
         (["--rounds", "0"], ["--rounds"]),
         (["--rounds", "many"], ["--rounds"]),
+        (["--out", "README.md/speed.json"], ["could not be read or written", "README.md", "help"]),
     ],
 )
 def test_what_cannot_be_run_ends_with_2(options: list[str], said: list[str]) -> None:

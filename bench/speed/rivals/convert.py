@@ -20,11 +20,10 @@ GROUP = 64 << 20
 
 
 def tensors(folder: Path, side: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor by its name, mapped from its file."""
+    """Every tensor by its name."""
     described = json.loads((folder / "npy" / "tensors.json").read_text())
     for index, tensor in enumerate(described["tensors"]):
-        # Mapped as copy-on-write: torch warns of tensors that may not be written to.
-        values = np.load(folder / "npy" / side / f"{index:05}.npy", mmap_mode="c")
+        values = np.load(folder / "npy" / side / f"{index:05}.npy")
         if tensor[side] == "BF16":
             yield tensor["name"], torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
         else:
