@@ -16,8 +16,9 @@ def growth(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         Of each series its name, the amounts, ascending, and of each tool that is in all its cases the median seconds
-        and the peak bytes there, and from three amounts on `slopes`: seconds for one more of the amount on its last
-        stretch, over those on the stretch before (1: the time grows in proportion).
+        and the peak bytes there. Where the bytes grow with the amount, `slopes`: seconds for one more of it on the
+        last stretch, over those on the stretch before (1: the time grows in proportion); where the bytes stay the
+        same, `spread`: the most seconds over the least. The other one is None.
     """
     series: dict[str, list[Mapping[str, Any]]] = {}
     for case in cases:
@@ -29,6 +30,8 @@ def growth(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         amounts = [case["growth"][1] for case in members]
         if len(amounts) < 2:
             continue
+        # The headers alone make some difference.
+        grows = members[-1]["bytes"] > 1.25 * members[0]["bytes"]
         by_tool = [{tool["name"]: tool for tool in case["tools"]} for case in members]
         tools: list[dict[str, Any]] = []
         for tool in SHOWN:
@@ -36,7 +39,15 @@ def growth(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 continue
             seconds = [case[tool]["medianSeconds"] for case in by_tool]
             peaks = [case[tool]["peakBytes"] for case in by_tool]
-            tools.append({"name": tool, "seconds": seconds, "peakBytes": peaks, "slopes": slopes(amounts, seconds)})
+            tools.append(
+                {
+                    "name": tool,
+                    "seconds": seconds,
+                    "peakBytes": peaks,
+                    "slopes": slopes(amounts, seconds) if grows else None,
+                    "spread": None if grows else max(seconds) / min(seconds),
+                }
+            )
         found.append({"name": name, "amounts": amounts, "tools": tools})
     return found
 

@@ -64,17 +64,23 @@ def _variants(same: Mapping[str, Any]) -> str:
 
 
 def _growth(series: Mapping[str, Any]) -> Grid:
-    columns = ["seconds, MB", *map(_amount, series["amounts"]), "slopes"]
+    grows = any(tool["spread"] is None for tool in series["tools"])
+    columns = ["seconds, MB", *map(_amount, series["amounts"]), "slopes" if grows else "spread"]
     rows = [
         [
             tool["name"],
             *(f"{s:.3f}, {p / 1e6:.0f}" for s, p in zip(tool["seconds"], tool["peakBytes"], strict=True)),
-            "-" if tool["slopes"] is None else f"{tool['slopes']:.2f}",
+            _ratio(tool["slopes"] if grows else tool["spread"]),
         ]
         for tool in series["tools"]
     ]
-    note = "slopes: seconds for one more on the last stretch, over those on the stretch before."
-    return Grid(f"Growth: {series['name']}", columns, rows, [note])
+    slopes = "slopes: seconds for one more on the last stretch, over those on the stretch before."
+    spread = "spread: the most seconds over the least; the bytes stay the same."
+    return Grid(f"Growth: {series['name']}", columns, rows, [slopes if grows else spread])
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _amount(amount: int) -> str:

@@ -69,16 +69,26 @@ def test_slopes_are_of_the_last_two_stretches() -> None:
 
 
 def test_a_series_has_the_tools_that_all_its_cases_have() -> None:
-    def case(amount: int, **seconds: float) -> dict[str, Any]:
-        tools = [{"name": name, "medianSeconds": value, "peakBytes": amount} for name, value in seconds.items()]
-        return {"growth": ["size", amount], "tools": tools}
-
-    (series,) = growth([case(3, cmp=3.0), case(1, cmp=1.0, cat=9.0), {"growth": None, "tools": []}])
+    (series,) = growth([_case(3, 3, cmp=3.0), _case(1, 1, cmp=1.0, cat=9.0), {"growth": None, "tools": []}])
     assert series == {
         "name": "size",
         "amounts": [1, 3],
-        "tools": [{"name": "cmp", "seconds": [1.0, 3.0], "peakBytes": [1, 3], "slopes": None}],
+        "tools": [{"name": "cmp", "seconds": [1.0, 3.0], "peakBytes": [1, 3], "slopes": None, "spread": None}],
     }
+
+
+def test_where_the_bytes_stay_the_same_the_spread_is_told() -> None:
+    (series,) = growth([_case(amount, 10, cat=seconds) for amount, seconds in ((1, 2.0), (2, 5.0), (4, 4.0))])
+    (tool,) = series["tools"]
+    assert (tool["slopes"], tool["spread"]) == (None, 2.5)
+    (series,) = growth([_case(amount, amount, cat=seconds) for amount, seconds in ((1, 2.0), (2, 5.0), (4, 7.0))])
+    (tool,) = series["tools"]
+    assert (tool["slopes"], tool["spread"]) == (pytest.approx(1 / 3), None)
+
+
+def _case(amount: int, size: int, **seconds: float) -> dict[str, Any]:
+    tools = [{"name": name, "medianSeconds": value, "peakBytes": amount} for name, value in seconds.items()]
+    return {"growth": ["size", amount], "bytes": size, "tools": tools}
 
 
 def test_memory_is_that_of_the_child_alone(tmp_path: Path) -> None:
