@@ -6,6 +6,7 @@ import argparse
 import fnmatch
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,8 @@ OUT = ROOT / ".cache" / "speed"
 def main() -> int:
     """Read the command line, run, print."""
     options = _parser().parse_args()
+    # Gigabytes would be left behind otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options)
     except Failure as error:

@@ -5,38 +5,41 @@
 In float32, with torch's own number of threads; `torch.load` maps the files, which was faster than reading them. Of
 each tensor: cosine similarity of the tokens, MSE and largest absolute error. (The cosine similarity of a whole tensor
 is no figure in float32: of 268 million logits it was 1.09.) Of logits as well: log-softmax, KL divergence, argmax and
-perplexity, some rows at a time, which was three times as fast as all at once. `--softmax`: these alone.
+perplexity; `--softmax`: these alone. A mebibyte of rows at a time, so that what lies between two steps stays in the
+processor's cache: the fastest size found, and of logits ten times as fast as a whole tensor.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
-ROWS = 16
+# Elements.
+BLOCK = 1 << 18
 
 
 def statistics(first: torch.Tensor, second: torch.Tensor) -> dict[str, float]:
     """Of a whole tensor; the cosine similarity is the mean over its rows."""
-    x, y = first.float(), second.float()
-    return {
-        "tokenCosine": F.cosine_similarity(x, y, dim=-1).mean().item(),
-        "mse": F.mse_loss(y, x).item(),
-        "maxAbs": (y - x).abs().max().item(),
-    }
+    cosine = squares = largest = 0.0
+    for rows in blocks(first):
+        x, y = first[rows].float(), second[rows].float()
+        cosine += F.cosine_similarity(x, y, dim=-1).sum().item()
+        squares += F.mse_loss(y, x, reduction="sum").item()
+        largest = max(largest, (y - x).abs().max().item())
+    return {"tokenCosine": cosine / len(first), "mse": squares / first.numel(), "maxAbs": largest}
 
 
 def predictions(first: torch.Tensor, second: torch.Tensor, follows: torch.Tensor) -> dict[str, float]:
     """Of logits; `follows` is the id after each row, -1 where there is none."""
     divergence = agree = 0.0
     losses = [0.0, 0.0]
-    for start in range(0, len(first), ROWS):
-        rows = slice(start, start + ROWS)
+    for rows in blocks(first):
         logs = [F.log_softmax(side[rows].float(), dim=-1) for side in (first, second)]
         divergence += F.kl_div(logs[1], logs[0], reduction="sum", log_target=True).item()
         agree += (logs[0].argmax(dim=-1) == logs[1].argmax(dim=-1)).sum().item()
@@ -49,6 +52,13 @@ def predictions(first: torch.Tensor, second: torch.Tensor, follows: torch.Tensor
         "perplexityReference": torch.tensor(losses[0] / known).exp().item(),
         "perplexityCandidate": torch.tensor(losses[1] / known).exp().item(),
     }
+
+
+def blocks(tensor: torch.Tensor) -> Iterator[slice]:
+    """Its rows, a block of elements at a time; at least one row."""
+    step = max(1, BLOCK // tensor[0].numel())
+    for start in range(0, len(tensor), step):
+        yield slice(start, start + step)
 
 
 def main() -> None:
