@@ -164,8 +164,6 @@ export function widenGroups<D>(from: usize, n: i32, to: usize, group: i32, large
   }
 }
 
-const LANES: usize = memory.data(16, 16);
-
 function widenGroup<D>(from: usize, n: i32, to: usize): f64 {
   const whole = n & ~3;
   let most: f64 = -Infinity;
@@ -189,10 +187,10 @@ function widenGroup<D>(from: usize, n: i32, to: usize): f64 {
     from += 4 * sizeOf<D>();
     to += 32;
   }
-  v128.store(LANES, most4);
-  for (let lane = 0; lane < 4; lane++) {
-    most = max<f64>(most, load<f32>(LANES + (<usize>lane) * 4));
-  }
+  most4 = f32x4.pmax(most4, i8x16.shuffle(most4, most4, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  const first: f64 = f32x4.extract_lane(most4, 0);
+  const second: f64 = f32x4.extract_lane(most4, 1);
+  most = max<f64>(first, second);
   for (let i = whole; i < n; i++) {
     const value = load1<D>(from);
     store<f64>(to, value);

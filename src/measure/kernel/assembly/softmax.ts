@@ -17,7 +17,7 @@ const BLOCK: i32 = 512;
 const TOP: i32 = 10;
 
 /** Elements whose maximum is compared with the least of the best together. */
-export const GROUP: i32 = 32;
+export const GROUP: i32 = 64;
 
 /** More sides than a comparison of a candidate with its floors ever has. */
 export const MOST_SIDES: i32 = 16;
