@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 done, 1 a tool failed or disagreed, 2 could not run, 130 interrupted",
     )
     parser.add_argument("--only", metavar="GLOB", default="*", help="cases whose id matches alone")
+    parser.add_argument(
+        "--tools", metavar="GLOB", default="*", help="beside npu-diff, tools whose name matches alone"
+    )
     parser.add_argument("--list", action="store_true", help="print the ids and what each needs; no run")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="timed runs of each tool (default 5; small: 2)")
     parser.add_argument("--small", action="store_true", help="tiny data, and nothing is installed: seconds")
@@ -80,7 +83,7 @@ def _positive(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     every = list(small_cases() if options.small else full_cases())
-    cases = [case for case in every if fnmatch.fnmatchcase(case.id, options.only)]
+    cases = [case.with_tools(options.tools) for case in every if fnmatch.fnmatchcase(case.id, options.only)]
     if not cases:
         raise Failure(
             "no case has such an id",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .dumps import Captured
 from .number_formats import STORED
@@ -15,9 +16,10 @@ NPU_DIFF = (OURS, "npu-diff --jobs 2")
 READING = ("cmp", "cat")
 NUMPY = ("NumPy", "NumPy, in blocks")
 POLYGRAPHY = ("Polygraphy", "Polygraphy, L2 and cosine")
-COMPARERS = (*NUMPY, "torch", *POLYGRAPHY, "msprobe")
+TORCH = ("torch", "torch, whole tensors")
+COMPARERS = (*NUMPY, *TORCH, *POLYGRAPHY, "msprobe")
 START = ("npu-diff --version", "node -e 0", "python -c 'import numpy'", "python -c 'import torch'")
-SOFTMAX = (*NUMPY, "torch", "torch, softmax alone")
+SOFTMAX = (*NUMPY, *TORCH, "torch, softmax alone")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Case:
     source: Source | Captured | None
     tools: tuple[str, ...]
     growth: tuple[str, int] | None = None
+
+    def with_tools(self, pattern: str) -> Case:
+        """With the first tool, and of the others those whose names match."""
+        first, *others = self.tools
+        return replace(self, tools=(first, *(name for name in others if fnmatch.fnmatchcase(name, pattern))))
 
     @property
     def bytes(self) -> int:

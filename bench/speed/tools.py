@@ -231,6 +231,14 @@ TOOLS = {
             promise=lambda _: _FLOAT32,
         ),
         Tool(
+            "torch, whole tensors",
+            "pt",
+            _script("compare_torch", "pt", "--whole"),
+            package="torch",
+            answer=_printed,
+            promise=lambda _: _FLOAT32,
+        ),
+        Tool(
             "torch, softmax alone",
             "pt",
             _script("compare_torch", "pt", "--softmax"),

@@ -1,12 +1,13 @@
 """The figures of a pair with torch, as the scripts in model cards compute them; prints them as JSON.
 
-    python compare_torch.py FOLDER [--softmax]
+    python compare_torch.py FOLDER [--softmax] [--whole]
 
-In float32, with torch's own number of threads; `torch.load` maps the files, which was faster than reading them. Of
-each tensor: cosine similarity of the tokens, MSE and largest absolute error. (The cosine similarity of a whole tensor
-is no figure in float32: of 268 million logits it was 1.09.) Of logits as well: log-softmax, KL divergence, argmax and
-perplexity; `--softmax`: these alone. A mebibyte of rows at a time, so that what lies between two steps stays in the
-processor's cache: the fastest size found, and of logits ten times as fast as a whole tensor.
+`--whole`: as they are written: `torch.load`, then whole tensors in each expression. Without it the fastest form found:
+the files mapped, and a mebibyte of rows at a time, so that what lies between two steps stays in the processor's cache.
+
+In float32, with torch's own number of threads. Of each tensor: cosine similarity of the tokens, MSE and largest
+absolute error. (The cosine similarity of a whole tensor is no figure in float32: of 268 million logits it was 1.09.) Of
+logits as well: log-softmax, KL divergence, argmax and perplexity; `--softmax`: these alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 # Elements.
-BLOCK = 1 << 18
+BLOCK = 1 << 62 if "--whole" in sys.argv else 1 << 18
 
 
 def statistics(first: torch.Tensor, second: torch.Tensor) -> dict[str, float]:
@@ -65,7 +66,8 @@ def main() -> None:
     """Print the figures of all tensors, and those of the logits where there are some."""
     folder = Path(sys.argv[1])
     first, second = (
-        torch.load(folder / f"{side}.pt", weights_only=True, mmap=True) for side in ("reference", "candidate")
+        torch.load(folder / f"{side}.pt", weights_only=True, mmap="--whole" not in sys.argv)
+        for side in ("reference", "candidate")
     )
     answer: dict[str, Any] = {}
     if "--softmax" not in sys.argv:
