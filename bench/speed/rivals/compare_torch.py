@@ -2,12 +2,12 @@
 
     python compare_torch.py FOLDER [--softmax] [--whole]
 
-`--whole`: as they are written: `torch.load`, then whole tensors in each expression. Without it the fastest form found:
-the files mapped, and a mebibyte of rows at a time, so that what lies between two steps stays in the processor's cache.
+`--whole`: as they are written: `torch.load`, then whole tensors in each expression. Without it the fastest form
+found: the files mapped, and a mebibyte of rows at a time, so that what lies between two steps stays in the cache.
 
 In float32, with torch's own number of threads. Of each tensor: cosine similarity of the tokens, MSE and largest
-absolute error. (The cosine similarity of a whole tensor is no figure in float32: of 268 million logits it was 1.09.) Of
-logits as well: log-softmax, KL divergence, argmax and perplexity; `--softmax`: these alone.
+absolute error. (The cosine similarity of a whole tensor is no figure in float32: of 268 million logits it was
+1.09.) Of logits as well: log-softmax, KL divergence, argmax and perplexity; `--softmax`: these alone.
 """
 
 from __future__ import annotations
