@@ -9,7 +9,6 @@ import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
-import { extentOf } from "./align/shapes.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
@@ -17,6 +16,7 @@ import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./co
 import type { ComparisonResult, Finding, InputSummary, Role } from "./core/result.ts";
 import { diagnose } from "./diagnose/groups.ts";
 import type { Dump } from "./dump/dump.ts";
+import { bytesOfFiles } from "./dump/dump-folder.ts";
 import { openDump } from "./dump/open-dump.ts";
 import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
@@ -30,17 +30,13 @@ import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
+import { Helpers } from "./measure/kernel/helpers.ts";
 import { FailedJob, JobStream } from "./measure/kernel/job-stream.ts";
 import { LogitsMeter } from "./measure/logits.ts";
-import {
-  isMeasurable,
-  measureTensor,
-  planTensor,
-  type Sides,
-  unmeasurable,
-} from "./measure/measure-tensor.ts";
+import { isMeasurable, measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
-import { hasChannels, type PlannedJob, readingError, slotSizes } from "./measure/plan.ts";
+import { readingError, slotSizes } from "./measure/plan.ts";
+import { planUnits, widestOwn } from "./measure/plan-units.ts";
 import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
 import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
@@ -52,7 +48,7 @@ import { TrueTokens } from "./measure/true-tokens.ts";
  * Compares a candidate dump with a reference dump, or with a reference set.
  *
  * Memory is bounded by the number of tensors and rows, not by the size of the
- * files. Reading and measuring are synchronous: run it in a worker thread where
+ * files. Between its jobs it holds the event loop: run it in a worker thread where
  * the event loop matters.
  *
  * @param given the two dumps, and whatever differs from {@link DEFAULT_OPTIONS}.
@@ -64,21 +60,41 @@ export async function compareDumps(
   observer: CompareObserver = {},
 ): Promise<ComparisonResult> {
   const { options, set } = withReferenceSet({ ...DEFAULT_OPTIONS, ...given });
+  const files = [options.reference, options.candidate, ...options.floors, ...options.forced];
+  refuseTooMany(options);
   const open: Dump[] = [];
   const openOnce = (path: string): Dump => {
     const dump = openDump(path);
     open.push(dump);
     return dump;
   };
+  const helpers = new Helpers(options.jobs, bytesOfFiles(files));
   try {
     const reference = openOnce(options.reference);
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    return await comparePair(reference, candidate, set, openOnce, options, observer);
+    return await comparePair(reference, candidate, set, openOnce, options, observer, helpers);
   } finally {
+    // They may be reading.
+    await helpers.end();
     for (const dump of open) dump.close();
   }
+}
+
+/** More than this many floors tell nothing more, and each takes memory in every thread. */
+const MAX_FLOORS = 14;
+
+function refuseTooMany({ floors, forced }: CompareOptions): void {
+  if (floors.length <= MAX_FLOORS && forced.length <= MAX_FLOORS + 1) return;
+  throw new NpuDiffError("usage", {
+    what: "too many floors or forced references",
+    facts: [
+      { label: "given", text: `${floors.length} floors, ${forced.length} forced references` },
+      { label: "expected", text: `at most ${MAX_FLOORS} and ${MAX_FLOORS + 1}` },
+    ],
+    help: "give the two or three floors that differ most",
+  });
 }
 
 async function comparePair(
@@ -88,6 +104,7 @@ async function comparePair(
   open: (path: string) => Dump,
   options: CompareOptions,
   observer: CompareObserver,
+  helpers: Helpers,
 ): Promise<ComparisonResult> {
   for (const dump of [reference, candidate]) refuseMissingRanks(dump);
   const relation = relationOfRuns(reference, candidate);
@@ -128,6 +145,7 @@ async function comparePair(
     context,
     options,
     observer,
+    helpers,
   );
   const { logits, stopped } = measured;
   // What was not reached may be what is at fault.
@@ -247,6 +265,7 @@ async function measureUnits(
   context: JudgeContext,
   options: CompareOptions,
   observer: CompareObserver,
+  helpers: Helpers,
 ): Promise<Measured> {
   const meter = (): LogitsMeter => new LogitsMeter(sides.floors.map(({ scale }) => scale));
   const logits = { prefill: meter(), decode: meter() };
@@ -257,27 +276,17 @@ async function measureUnits(
   const measuring = {
     u: context.scale.u,
     sampleAllowance,
-    bits: context.scale.exact,
     ownFloorLimit,
   };
   const holdsLogits = (unit: Unit): boolean => unit.role === "logits" && !context.isolated;
-  const truth = new TrueTokens(sides.reference, tokens.table);
-  function* plan(): Generator<PlannedJob, void, undefined> {
-    for (const unit of units) {
-      if (isMeasurable(unit)) {
-        yield* planTensor(unit, sides, {
-          bits: measuring.bits,
-          truth: holdsLogits(unit) ? (pair, row) => truth.after(pair, row) : null,
-        });
-      }
-      yield* ownErrors.plan(unit, measuring);
-    }
-  }
-  const jobs = new JobStream(plan(), {
-    jobs: options.jobs,
-    bytes: totalBytes,
-    ...slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors)),
+  const plan = planUnits(units, sides, ownErrors, {
+    measuring,
+    bits: context.scale.exact,
+    holdsLogits,
+    truth: new TrueTokens(sides.reference, tokens.table),
   });
+  const sizes = slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors));
+  const jobs = new JobStream(plan, helpers, sizes);
   let bytes = 0;
   try {
     for (const unit of units) {
@@ -322,19 +331,6 @@ async function measureUnits(
   } finally {
     await jobs.close();
   }
-}
-
-/** Width of the widest rows that have channels of their own error. */
-function widestOwn(units: readonly Unit[], ownErrors: OwnErrors): number {
-  const widths = units
-    .flatMap((unit) => ownErrors.units(unit))
-    .flatMap(({ pairs: [first] }) =>
-      first === undefined ? [] : [extentOf(first.reference.shape).width],
-    );
-  return widths.reduce(
-    (widest, width) => (hasChannels(width) ? Math.max(widest, width) : widest),
-    0,
-  );
 }
 
 /** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */

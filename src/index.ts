@@ -12,7 +12,7 @@
  * console.log(result.verdict, result.origin?.tensor);
  * ```
  *
- * Reading and measuring are synchronous; run a comparison in a worker thread
+ * A comparison holds the event loop for long stretches; run it in a worker thread
  * where the event loop matters.
  *
  * @packageDocumentation

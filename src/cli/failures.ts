@@ -4,7 +4,7 @@ import { NpuDiffError } from "../core/errors.ts";
 
 /** What the engine says where a buffer, a string or WebAssembly memory cannot grow. */
 const CANNOT_GROW =
-  /allocation failed|could not allocate|memory size exceeded|Invalid (?:string|typed array|array buffer) length/i;
+  /allocation failed|could not allocate|memory size exceeded|unable to grow|Invalid (?:string|typed array|array buffer) length/i;
 
 /** Anything thrown, as an error that can be shown: out of memory, or a fault of our own. */
 export function asNpuDiffError(thrown: unknown): NpuDiffError {

@@ -28,6 +28,18 @@ export function isFolder(path: string): boolean {
   }
 }
 
+/** Bytes of the files at `paths` together; what cannot be looked at counts nothing. */
+export function bytesOfFiles(paths: readonly string[]): number {
+  const sizeOf = (path: string): number => {
+    try {
+      return statSync(path).size;
+    } catch {
+      return 0;
+    }
+  };
+  return paths.reduce((sum, path) => sum + sizeOf(path), 0);
+}
+
 /** `path` itself, or the paths of the dumps in the folder that it is. */
 export function dumpsAt(path: string): readonly string[] {
   return isFolder(path) ? namesIn(path).map((name) => join(path, name)) : [path];

@@ -44,8 +44,6 @@ export interface MeasureOptions {
   readonly u: number;
   /** Factor that a sample of so many rows may lie above the limit of the whole tensor. */
   readonly sampleAllowance: (rows: number) => number;
-  /** Whether to count elements whose bytes differ. */
-  readonly bits: boolean;
 }
 
 /** Whoever wants to see the rows of a tensor as they come. */
@@ -162,7 +160,7 @@ function hasOneDtype({ pairs }: Unit): boolean {
  * the size of the tensor.
  *
  * @param progress called with the number of bytes read since the last call.
- * @throws NpuDiffError where a file cannot be read.
+ * @throws FailedJob where a file cannot be read.
  */
 export async function measureTensor(
   unit: Unit,
@@ -199,7 +197,7 @@ class TensorMeter {
   private mismatchAt: ElementAt | null = null;
   private rows = 0;
   private elements = 0;
-  private bitsDiffering: number | null;
+  private bitsDiffering: number | null = null;
   private pairsDone = 0;
 
   constructor(unit: Unit, sides: Sides, options: MeasureOptions, observer: RowObserver | null) {
@@ -213,7 +211,6 @@ class TensorMeter {
     this.comparisons = sides.floors.map(
       ({ scale }) => new FloorComparison(this.u, scale, options.sampleAllowance),
     );
-    this.bitsDiffering = options.bits && hasOneDtype(unit) ? 0 : null;
   }
 
   add(result: JobResult): void {
@@ -267,7 +264,8 @@ class TensorMeter {
       const [x, y] = [numbers[AT.mismatchX] as number, numbers[AT.mismatchY] as number];
       this.mismatchAt = elementAt(result, row, column, x, y);
     }
-    if (this.bitsDiffering !== null) this.bitsDiffering += numbers[AT.differing] as number;
+    if (job.bits)
+      this.bitsDiffering = (this.bitsDiffering ?? 0) + (numbers[AT.differing] as number);
   }
 
   /** Samples come one after the other, each with all its pairs. */

@@ -52,10 +52,14 @@ export interface OwnProfile {
   readonly channels: OwnChannels | null;
 }
 
+/** What ρ_t is raised to in a tensor of unit `u`. */
+export function leastOwnError(u: number): number {
+  return ONE_STORE * u;
+}
+
 /** Gathers an {@link OwnProfile}; memory is bounded by the width of a row and the number of samples. */
 export class OwnMeter implements RowObserver {
-  /** What ρ_t is raised to. */
-  readonly least: number;
+  private readonly least: number;
   private readonly sums: ChannelSums | null;
   private readonly samples: OwnSample[] = [];
   private element = 0;
@@ -72,7 +76,7 @@ export class OwnMeter implements RowObserver {
    * @param width of a row.
    */
   constructor(u: number, width: number) {
-    this.least = ONE_STORE * u;
+    this.least = leastOwnError(u);
     this.sums = hasChannels(width) ? new ChannelSums(width) : null;
   }
 

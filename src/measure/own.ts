@@ -29,7 +29,7 @@ import {
   type TensorMeasurement,
   unmeasurable,
 } from "./measure-tensor.ts";
-import { OwnMeter, type OwnProfile } from "./own-profile.ts";
+import { leastOwnError, OwnMeter, type OwnProfile } from "./own-profile.ts";
 import { compareOwn, scaledProfile } from "./own-statistics.ts";
 import type { PlannedJob } from "./plan.ts";
 import { LEAST_ROW_ERROR } from "./row-figures.ts";
@@ -50,8 +50,8 @@ export interface OwnMeasurement {
   readonly figures: OwnFigures | null;
   /** Why a figure that a forced reference was given for is not known; null where all are. */
   readonly unknown: OwnUnknown | null;
-  /** The shape of the candidate's own error; null where it is not known. */
-  readonly profile: OwnProfile | null;
+  /** Of the shape of the candidate's own error, what the judge asks for; null where it is not known. */
+  readonly profile: Pick<OwnProfile, "rows" | "maxAt" | "elementAt"> | null;
   /** The sample that the statistic `sample` speaks of. */
   readonly worstSample: number | null;
   /** Rows that are zero in the forced reference alone: their errors are infinite. */
@@ -144,7 +144,7 @@ export class OwnErrors {
     const { candidate, floors } = this.pairs(unit);
     for (const own of [candidate, ...floors]) {
       if (own === null) continue;
-      const leastRowError = meterOf(own, options).least;
+      const leastRowError = leastOwnError(coarsest(own.unit, options.u / own.scale));
       yield* planTensor(own.unit, sidesOf(own), { leastRowError });
     }
   }
@@ -202,7 +202,11 @@ export class OwnErrors {
           : known.length > 0
             ? "floor-own-too-large"
             : "floor-own-unknown",
-      profile,
+      // Not the channels, of which a wide tensor has megabytes.
+      profile:
+        profile === null
+          ? null
+          : { rows: profile.rows, maxAt: profile.maxAt, elementAt: profile.elementAt },
       worstSample: beside?.worstSample ?? null,
       infiniteRows: measured.measurement.figures?.infiniteRows ?? 0,
     };
@@ -239,7 +243,7 @@ async function measureForced(
   const measurement = await measureTensor(
     own.unit,
     sidesOf(own),
-    { ...options, u, bits: false },
+    { ...options, u },
     jobs,
     meter,
     progress,

@@ -1,6 +1,6 @@
 /**
- * The sums that every per-tensor figure is made of, in plain float64
- * TypeScript. This is the oracle: any faster kernel must agree with it.
+ * The sums that every per-tensor figure is made of, in plain float64 TypeScript:
+ * the kernel must agree with them, and what comes of its jobs is added up in them.
  */
 
 import { ScaledSum } from "../core/scaled-sum.ts";
@@ -311,7 +311,7 @@ function countSaturated(
   for (let i = from; i < to; i += 1) {
     const a = x[i] as number;
     const b = y[i] as number;
-    if (Math.abs(b) !== traits.maxFinite || Number.isNaN(a)) continue;
+    if (Math.abs(b) !== traits.maxFinite || !Number.isFinite(a)) continue;
     if (Math.abs(b - a) > traits.saturationDistance) sums.saturated += 1;
   }
 }

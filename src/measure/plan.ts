@@ -5,9 +5,8 @@ import { residualFactors } from "../align/residual.ts";
 import { extentOf } from "../align/shapes.ts";
 import { DTYPES, type DType, type FloatDType, isFloatDType } from "../core/dtype.ts";
 import type { Dump, FileRange, TensorEntry } from "../dump/dump.ts";
-import { type Job, type JobSide, numbersOf } from "./kernel/job.ts";
+import { type Job, type JobSide, MAX_PIECE_ELEMENTS, numbersOf } from "./kernel/job.ts";
 import { resultLayout } from "./kernel/results.ts";
-import { MAX_PIECE_ELEMENTS } from "./kernel/run-job.ts";
 
 /**
  * Bytes of the widest side in a job: enough that a job takes much longer than
@@ -70,13 +69,15 @@ export function* planUnit(
   );
   let open: OpenJob | null = null;
   for (const pair of unit.pairs) {
-    const { rows, width } = extentOf(pair.reference.shape);
+    const { width, ...extent } = extentOf(pair.reference.shape);
+    // Rows without columns hold nothing, and there may be any number of them.
+    const rows = width === 0 ? 0 : extent.rows;
     const pairSides = sidesOf(pair, sides, factors);
     if (open !== null && !open.takes(pairSides)) {
       yield open.close();
       open = null;
     }
-    // A pair without rows or columns is seen all the same: its sample ends.
+    // A pair without rows is seen all the same: its sample ends.
     for (let row = 0; row < rows || row === 0; ) {
       open ??= new OpenJob(sides, pairSides, width, wanted);
       const count = Math.min(rows - row, open.room);
@@ -234,7 +235,7 @@ export function slotSizes(
   others: number,
   channels: number,
 ): { readonly jobNumbers: number; readonly resultNumbers: number } {
-  // A range holds a row at least: chunks are whole rows.
+  // A range holds a row at least: chunks are whole rows, and rows without bytes are not run.
   const range = { descriptor: 0, position: 0, bytes: 0 };
   const ranges = Array.from({ length: JOB_ROWS }, () => range);
   const sides = Array.from({ length: others + 1 }, (): JobSide => {

@@ -2,14 +2,18 @@
  * What one row of logits says on two sides, in one pass over its values.
  */
 
+/** A logit so far below the largest has no probability that a float64 can hold. */
+export const NEGLIGIBLE = 708;
+
 /**
  * Log-sum-exp of reference logits x and candidate logits y over a vocabulary,
  * and KL(P_x ‖ P_y) = Σ p_x·((x − y) − (lse_x − lse_y)), in nats.
  *
  * Values may come in several pieces; the sums are rescaled when a larger value
  * turns up. Logits of −∞ are tokens of probability 0: on both sides they add
- * nothing, on the candidate's alone they make KL infinite. NaN or +∞ anywhere
- * makes every figure NaN.
+ * nothing, on the candidate's alone they make KL infinite, unless the reference's
+ * own probability is beyond {@link NEGLIGIBLE}. NaN or +∞ anywhere makes every
+ * figure NaN.
  */
 export class SoftmaxPair {
   private maxX = Number.NEGATIVE_INFINITY;
@@ -18,6 +22,8 @@ export class SoftmaxPair {
   private sumX = 0;
   private sumY = 0;
   private weighted = 0;
+  /** The largest x where y is −∞. */
+  private lost = Number.NEGATIVE_INFINITY;
 
   reset(): void {
     this.maxX = Number.NEGATIVE_INFINITY;
@@ -25,6 +31,7 @@ export class SoftmaxPair {
     this.sumX = 0;
     this.sumY = 0;
     this.weighted = 0;
+    this.lost = Number.NEGATIVE_INFINITY;
   }
 
   add(x: Float64Array, y: Float64Array, start: number, length: number): void {
@@ -50,8 +57,9 @@ export class SoftmaxPair {
       const p = Math.exp(a - shiftX);
       sumX += p;
       sumY += Math.exp(b - shiftY);
-      // p is 0 for −∞ and for what underflows; 0 · ∞ would be NaN.
-      if (p !== 0) weighted += p * (a - b);
+      if (b === Number.NEGATIVE_INFINITY) {
+        if (a > this.lost) this.lost = a;
+      } else if (a !== Number.NEGATIVE_INFINITY) weighted += p * (a - b);
     }
     this.maxX = maxX;
     this.maxY = maxY;
@@ -70,6 +78,7 @@ export class SoftmaxPair {
 
   /** Not clamped: rounding may leave a KL of equal rows at ±1e-15. */
   get kl(): number {
+    if (this.lost - this.maxX > -NEGLIGIBLE) return Number.POSITIVE_INFINITY;
     return this.weighted / this.sumX - (this.lseReference - this.lseCandidate);
   }
 }

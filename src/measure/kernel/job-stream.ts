@@ -1,18 +1,15 @@
 /** Runs the jobs of a plan on several threads, and gives their results in the order of the plan. */
 
-import { Worker } from "node:worker_threads";
-import { NpuDiffError } from "../../core/errors.ts";
 import type { PlannedJob } from "../plan.ts";
-import type { HelperData } from "./helper.ts";
+import type { Helpers } from "./helpers.ts";
 import { makeRing, Ring } from "./ring.ts";
 import { JobRunner } from "./run-job.ts";
-import { compileKernel, helperProgram } from "./wasm.ts";
 
 /** Slots for each thread: one that it runs, and the next ones. */
-const SLOTS_PER_THREAD = 3;
+const SLOTS_PER_THREAD = 6;
 
-/** Work that a thread of its own is worth: it takes about as long to begin as to compare this many bytes. */
-const BYTES_PER_HELPER = 2 ** 27;
+/** Bytes of all slots, unless there are too many threads for it: channels of wide rows take megabytes each. */
+const SLOT_BYTES = 2 ** 26;
 
 /** A job and what came of it. */
 export interface JobResult extends PlannedJob {
@@ -31,10 +28,6 @@ export class FailedJob extends Error {
 }
 
 export interface StreamOptions {
-  /** Threads at most, this one included. */
-  readonly jobs: number;
-  /** Bytes of all jobs together. */
-  readonly bytes: number;
   /** Numbers that a job and a result have at most. */
   readonly jobNumbers: number;
   readonly resultNumbers: number;
@@ -44,27 +37,38 @@ export class JobStream {
   readonly #plan: Iterator<PlannedJob, void, undefined>;
   readonly #ring: Ring;
   readonly #runner: JobRunner;
-  readonly #helpers: Worker[] = [];
+  readonly #helpers: Helpers;
   /** Jobs in the ring, the oldest first. */
   readonly #pending: { readonly planned: PlannedJob; readonly slot: number }[] = [];
   #next = 0;
   /** The slot of the result that was given last. */
   #given: number | null = null;
   #failure: Error | null = null;
+  #planError: { readonly error: unknown } | null = null;
   #wake: (() => void) | null = null;
 
-  constructor(plan: Iterator<PlannedJob, void, undefined>, options: StreamOptions) {
-    const helpers = Math.max(
-      0,
-      Math.min(options.jobs - 1, Math.floor(options.bytes / BYTES_PER_HELPER)),
-    );
-    const slots = helpers === 0 ? 1 : SLOTS_PER_THREAD * (helpers + 1);
+  constructor(
+    plan: Iterator<PlannedJob, void, undefined>,
+    helpers: Helpers,
+    options: StreamOptions,
+  ) {
+    const threads = helpers.count + 1;
+    const slotBytes = 8 * (options.jobNumbers + options.resultNumbers);
+    const wanted = Math.min(SLOTS_PER_THREAD * threads, Math.floor(SLOT_BYTES / slotBytes));
+    const slots = threads === 1 ? 1 : Math.max(threads, wanted);
     const memory = makeRing(slots, options.jobNumbers, options.resultNumbers);
-    const kernel = compileKernel();
     this.#plan = plan;
     this.#ring = new Ring(memory);
-    this.#runner = new JobRunner(kernel);
-    for (let i = 0; i < helpers; i += 1) this.#start({ ring: memory, kernel });
+    this.#runner = new JobRunner(helpers.kernel);
+    this.#helpers = helpers;
+    helpers.begin(memory, {
+      progress: () => this.#wake?.(),
+      end: (error) => {
+        if (this.#ring.isClosed) return;
+        this.#failure ??= error;
+        this.#wake?.();
+      },
+    });
   }
 
   /**
@@ -91,20 +95,32 @@ export class JobStream {
     return { ...planned, numbers: this.#ring.result(slot) };
   }
 
-  /** Ends the helpers; whatever was not asked for is dropped. */
+  /** Lets the helpers end; whatever was not asked for is dropped. */
   async close(): Promise<void> {
     this.#ring.close();
-    await Promise.all(this.#helpers.map((helper) => helper.terminate()));
+    await this.#helpers.end();
   }
 
   #fill(): void {
     while (this.#pending.length < this.#ring.slots) {
-      const { done, value } = this.#plan.next();
-      if (done === true) return;
+      const planned = this.#planNext();
+      if (planned === null) return;
       const slot = this.#next % this.#ring.slots;
       this.#next += 1;
-      this.#ring.publish(slot, value.job);
-      this.#pending.push({ planned: value, slot });
+      this.#ring.publish(slot, planned.job);
+      this.#pending.push({ planned, slot });
+    }
+    if (this.#planError !== null && this.#pending.length === 0) throw this.#planError.error;
+  }
+
+  /** Null at the end of the plan. What stops it is told after the jobs before it. */
+  #planNext(): PlannedJob | null {
+    if (this.#planError !== null) return null;
+    try {
+      return this.#plan.next().value ?? null;
+    } catch (error) {
+      this.#planError = { error };
+      return null;
     }
   }
 
@@ -125,20 +141,6 @@ export class JobStream {
     this.#ring.setDone(slot);
   }
 
-  #start(workerData: HelperData): void {
-    const helper = new Worker(helperProgram(), { workerData });
-    const end = (error: Error): void => {
-      this.#failure ??= error;
-      this.#wake?.();
-    };
-    helper.on("message", () => this.#wake?.());
-    helper.on("error", end);
-    helper.on("exit", () => {
-      if (!this.#ring.isClosed) end(helperDied());
-    });
-    this.#helpers.push(helper);
-  }
-
   /** Waits until a helper has finished something. */
   async #sleep(slot: number): Promise<void> {
     const woken = new Promise<void>((resolve) => {
@@ -150,15 +152,4 @@ export class JobStream {
     this.#wake = null;
     this.#ring.setWaiting(false);
   }
-}
-
-function helperDied(): NpuDiffError {
-  return new NpuDiffError("worker-died", {
-    what: "a thread that measures ended before the comparison did",
-    facts: [
-      { label: "expected", text: "a thread that runs until it is told to end" },
-      { label: "found", text: "something ended it" },
-    ],
-    help: "run it again with --jobs 1, or look for a --require or --import hook in NODE_OPTIONS that ends the process",
-  });
 }

@@ -17,6 +17,9 @@ export const KERNEL_DTYPES: readonly FloatDType[] = [
   "F64",
 ];
 
+/** A row that has more elements than this is in memory in pieces. */
+export const MAX_PIECE_ELEMENTS: number = 2 ** 18;
+
 /** One side's rows, one after the other. */
 export interface JobSide {
   readonly dtype: FloatDType;

@@ -1,6 +1,6 @@
 /**
- * Runs jobs in plain TypeScript on float64 values. This is the oracle: the kernel
- * must agree with it, and what the kernel does not do is done here.
+ * Runs jobs in plain TypeScript on float64 values: the kernel must agree with it,
+ * and what the kernel does not do is done here.
  */
 
 import { DTYPES } from "../../core/dtype.ts";
@@ -10,7 +10,7 @@ import { addPairs, PairSums, type PairTraits } from "../pair-sums.ts";
 import { relationOf } from "../relation.ts";
 import { SoftmaxPair } from "../softmax-pair.ts";
 import { Best, TopK } from "../top-k.ts";
-import type { Job } from "./job.ts";
+import { type Job, MAX_PIECE_ELEMENTS } from "./job.ts";
 import { JobBytes } from "./job-bytes.ts";
 import {
   AT,
@@ -26,9 +26,6 @@ import {
   TOTALS,
 } from "./results.ts";
 
-/** Elements of a row that are in memory at a time. */
-const PIECE_ELEMENTS = 2 ** 18;
-
 /**
  * See `JobRunner.run`: the same result, but for rounding.
  *
@@ -41,14 +38,14 @@ export function runWithOracle(job: Job, result: Float64Array): void {
   const others = sides.slice(1).map((side) => new Side(side === sides[1], job));
   const channels =
     leastRowError === null ? null : result.subarray(channelsAt, channelsAt + CHANNEL_SUMS * width);
-  const readers = sides.map((side) => new Reader(side, Math.min(width, PIECE_ELEMENTS)));
+  const readers = sides.map((side) => new Reader(side, Math.min(width, MAX_PIECE_ELEMENTS)));
   const logits = job.truth === null ? null : new LogitsRowSums(sides.length);
   let differing = 0;
   for (let row = 0; row < rows; row += 1) {
     const at = TOTALS + row * stride;
     let [x, y]: readonly Float64Array[] = [NONE, NONE];
-    for (let column = 0; column < width; column += PIECE_ELEMENTS) {
-      const n = Math.min(PIECE_ELEMENTS, width - column);
+    for (let column = 0; column < width; column += MAX_PIECE_ELEMENTS) {
+      const n = Math.min(MAX_PIECE_ELEMENTS, width - column);
       const values = readers.map((reader) => reader.read(n));
       [x, y] = values;
       for (const [i, other] of others.entries()) {
@@ -76,19 +73,22 @@ class Reader {
   readonly #side: Job["sides"][number];
   readonly #from: JobBytes;
   readonly #buffer: Uint8Array;
+  readonly #values: Float64Array;
   #length = 0;
 
   constructor(side: Job["sides"][number], elements: number) {
     this.#side = side;
     this.#from = new JobBytes(side);
     this.#buffer = new Uint8Array(elements * DTYPES[side.dtype].bytes);
+    this.#values = new Float64Array(elements);
   }
 
+  /** The next `n` values, good until the next call. */
   read(n: number): Float64Array {
     const { dtype, factor } = this.#side;
     this.#length = n * DTYPES[dtype].bytes;
     this.#from.read(this.#buffer, 0, this.#length);
-    const values = new Float64Array(n);
+    const values = this.#values.subarray(0, n);
     decodeInto(dtype, this.bytes, values);
     if (factor !== 1) for (let i = 0; i < n; i += 1) values[i] = (values[i] as number) * factor;
     return values;

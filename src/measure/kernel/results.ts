@@ -89,6 +89,31 @@ export const LOGITS_NUMBERS = 9;
 /** Sums of channels: Σe, Σe², Σze, Σz². */
 export const CHANNEL_SUMS = 4;
 
+// What follows lies in the kernel's own memory (assembly/softmax.ts).
+
+/** Of each side of the row of logits under way. */
+export const SOFTMAX = {
+  largest: 0,
+  /** Σ exp(logit − largest). */
+  sum: 1,
+  /** Σ p·(x − y), p = exp(x − the reference's largest). */
+  weighted: 2,
+  /** The reference's largest logit where the side has −∞. */
+  lost: 3,
+} as const;
+
+export const SOFTMAX_NUMBERS = 4;
+
+/** Of the reference, then of the candidate: ten logits, the largest first, and what is known of them. */
+export const TOP = {
+  columns: 10,
+  count: 20,
+  /** What the other side has where the largest is. */
+  other: 21,
+} as const;
+
+export const TOP_NUMBERS = 22;
+
 /** How the numbers of a job's result lie. */
 export interface ResultLayout {
   /** Numbers of one row, and those of them before what is of logits. */

@@ -16,7 +16,7 @@ const CLOSED = 0;
 const PUBLISHED = 1;
 /** Whether the thread that takes results sleeps, and wants to be told. */
 const WAITING = 2;
-const CONTROL_WORDS = 4;
+const CONTROL_WORDS = 3;
 
 /** The memory that all threads share. */
 export interface RingMemory {

@@ -1,8 +1,10 @@
 /** Runs jobs with the kernel: reads a piece of every side, calls the loops, puts the results together. */
 
 import { DTYPES } from "../../core/dtype.ts";
-import { type Job, KERNEL_DTYPES } from "./job.ts";
+import { NEGLIGIBLE } from "../softmax-pair.ts";
+import { type Job, KERNEL_DTYPES, MAX_PIECE_ELEMENTS } from "./job.ts";
 import { JobBytes } from "./job-bytes.ts";
+import { MemoryLayout } from "./memory-layout.ts";
 import { runWithOracle } from "./oracle.ts";
 import {
   AT,
@@ -15,6 +17,10 @@ import {
   rowWeight,
   SIDE_LOGITS,
   SIDE_LOGITS_NUMBERS,
+  SOFTMAX,
+  SOFTMAX_NUMBERS,
+  TOP,
+  TOP_NUMBERS,
   TOTALS,
 } from "./results.ts";
 import { instantiateKernel, type Kernel } from "./wasm.ts";
@@ -24,11 +30,6 @@ import { instantiateKernel, type Kernel } from "./wasm.ts";
  * cache, where the kernel finds them, and reading them costs few calls.
  */
 const PIECE_BYTES = 2 ** 18;
-
-/** A row that has more elements than this comes in several pieces. */
-export const MAX_PIECE_ELEMENTS: number = 2 ** 18;
-
-const WASM_PAGE = 2 ** 16;
 
 /** Below this share of the mean square, what is left of it when the mean is taken off has lost too many digits. */
 const CANCELLED = 1e-6;
@@ -57,8 +58,8 @@ export class JobRunner {
    * ({@link resultLayout}).
    *
    * What the kernel does not do, because it is rare and slow anyway, the plain
-   * path does for the whole job: float64 values whose squares leave its range,
-   * logits that are no numbers, more floors than anybody has.
+   * path does for the whole job: float64 values that are not finite or whose squares
+   * leave the range, logits that are no numbers.
    *
    * @throws UnreadableJob
    * @throws RangeError where `result` is too short.
@@ -66,7 +67,9 @@ export class JobRunner {
   run(job: Job, result: Float64Array): void {
     const { length } = resultLayout(job);
     if (length > result.length) throw new RangeError(`${length} results in ${result.length}`);
-    if (!new KernelRun(this.#kernel, job, result).done()) runWithOracle(job, result);
+    // Of rows without columns there is nothing to add.
+    const fits = job.width > 0 && job.sides.length <= this.#kernel.mostSides();
+    if (!fits || !new KernelRun(this.#kernel, job, result).done()) runWithOracle(job, result);
   }
 }
 
@@ -104,7 +107,7 @@ class KernelRun {
     this.#pieceColumns = Math.min(width, MAX_PIECE_ELEMENTS);
     this.#pieceRows = Math.min(rows, Math.max(1, Math.floor(elements / width)));
 
-    const memory = new Layout(kernel);
+    const memory = new MemoryLayout(kernel);
     this.#state = sides.slice(1).map(() => memory.place(kernel.stateBytes()));
     this.#records = memory.place((sides.length - 1) * this.#pieceRows * ROW_NUMBERS * 8);
     this.#weights = memory.place(this.#pieceRows * 8);
@@ -118,9 +121,6 @@ class KernelRun {
 
   /** False where the kernel cannot do it. */
   done(): boolean {
-    const { width, sides } = this.#job;
-    // Of rows without columns there is nothing to add.
-    if (width === 0 || sides.length > this.#kernel.mostSides()) return false;
     this.#start();
     for (const piece of this.#pieces()) {
       this.#load(piece);
@@ -227,7 +227,7 @@ class KernelRun {
       const masked = column + columns < width || column > 0 || this.#isMasked(row + r);
       kernel.addLogits(this.#sides, sides.length, columns, column, masked);
       this.#noteTruth(row + r, column, columns, places);
-      if (column + columns === width && !this.#endLogits(row + r)) return false;
+      if (column + columns === width && !this.#endLogits(row + r, places)) return false;
     }
     return true;
   }
@@ -264,22 +264,26 @@ class KernelRun {
     return TOTALS + row * stride + pairs + others * SIDE_LOGITS_NUMBERS;
   }
 
-  #endLogits(row: number): boolean {
+  #endLogits(row: number, places: Int32Array): boolean {
     const { sides } = this.#job;
     const result = this.#result;
     const softmax = this.#numbers(this.#kernel.softmaxSides());
     const at = this.#logitsAt(row);
-    const lse = (side: number): number =>
-      (softmax[4 * side] as number) + Math.log(softmax[4 * side + 1] as number);
+    const lse = (side: number): number => {
+      const from = side * SOFTMAX_NUMBERS;
+      return (
+        (softmax[from + SOFTMAX.largest] as number) +
+        Math.log(softmax[from + SOFTMAX.sum] as number)
+      );
+    };
     const lseReference = lse(0);
     const others = sides.length - 1;
     for (let side = 0; side < others; side += 1) {
       const lseSide = lse(side + 1);
       if (!Number.isFinite(lseReference) || !Number.isFinite(lseSide)) return false;
-      const mean = (softmax[4 * (side + 1) + 2] as number) / (softmax[1] as number);
       const place = at - (others - side) * SIDE_LOGITS_NUMBERS;
-      result[place + SIDE_LOGITS.kl] = mean - (lseReference - lseSide);
-      const sigma = this.#sigma(row, side);
+      result[place + SIDE_LOGITS.kl] = klOf(softmax, side + 1, lseReference - lseSide);
+      const sigma = this.#sigma(row, side, places);
       if (sigma === null) return false;
       result[place + SIDE_LOGITS.sigma] = sigma;
     }
@@ -289,26 +293,36 @@ class KernelRun {
     return true;
   }
 
-  /** Root of the mean square of the row's error after its mean is taken off; null where too few digits are left. */
-  #sigma(row: number, side: number): number | null {
+  /**
+   * Root of the mean square of the row's error after its mean is taken off. Where
+   * that cancels, the row is gone through again; null where it is no longer in
+   * memory as a whole.
+   */
+  #sigma(row: number, side: number, places: Int32Array): number | null {
     const at = TOTALS + row * this.#layout.stride + side * ROW_NUMBERS;
     const count = this.#result[at + ROW.count] as number;
     const square = (this.#result[at + ROW.dd] as number) / count;
     const mean = (this.#result[at + ROW.d] as number) / count;
     const left = square - mean * mean;
-    return square > 0 && left < CANCELLED * square ? null : Math.sqrt(Math.max(0, left));
+    if (square === 0 || left >= CANCELLED * square) return Math.sqrt(Math.max(0, left));
+    const { width } = this.#job;
+    if (width > this.#pieceColumns) return null;
+    const [ofX, x] = [places[0] as number, places[1] as number];
+    const [ofY, y] = [places[2 * side + 2] as number, places[2 * side + 3] as number];
+    return Math.sqrt(this.#kernel.squaresAround(ofX, ofY, x, y, width, mean) / count);
   }
 
   #noteBest(at: number): void {
     const result = this.#result;
     const tops = this.#numbers(this.#kernel.softmaxTops());
-    const [x, y] = [tops.subarray(0, 22), tops.subarray(22, 44)];
+    const [x, y] = [tops.subarray(0, TOP_NUMBERS), tops.subarray(TOP_NUMBERS, 2 * TOP_NUMBERS)];
     const [bestX = 0, secondX = 0] = x;
     const [bestY = 0] = y;
+    const [atX, atY] = [x[TOP.columns] as number, y[TOP.columns] as number];
     result[at + LOGITS.margin] = bestX - secondX;
     // Logits of few bits tie; whichever of the tied a side picks is no disagreement.
-    result[at + LOGITS.agrees] = bestY === x[21] || bestX === y[21] ? 1 : 0;
-    result[at + LOGITS.strict] = x[10] === y[10] && (x[10] as number) >= 0 ? 1 : 0;
+    result[at + LOGITS.agrees] = bestY === x[TOP.other] || bestX === y[TOP.other] ? 1 : 0;
+    result[at + LOGITS.strict] = atX === atY && atX >= 0 ? 1 : 0;
     result[at + LOGITS.overlap5] = overlap(x, y, 5);
     result[at + LOGITS.overlap10] = overlap(x, y, 10);
   }
@@ -343,36 +357,23 @@ class KernelRun {
   }
 }
 
-/** Share of the `k` best columns of `x` that `y` has among its `k` best too. */
-function overlap(x: Float64Array, y: Float64Array, k: number): number {
-  const [ofX, ofY] = [x[20] as number, y[20] as number];
-  let shared = 0;
-  for (let i = 0; i < Math.min(k, ofX); i += 1) {
-    for (let j = 0; j < Math.min(k, ofY); j += 1) if (x[10 + i] === y[10 + j]) shared += 1;
-  }
-  return shared / k;
+/** KL(reference ‖ side), from the sums of a row and the difference of the two log-sum-exps. */
+function klOf(softmax: Float64Array, side: number, lseDifference: number): number {
+  const from = side * SOFTMAX_NUMBERS;
+  const lost = softmax[from + SOFTMAX.lost] as number;
+  if (lost - (softmax[SOFTMAX.largest] as number) > -NEGLIGIBLE) return Number.POSITIVE_INFINITY;
+  return (
+    (softmax[from + SOFTMAX.weighted] as number) / (softmax[SOFTMAX.sum] as number) - lseDifference
+  );
 }
 
-/** Places things one behind the other in the kernel's memory. */
-class Layout {
-  readonly #kernel: Kernel;
-  #next: number;
-
-  constructor(kernel: Kernel) {
-    this.#kernel = kernel;
-    this.#next = kernel.freeMemory();
+/** Share of the `k` best columns of `x` that `y` has among its `k` best too. */
+function overlap(x: Float64Array, y: Float64Array, k: number): number {
+  const [ofX, ofY] = [x[TOP.count] as number, y[TOP.count] as number];
+  let shared = 0;
+  for (let i = 0; i < Math.min(k, ofX); i += 1) {
+    const column = x[TOP.columns + i];
+    for (let j = 0; j < Math.min(k, ofY); j += 1) if (y[TOP.columns + j] === column) shared += 1;
   }
-
-  place(bytes: number): number {
-    // A whole line of the cache.
-    const at = Math.ceil(this.#next / 64) * 64;
-    this.#next = at + bytes;
-    return at;
-  }
-
-  grow(): void {
-    const { memory } = this.#kernel;
-    const missing = Math.ceil(this.#next / WASM_PAGE) - memory.buffer.byteLength / WASM_PAGE;
-    if (missing > 0) memory.grow(missing);
-  }
+  return shared / k;
 }

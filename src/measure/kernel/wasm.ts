@@ -39,6 +39,14 @@ export interface Kernel {
   elementAt(dtype: number, from: number, index: number): number;
   startRow(sides: number): void;
   addLogits(sides: number, count: number, n: number, column: number, masked: boolean): void;
+  squaresAround(
+    dtypeX: number,
+    dtypeY: number,
+    x: number,
+    y: number,
+    count: number,
+    mean: number,
+  ): number;
   softmaxSides(): number;
   softmaxTops(): number;
   countDiffering(x: number, y: number, count: number, size: number): number;

@@ -2,6 +2,7 @@
 
 import { truncateSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
+import { Helpers } from "../../../src/measure/kernel/helpers.ts";
 import { type Job, numbersOf } from "../../../src/measure/kernel/job.ts";
 import { FailedJob, JobStream } from "../../../src/measure/kernel/job-stream.ts";
 import { resultLayout } from "../../../src/measure/kernel/results.ts";
@@ -31,9 +32,7 @@ function planned(all: readonly Job[]): PlannedJob[] {
 }
 
 function stream(all: readonly Job[], threads: number): JobStream {
-  return new JobStream(planned(all).values(), {
-    jobs: threads,
-    bytes: Number.MAX_SAFE_INTEGER,
+  return new JobStream(planned(all).values(), new Helpers(threads, Number.MAX_SAFE_INTEGER), {
     jobNumbers: Math.max(...all.map(numbersOf)),
     resultNumbers: Math.max(...all.map((job) => resultLayout(job).length)),
   });
@@ -84,9 +83,7 @@ test("a job whose file lacks bytes fails, whoever ran it; those before it do not
 
 test("a job beyond the size that was promised is refused, not written over its neighbours", async () => {
   const all = jobs(2, 900);
-  const from = new JobStream(planned(all).values(), {
-    jobs: 1,
-    bytes: 0,
+  const from = new JobStream(planned(all).values(), new Helpers(1, 0), {
     jobNumbers: 4,
     resultNumbers: 1e6,
   });

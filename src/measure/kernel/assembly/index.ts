@@ -50,7 +50,7 @@ export function addPairs(
   y: usize,
   rows: i32,
   columns: i32,
-  column: i32,
+  column: f64,
   row: i32,
   ends: bool,
   state: usize,
@@ -79,7 +79,7 @@ function pairsWith<X>(
   y: usize,
   rows: i32,
   columns: i32,
-  column: i32,
+  column: f64,
   row: i32,
   ends: bool,
   state: usize,
@@ -192,7 +192,7 @@ export function elementAt(dtype: i32, from: usize, index: i32): f64 {
  * @param sides of each side its dtype and where its columns lie, as int32.
  * @param masked see `addBlock` in softmax.ts.
  */
-export function addLogits(sides: usize, count: i32, n: i32, column: i32, masked: bool): void {
+export function addLogits(sides: usize, count: i32, n: i32, column: f64, masked: bool): void {
   for (let start = 0; start < n; start += blockSize()) {
     const size = min(blockSize(), n - start);
     for (let side = 0; side < count; side++) {
@@ -200,8 +200,30 @@ export function addLogits(sides: usize, count: i32, n: i32, column: i32, masked:
       const from = <usize>load<u32>(sides + <usize>side * 8, 4);
       widenSide(dtype, from + <usize>start * bytesOf(dtype), size, side);
     }
-    addBlock(size, column + start, count, masked);
+    addBlock(size, column + <f64>start, count, masked);
   }
+}
+
+/** Σ(d − mean)² over the finite of `n` pairs, d = y − x. */
+export function squaresAround(
+  dtypeX: i32,
+  dtypeY: i32,
+  x: usize,
+  y: usize,
+  n: i32,
+  mean: f64,
+): f64 {
+  let sum: f64 = 0;
+  for (let start = 0; start < n; start += blockSize()) {
+    const size = min(blockSize(), n - start);
+    widenTo(dtypeX, x + <usize>start * bytesOf(dtypeX), size, 1, widenedAt(0));
+    widenTo(dtypeY, y + <usize>start * bytesOf(dtypeY), size, 1, widenedAt(1));
+    for (let i = 0; i < size; i++) {
+      const d = load<f64>(widenedAt(1) + <usize>i * 8) - load<f64>(widenedAt(0) + <usize>i * 8);
+      if (isFinite(d)) sum += (d - mean) * (d - mean);
+    }
+  }
+  return sum;
 }
 
 function widenSide(dtype: i32, from: usize, n: i32, side: i32): void {

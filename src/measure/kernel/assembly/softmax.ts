@@ -26,12 +26,14 @@ const WIDENED: usize = memory.data(MOST_SIDES * BLOCK * 8, 16);
 const GROUPS: usize = memory.data(MOST_SIDES * (BLOCK / GROUP) * 8, 16);
 const PROBABILITIES: usize = memory.data(BLOCK * 8, 16);
 
-// Of each side: largest logit so far, Σ exp(logit − largest), Σ p_x·(x − y).
+// Of each side: largest logit so far, Σ exp(logit − largest), Σ p_x·(x − y), and the
+// largest logit of the reference where the side has −∞.
 const SIDE_BYTES: usize = 32;
 const SIDES: usize = memory.data(MOST_SIDES * 32, 16);
 const LARGEST: usize = 0;
 const SUM: usize = 8;
 const WEIGHTED: usize = 16;
+const LOST: usize = 24;
 
 // Of the reference and the candidate: the best logits, the largest first, their
 // columns, and what the other side has where the largest is.
@@ -41,7 +43,7 @@ const INDICES: usize = 80;
 const COUNT: usize = 160;
 const OTHER: usize = 168;
 
-/** Where a row's sums of each side are: largest logit, Σ exp, Σ p·(x − y), and one more; as float64. */
+/** Where a row's sums of each side are: largest logit, Σ exp, Σ p·(x − y), and the largest logit of the reference where the side has −∞; as float64. */
 export function softmaxSides(): usize {
   return SIDES;
 }
@@ -58,6 +60,7 @@ export function startRow(sides: i32): void {
     store<f64>(at, -Infinity, LARGEST);
     store<f64>(at, 0, SUM);
     store<f64>(at, 0, WEIGHTED);
+    store<f64>(at, -Infinity, LOST);
   }
   for (let side = 0; side < 2; side++) {
     const top = TOPS + <usize>side * TOP_BYTES;
@@ -88,10 +91,10 @@ export function blockSize(): i32 {
  * Adds a block of `n` columns from `column` on, which lie at {@link widenedAt}, the
  * largest of each {@link GROUP} of them at {@link groupsAt}.
  *
- * @param masked whether some logits are −∞: tokens of probability 0, which add
- *   nothing where the reference has them, whatever the other side says.
+ * @param masked whether some logits are −∞: tokens of probability 0. They are left
+ *   out of Σ p·(x − y); what a side lacks that the reference has is noted.
  */
-export function addBlock(n: i32, column: i32, sides: i32, masked: bool): void {
+export function addBlock(n: i32, column: f64, sides: i32, masked: bool): void {
   // What lies behind the last element takes part in nothing.
   if ((n & 1) == 1) {
     for (let side = 0; side < sides; side++) {
@@ -103,8 +106,8 @@ export function addBlock(n: i32, column: i32, sides: i32, masked: bool): void {
     if (side < 2) pick(side, n, column);
     raise(side, largestOf(side, n), sides);
   }
-  if (masked) addSums<bool>(n, sides);
-  else addSums<f64>(n, sides);
+  if (masked) addSums<Masked>(n, sides);
+  else addSums<Whole>(n, sides);
 }
 
 /** Brings the sums of a side to a new largest logit. */
@@ -135,7 +138,7 @@ function groupLargest(side: i32, start: i32): f64 {
 }
 
 /** Looks at the groups of a block of the reference (0) or the candidate (1) that hold one of the best. */
-function pick(side: i32, n: i32, column: i32): void {
+function pick(side: i32, n: i32, column: f64): void {
   const top = TOPS + (<usize>side) * TOP_BYTES;
   for (let start = 0; start < n; start += GROUP) {
     const least = load<f64>(top + (TOP - 1) * 8);
@@ -146,7 +149,7 @@ function pick(side: i32, n: i32, column: i32): void {
 }
 
 /** Puts those of a group that belong there among the best; of equal ones the first stays first. */
-function keep(side: i32, start: i32, size: i32, column: i32, top: usize): void {
+function keep(side: i32, start: i32, size: i32, column: f64, top: usize): void {
   for (let i = start; i < start + size; i++) {
     const value = load<f64>(widenedAt(side) + <usize>i * 8);
     let count = <i32>load<f64>(top, COUNT);
@@ -158,13 +161,16 @@ function keep(side: i32, start: i32, size: i32, column: i32, top: usize): void {
       at--;
     }
     store<f64>(top + <usize>at * 8, value);
-    store<f64>(top + <usize>at * 8, <f64>(column + i), INDICES);
+    store<f64>(top + <usize>at * 8, column + <f64>i, INDICES);
     if (at == 0) store<f64>(top, load<f64>(widenedAt(1 - side) + <usize>i * 8), OTHER);
     if (count < TOP) store<f64>(top, <f64>(count + 1), COUNT);
   }
 }
 
-/** @typeParam M `bool` where some logits are −∞. */
+// Whether some logits of a block are −∞.
+class Masked {}
+class Whole {}
+
 function addSums<M>(n: i32, sides: i32): void {
   const x = widenedAt(0);
   const shift = f64x2.splat(shiftOf(0));
@@ -180,17 +186,28 @@ function addSums<M>(n: i32, sides: i32): void {
     const shiftY = f64x2.splat(shiftOf(side));
     let sumY = f64x2.splat(0);
     let weighted = f64x2.splat(0);
+    let lost = f64x2.splat(-Infinity);
     for (let at: usize = 0; at < <usize>n * 8; at += 16) {
       const a = v128.load(x + at);
       const b = v128.load(y + at);
       sumY = f64x2.add(sumY, exponential(f64x2.sub(b, shiftY)));
       let term = f64x2.mul(v128.load(PROBABILITIES + at), f64x2.sub(a, b));
-      if (isBoolean<M>()) term = v128.and(term, f64x2.gt(a, f64x2.splat(-Infinity)));
+      if (idof<M>() == idof<Masked>()) {
+        const none = f64x2.splat(-Infinity);
+        // A NaN in y is no −∞: it stays, and its row is looked at again.
+        const gone = f64x2.eq(b, none);
+        lost = f64x2.pmax(lost, v128.bitselect(a, none, gone));
+        term = v128.and(term, v128.andnot(f64x2.gt(a, none), gone));
+      }
       weighted = f64x2.add(weighted, term);
     }
     const state = SIDES + <usize>side * SIDE_BYTES;
     add(state + SUM, sumY);
     add(state + WEIGHTED, weighted);
+    if (idof<M>() == idof<Masked>()) {
+      const most = max<f64>(f64x2.extract_lane(lost, 0), f64x2.extract_lane(lost, 1));
+      store<f64>(state, max<f64>(load<f64>(state, LOST), most), LOST);
+    }
   }
 }
 

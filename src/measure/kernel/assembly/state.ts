@@ -34,7 +34,7 @@ export const MISMATCH_Y: usize = 240;
 export const SATURATED: usize = 248;
 /** Elements whose bytes differ. */
 export const DIFFERING: usize = 256;
-/** 1 where squares would leave the range of float64: these sums are then worth nothing. */
+/** 1 where float64 values are not finite or their squares leave its range: these sums are then worth nothing. */
 export const UNSAFE: usize = 264;
 
 /** Largest finite value of y's dtype, and how far from it x must lie where y has it (input). */
@@ -54,7 +54,7 @@ export function plus(at: usize, value: f64): void {
   store<f64>(at, load<f64>(at, 8) + lost, 8);
 }
 
-/** Counts one more at `at`. */
+/** Adds to a count. */
 export function increment(at: usize, by: f64 = 1): void {
   store<f64>(at, load<f64>(at) + by);
 }
