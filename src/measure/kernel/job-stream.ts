@@ -104,7 +104,7 @@ export class JobStream {
   #fill(): void {
     while (this.#pending.length < this.#ring.slots) {
       const planned = this.#planNext();
-      if (planned === null) return;
+      if (planned === null) break;
       const slot = this.#next % this.#ring.slots;
       this.#next += 1;
       this.#ring.publish(slot, planned.job);

@@ -86,16 +86,23 @@ function differences(outcome: Outcome): string[] {
       check(`${where} distance`, from + ROW.cosineDistance, Math.max(1e-7 * distance, 4e-15));
     }
     if (job.truth === null) continue;
+    const rowAt = at + others * (ROW_NUMBERS + SIDE_LOGITS_NUMBERS);
     for (let side = 0; side < others; side += 1) {
       const from = at + others * ROW_NUMBERS + side * SIDE_LOGITS_NUMBERS;
       const kl = oracle[from + SIDE_LOGITS.kl] as number;
-      check("kl", from + SIDE_LOGITS.kl, Math.max(1e-10, 1e-9 * Math.abs(kl)));
+      // It is a difference of numbers as large as the log-sum-exps.
+      const size = Math.max(
+        1,
+        Math.abs(oracle[rowAt] as number),
+        Math.abs(oracle[rowAt + 1] as number),
+      );
+      check("kl", from + SIDE_LOGITS.kl, Math.max(1e-10 * size, 1e-9 * Math.abs(kl)));
       check("sigma", from + SIDE_LOGITS.sigma, 1e-9 * (oracle[from + SIDE_LOGITS.sigma] as number));
     }
-    const from = at + others * (ROW_NUMBERS + SIDE_LOGITS_NUMBERS);
-    check("lse", from + LOGITS.lseReference, 1e-11 * (1 + Math.abs(oracle[from] as number)));
-    check("lse", from + LOGITS.lseCandidate, 1e-11 * (1 + Math.abs(oracle[from + 1] as number)));
-    for (const [name, place] of Object.entries(LOGITS).slice(2)) check(name, from + place, 0);
+    for (const place of [LOGITS.lseReference, LOGITS.lseCandidate]) {
+      check("lse", rowAt + place, 1e-11 * (1 + Math.abs(oracle[rowAt + place] as number)));
+    }
+    for (const [name, place] of Object.entries(LOGITS).slice(2)) check(name, rowAt + place, 0);
   }
   if (job.leastRowError === null) return found;
   for (let i = 0; i < CHANNEL_SUMS * job.width; i += 1) {

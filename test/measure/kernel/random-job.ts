@@ -52,6 +52,8 @@ const KINDS = [
   "zeros",
   "specials",
   "saturated",
+  "offset",
+  "masked",
 ] as const;
 
 type Kind = (typeof KINDS)[number];
@@ -94,6 +96,7 @@ function e4m3(bits: number): number {
 
 function reference(random: Random, kind: Kind, scale: number): number {
   if (kind === "zeros" && random.chance(0.7)) return 0;
+  if (kind === "masked" && random.chance(0.1)) return random.pick([-1e4, Number.NEGATIVE_INFINITY]);
   if (kind === "massive" && random.chance(0.01)) return 3000 * scale * random.gaussian();
   return scale * random.gaussian();
 }
@@ -114,6 +117,10 @@ function other(random: Random, kind: Kind, x: number, dtype: FloatDType): number
       return random.chance(0.02) ? random.pick([Infinity, -Infinity, Number.NaN]) : x;
     case "saturated":
       return random.chance(0.05) ? random.pick([maxFinite, -maxFinite]) : x;
+    case "offset":
+      return x + 1000;
+    case "masked":
+      return random.chance(0.1) ? Number.NEGATIVE_INFINITY : x * (1 + 0.003 * random.gaussian());
     case "apart":
     case "any bits":
       return random.gaussian();
