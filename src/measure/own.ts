@@ -95,10 +95,17 @@ export interface OwnPair {
   readonly scale: number;
 }
 
+/** A tensor of the candidate and of the floors, each beside its forced reference. */
+export interface OwnPairs {
+  readonly candidate: OwnPair | null;
+  readonly floors: readonly OwnPair[];
+}
+
 /** Measures own errors, tensor by tensor, in the same bounded memory as `measureTensor`. */
 export class OwnErrors {
   private readonly candidate: Forced | null;
   private readonly floors: readonly Forced[];
+  private readonly known = new Map<Unit, OwnPairs>();
 
   /** @param relation where it is `isolated`, both sides read one stream: the reference is what every run is forced beside. */
   constructor(forced: ForcedReferences, sides: Sides, relation: RunRelation = "plain") {
@@ -130,7 +137,13 @@ export class OwnErrors {
   }
 
   /** `unit` of the candidate and of each floor beside its forced reference, where the two can be measured. */
-  pairs(unit: Unit): { readonly candidate: OwnPair | null; readonly floors: readonly OwnPair[] } {
+  pairs(unit: Unit): OwnPairs {
+    const known = this.known.get(unit) ?? this.findPairs(unit);
+    this.known.set(unit, known);
+    return known;
+  }
+
+  private findPairs(unit: Unit): OwnPairs {
     const candidate = this.candidate === null ? null : ownPair(unit, this.candidate);
     if (candidate === null) return { candidate, floors: [] };
     return {
@@ -161,13 +174,9 @@ export class OwnErrors {
     progress: (bytes: number) => void,
   ): Promise<OwnMeasurement> {
     if (this.candidate === null) return NO_OWN;
-    const own = besideForced(unit, this.candidate);
-    if (own === null) return { ...NO_OWN, unknown: "forced-lacks" };
-    if (own.shapeConflict !== null) return { ...NO_OWN, unknown: "forced-shape" };
-    const reason = unmeasurable(own);
-    if (reason !== null) return { ...NO_OWN, unknown: reason };
     const pairs = this.pairs(unit);
-    const measured = await measureForced({ ...this.candidate, unit: own }, options, jobs, progress);
+    if (pairs.candidate === null) return { ...NO_OWN, unknown: whyNone(unit, this.candidate) };
+    const measured = await measureForced(pairs.candidate, options, jobs, progress);
     const known: FloorOwn[] = [];
     for (const floor of pairs.floors) {
       const ofFloor = await floorOwn(floor, options, jobs, progress);
@@ -224,6 +233,13 @@ function besideForced(unit: Unit, forced: Forced): Unit | null {
     pairs.push({ ...pair, reference, candidate, floors: [] });
   }
   return { ...unit, pairs, shapeConflict: shapeConflict(pairs) };
+}
+
+/** Why {@link ownPair} gives none. */
+function whyNone(unit: Unit, forced: Forced): OwnUnknown | null {
+  const own = besideForced(unit, forced);
+  if (own === null) return "forced-lacks";
+  return own.shapeConflict !== null ? "forced-shape" : unmeasurable(own);
 }
 
 function ownPair(unit: Unit, forced: Forced): OwnPair | null {

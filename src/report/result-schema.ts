@@ -4,8 +4,20 @@
  * field of the result that is missing here does not compile.
  */
 
-import type { DType } from "../core/dtype.ts";
 import type * as R from "../core/result.ts";
+import {
+  anySample,
+  clusteredMean,
+  detail,
+  interval,
+  layer,
+  record,
+  role,
+  source,
+  step,
+  tokenAt,
+  verdict,
+} from "./schema-parts.ts";
 import {
   anything,
   count,
@@ -18,55 +30,9 @@ import {
   oneOf,
   pair,
   type Schema,
-  type SchemaOf,
   text,
 } from "./schema-types.ts";
-
-const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
-const step = oneOf<R.StepGroup>("prefill", "decode");
-const role = oneOf<R.Role>("origin", "inherited", "independent");
-const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
-const source = oneOf<R.LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
-const interval = nullable(pair(number));
-const layer = nullable(count);
-const dtype = oneOf<DType>(
-  "F64",
-  "F32",
-  "F16",
-  "BF16",
-  "F8_E4M3",
-  "F8_E5M2",
-  "I64",
-  "I32",
-  "I16",
-  "I8",
-  "U8",
-  "BOOL",
-);
-/** Metadata of the whole run have sample -1. */
-const anySample: SchemaOf<number> = { type: "integer", minimum: -1 };
-const detail: SchemaOf<R.Finding["detail"]> = {
-  type: "object",
-  additionalProperties: { anyOf: [text, { type: "number" }] },
-};
-
-const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));
-const elementAt = nullable(
-  fields<R.ElementAt>({
-    sample: count,
-    step: count,
-    index: list(count),
-    reference: number,
-    candidate: number,
-  }),
-);
-const clusteredMean = fields<R.ClusteredMean>({
-  mean: number,
-  se: nullable(number),
-  ci95: interval,
-  clusters: count,
-});
-const kinds = fields<R.NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });
+import { tensor } from "./tensor-schema.ts";
 
 const finding = fields<R.Finding>({
   rule: text,
@@ -89,138 +55,6 @@ const appliedRule = fields<R.AppliedRule>({
   limitFrom: nullable(source),
   decide: nullable(oneOf<NonNullable<R.AppliedRule["decide"]>>("interval", "point")),
   reason: nullable(text),
-});
-
-const floorFigures = fields<R.FloorFigures>({
-  floorRatio: number,
-  floorRatioP99: number,
-  floorTokenRatio: number,
-  floorTokenRatioAt: tokenAt,
-  worstSampleFloorRatio: number,
-  worstSample: nullable(count),
-  floorGm: number,
-});
-
-const ownStatistic = nullable(
-  fields<R.OwnStatistic>({ value: number, floor: nullable(number), limit: nullable(number) }),
-);
-
-const ownFigures = fields<R.OwnFigures>({
-  gm: nullable(number),
-  p50: nullable(number),
-  p99: nullable(number),
-  max: nullable(number),
-  maxAt: tokenAt,
-  u: nullable(number),
-  slope: nullable(number),
-  gmOverFloor: nullable(number),
-  floorGm: nullable(number),
-  mismatched: count,
-  statistics: nullable(
-    fields<R.OwnStatistics>({
-      energy: ownStatistic,
-      sample: ownStatistic,
-      token: ownStatistic,
-      element: ownStatistic,
-      slope: ownStatistic,
-      channel: ownStatistic,
-      offset: ownStatistic,
-      gain: ownStatistic,
-    }),
-  ),
-});
-
-const sideStatistics = fields<R.SideStatistics>({
-  min: number,
-  max: number,
-  mean: number,
-  rms: number,
-  nan: count,
-  posInf: count,
-  negInf: count,
-});
-
-const statsFigures = fields<R.StatsFigures>({
-  reference: sideStatistics,
-  candidate: sideStatistics,
-  difference: fields<R.StatsFigures["difference"]>({
-    min: number,
-    max: number,
-    mean: number,
-    rms: number,
-  }),
-  normRatio: number,
-  mismatched: count,
-  saturated: count,
-  bounds: nullable(
-    fields<R.StatsBounds>({
-      relL2: number,
-      tokenRelL2Max: number,
-      maxAbs: number,
-      mse: number,
-      cosine: number,
-    }),
-  ),
-});
-
-const tensor = fields<R.TensorResult>({
-  name: text,
-  layer,
-  step,
-  verdict,
-  role: nullable(role),
-  dtype: fields<R.TensorResult["dtype"]>({ reference: dtype, candidate: dtype }),
-  samples: count,
-  rows: count,
-  elements: count,
-  relL2: nullable(number),
-  snrDb: nullable(number),
-  tokenRelL2: nullable(
-    fields<R.TokenRelL2>({
-      gm: number,
-      p50: number,
-      p99: number,
-      max: number,
-      maxAt: tokenAt,
-      worstSampleGm: number,
-    }),
-  ),
-  cosine: nullable(number),
-  cosineDistance: nullable(number),
-  tokenCosine: nullable(
-    fields<R.TokenCosine>({
-      mean: number,
-      min: number,
-      minAt: tokenAt,
-      p1: number,
-      p5: number,
-      p50: number,
-    }),
-  ),
-  mse: nullable(number),
-  rmse: nullable(number),
-  meanAbs: nullable(number),
-  bias: nullable(number),
-  maxAbs: nullable(number),
-  maxAbsAt: elementAt,
-  normRatio: nullable(number),
-  slope: nullable(number),
-  floorRatio: nullable(number),
-  floorRatioP99: nullable(number),
-  floor: nullable(floorFigures),
-  priorLimit: nullable(number),
-  own: nullable(ownFigures),
-  nonFinite: nullable(
-    fields<R.NonFinite>({
-      reference: kinds,
-      candidate: kinds,
-      mismatched: count,
-      firstAt: elementAt,
-      saturated: count,
-    }),
-  ),
-  bitsDiffering: nullable(count),
-  statsFigures: nullable(statsFigures),
 });
 
 const perplexity = nullable(

@@ -1,0 +1,68 @@
+/** Parts of the JSON form of a comparison that several of its fields have. */
+
+import type { DType } from "../core/dtype.ts";
+import type * as R from "../core/result.ts";
+import {
+  count,
+  fields,
+  list,
+  nullable,
+  number,
+  oneOf,
+  pair,
+  type SchemaOf,
+  text,
+} from "./schema-types.ts";
+
+export const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
+export const step = oneOf<R.StepGroup>("prefill", "decode");
+export const role = oneOf<R.Role>("origin", "inherited", "independent");
+export const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
+export const source = oneOf<R.LimitSource>(
+  "method",
+  "floor",
+  "prior",
+  "flag",
+  "preset",
+  "structure",
+);
+export const interval = nullable(pair(number));
+export const layer = nullable(count);
+export const dtype = oneOf<DType>(
+  "F64",
+  "F32",
+  "F16",
+  "BF16",
+  "F8_E4M3",
+  "F8_E5M2",
+  "I64",
+  "I32",
+  "I16",
+  "I8",
+  "U8",
+  "BOOL",
+);
+/** Metadata of the whole run have sample -1. */
+export const anySample: SchemaOf<number> = { type: "integer", minimum: -1 };
+export const detail: SchemaOf<R.Finding["detail"]> = {
+  type: "object",
+  additionalProperties: { anyOf: [text, { type: "number" }] },
+};
+
+export const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));
+export const elementAt = nullable(
+  fields<R.ElementAt>({
+    sample: count,
+    step: count,
+    index: list(count),
+    reference: number,
+    candidate: number,
+  }),
+);
+export const clusteredMean = fields<R.ClusteredMean>({
+  mean: number,
+  se: nullable(number),
+  ci95: interval,
+  clusters: count,
+});
+export const kinds = fields<R.NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });
