@@ -1,6 +1,6 @@
 /** Columns of text on a terminal, where a CJK character is two columns wide. */
 
-import stringWidth from "string-width";
+import stringWidth from "fast-string-width";
 
 /** Columns that `text` takes on a terminal; ANSI sequences take none. */
 export function width(text: string): number {
