@@ -16,6 +16,9 @@ import { Steps } from "./lib/steps.mjs";
 
 const FOLDER = join(ROOT, "scripts", "requirements");
 
+/** What a lock is for that names no other. */
+const OLDEST_PYTHON = "3.10";
+
 /** @type {readonly (readonly [name: string, ...options: string[]])[]} */
 const PYTHON_LOCKS = [
   ["tools"],
@@ -27,23 +30,21 @@ const PYTHON_LOCKS = [
   ["torch-2.9", "--override", "excluded.in"],
   // torch of the runtime: its scripts are timed, so they run on the version that is tested.
   ["bench", "--override", "excluded.in", "--constraint", "runtime.txt"],
+  ["vllm-0.18", "--override", "vllm-0.18-overrides.in"],
+  ["vllm-0.32", "--override", "vllm-0.32-overrides.in", "--python-version", "3.11"],
 ];
 
 /** @param {Steps} steps */
 async function lockPython(steps) {
-  const compile = [
-    "pip",
-    "compile",
-    "--universal",
-    "--python-version",
-    "3.10",
-    "--generate-hashes",
-  ];
+  const compile = ["pip", "compile", "--universal", "--generate-hashes"];
   const plain = ["--no-header", "--no-annotate", "--quiet"];
   for (const [name, ...options] of PYTHON_LOCKS) {
     await steps.run(`lock ${name}.txt`, async () => {
       const files = [`${name}.in`, "--output-file", `${name}.txt`];
-      await uv([...compile, ...plain, ...options, ...files], { cwd: FOLDER });
+      const python = options.includes("--python-version")
+        ? []
+        : ["--python-version", OLDEST_PYTHON];
+      await uv([...compile, ...plain, ...python, ...options, ...files], { cwd: FOLDER });
     });
   }
 }

@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, Failure, main } from "./lib/failure.mjs";
 import { oneOf, readOptions } from "./lib/options.mjs";
-import { ensureEnvironment, ensureOlderEnvironment } from "./lib/python.mjs";
+import { ensureEnvironment, ensureEnvironmentOf } from "./lib/python.mjs";
 import { pytest } from "./lib/runners.mjs";
 import { Steps } from "./lib/steps.mjs";
 
@@ -39,7 +39,7 @@ async function test(version, reports, steps) {
   const python =
     version === NEWEST
       ? await ensureEnvironment("dev", steps)
-      : await ensureOlderEnvironment(version, steps);
+      : await ensureEnvironmentOf(version, steps);
   /** @type {CaptureReport | undefined} */
   let report;
   await steps.run(`tests on ${version}`, async () => {

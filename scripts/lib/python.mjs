@@ -63,18 +63,19 @@ export async function ensureEnvironment(asked, steps) {
 }
 
 /**
- * Makes an environment of older versions of torch and transformers, beside that of the repository.
+ * Makes an environment of other packages, beside that of the repository.
  *
  * @param {string} lock its name
  * @param {import("./steps.mjs").Steps} steps
+ * @param {readonly number[]} [minors] of Python 3 that its packages come built for
  * @returns {Promise<string>} its interpreter
  */
-export async function ensureOlderEnvironment(lock, steps) {
+export async function ensureEnvironmentOf(lock, steps, minors = OLDER_MINORS) {
   const folder = join(CACHE, "environments", lock);
   const python = interpreterOf(folder);
   const stamp = join(folder, "setup-stamp");
   if (existsSync(python) && readStamp(stamp) === stampOf(folder, lock)) return python;
-  await install(folder, lock, OLDER_MINORS, steps);
+  await install(folder, lock, minors, steps);
   writeStamp(stamp, stampOf(folder, lock));
   return python;
 }
