@@ -75,7 +75,7 @@ def test_caches_that_are_tuples_may_take_turns() -> None:
         tracker.end(outputs[-1])
     for sample, output in enumerate(outputs):
         step = tracker.begin((prompt[:, :1],), {"past_key_values": output.past_key_values})
-        assert (step.number, step.past, step.rows[0].sample) == (1, 3, sample)
+        assert (step.rows[0].step, step.past, step.rows[0].sample) == (1, 3, sample)
     copied = tuple((keys.clone(), values.clone()) for keys, values in outputs[0].past_key_values)
     assert refused(lambda: tracker.begin((prompt[:, :1],), {"past_key_values": copied})) == "cache-unknown"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,26 +10,30 @@ import torch
 from torch import nn
 
 from .contract import Encoding, Kind
+from .engine import Engine
 from .errors import DumpError
 from .modes import LOGITS, REDUCED_LOGITS, Form, Modes
-from .module_tree import Decoder, first_tensor, head_path
+from .module_tree import first_tensor
 from .points import Point, in_turns
-from .probe import probe
 from .reduce import reduced_logits
 from .replay import Replay
-from .router import expert_count, find_routers
-from .samples import SampleTracker, Step
+from .samples import Row, Step
 from .select import Selection, matches
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One tensor of one sample, still where the model left it: a view, valid only inside the hook."""
+    """One tensor of one sample, or a part of it, still where the model left it: a view, valid only inside the hook.
+
+    ``start`` and ``whole`` are the first of its tokens and all tokens of the tensor, where this is a part.
+    """
 
     name: str
     tensor: torch.Tensor
     sample: int
     step: int = 0
+    start: int = 0
+    whole: int | None = None
     kind: Kind | None = None
     layer: int | None = None
     module: str | None = None
@@ -85,21 +88,20 @@ class DecoderCapture:
 
     def __init__(
         self,
-        model: nn.Module,
-        decoder: Decoder,
+        engine: Engine,
         select: str | Sequence[str] | None,
         modes: Modes,
         top_k: int,
         replay: Replay | None,
     ) -> None:
-        anatomy = probe(model, decoder)
+        anatomy = engine.anatomy()
         self.facts = {"residual": anatomy.residual, "residual_scale": anatomy.residual_scale}
-        self._head = head_path(model)
+        self._engine = engine
         self._modes = modes
         self._top_k = top_k
-        modules = _submodules(model)
-        points = in_turns([*anatomy.points, *router_points(model, decoder)], decoder)
-        names = [point.name for point in points] + ([LOGITS] if self._head else [])
+        modules = _submodules(engine.model)
+        points = in_turns([*anatomy.points, *engine.routers()], engine.decoder)
+        names = [point.name for point in points] + ([LOGITS] if engine.head else [])
         wanted = Selection(select, names, modules)
         modes.check(wanted.canonical | wanted.paths)
         self._wanted = wanted.canonical
@@ -117,30 +119,19 @@ class DecoderCapture:
         if self._logits == "topk":
             self.plan["top_k"] = top_k
         self._wanted |= wanted.paths
-        self._tracker = SampleTracker(model)
-        self._has_positions = "position_ids" in inspect.signature(model.forward).parameters
         self._step: Step | None = None
-        self._positions: torch.Tensor | None = None
 
     @property
     def samples(self) -> int:  # noqa: D102 - see Capture
-        return self._tracker.count
+        return self._engine.samples
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Piece]:  # noqa: D102
-        step = self._step = self._tracker.begin(args, kwargs)
-        self._positions = step.position_ids
-        if step.input_ids is not None:
-            if self._replay is not None:
-                self._replay.check_tokens(step)
-            yield from self._pieces(step, step.input_ids, Piece("input_ids", step.input_ids, 0))
-
-    def note_positions(self, positions: torch.Tensor | None) -> None:
-        """Remember the positions that layer 0 is told: they are in force also where the model counts by itself."""
-        if positions is not None and positions.ndim == 3 and bool((positions == positions[0]).all()):
-            # Models of images tell time, height and width ([3, B, T]); of text all three are the position.
-            positions = positions[0]
-        if positions is not None:
-            self._positions = positions
+        step = self._step = self._engine.begin(args, kwargs)
+        if step is None or step.input_ids is None:
+            return
+        if self._replay is not None:
+            self._replay.check_tokens(step)
+        yield from self._pieces(step, step.input_ids, Piece("input_ids", step.input_ids, 0))
 
     def name_of(self, point: Point) -> str | None:  # noqa: D102
         return None if self._step is None else self._step.name_of(point)
@@ -149,7 +140,15 @@ class DecoderCapture:
         step = self._step
         if step is None or point.name not in self._wanted:
             return
-        like = Piece(name, tensor, 0, 0, point.kind, point.layer, point.path, self._modes.encoding(point.name))
+        like = Piece(
+            name,
+            tensor,
+            0,
+            kind=point.kind,
+            layer=point.layer,
+            module=point.path,
+            encoding=self._modes.encoding(point.name),
+        )
         yield from self._pieces(step, tensor, like)
 
     def instead(self, point: Point, name: str, tensor: torch.Tensor) -> torch.Tensor | None:  # noqa: D102
@@ -162,16 +161,18 @@ class DecoderCapture:
         if step is None:
             return
         self._check_reached(step)
-        self._tracker.end(output)
-        yield from self._position_pieces(step)
+        self._engine.end(output)
+        if self._engine.has_positions:
+            yield from self._position_pieces(step)
         if self._logits == "none":
             return
-        logits = _logits(output, step).detach()
+        logits_of = self._engine.logits(output, step)
         if self._logits == "topk":
-            yield from self._reduced(step, logits)
-        else:
-            encoding = self._modes.encoding(LOGITS)
-            yield from self._pieces(step, logits, Piece(LOGITS, logits, 0, module=self._head, encoding=encoding))
+            yield from self._reduced(step, logits_of)
+            return
+        encoding = self._modes.encoding(LOGITS)
+        for row in step.rows:
+            yield _piece(row, Piece(LOGITS, logits_of(row), 0, module=self._engine.head, encoding=encoding))
 
     def _check_reached(self, step: Step) -> None:
         """Refuse a forward that passed a point by: it would be promised and absent, or replayed and not replaced."""
@@ -189,12 +190,12 @@ class DecoderCapture:
                 "a forward pass did not come to every place where tensors are taken",
                 facts=[
                     ("not seen", f"{len(passed)} of {len(self.points)}: {', '.join(passed[:4])}"),
-                    ("step", step.number),
+                    ("steps", ", ".join(map(str, sorted({row.step for row in step.rows})))),
                 ],
                 help="let every forward call all layers and blocks as modules, and capture without torch.compile",
             )
 
-    def _reduced(self, step: Step, logits: torch.Tensor) -> Iterator[Piece]:
+    def _reduced(self, step: Step, logits_of: Callable[[Row], torch.Tensor]) -> Iterator[Piece]:
         ids = step.input_ids
         if ids is None:
             raise DumpError(
@@ -204,30 +205,24 @@ class DecoderCapture:
                 help="store them whole: mode full, or 'logits=full'",
             )
         for row in step.rows:
-            mine, tokens = logits[row.batch, row.tokens], ids[row.batch, row.tokens]
+            mine, tokens = logits_of(row), ids[row.batch, row.tokens]
             reduced = reduced_logits(mine, tokens, step.last.get(row.sample), self._top_k)
             step.last[row.sample] = mine[-1].clone()
             for name, value in reduced.items():
-                yield Piece(name, value, row.sample, step.number, module=self._head)
+                yield _piece(row, Piece(name, value, 0, module=self._engine.head))
 
     def _pieces(self, step: Step, tensor: torch.Tensor, like: Piece) -> Iterator[Piece]:
         for row, mine in step.cut(tensor, like.name):
-            yield replace(like, tensor=mine, sample=row.sample, step=step.number)
+            yield _piece(row, replace(like, tensor=mine))
 
     def _position_pieces(self, step: Step) -> Iterator[Piece]:
-        batch, length = step.shape
-        positions = self._positions
-        if positions is None and not self._has_positions:
-            return
-        if positions is None or positions.ndim != 2 or positions.shape[-1] != length:
-            positions = torch.arange(step.past, step.past + length)[None]
-        positions = positions.to("cpu", torch.int64).expand(batch, length)
+        positions = self._engine.positions(step)
         for row in step.rows:
             mine = positions[row.batch, row.tokens]
             if self._replay is not None:
-                self._replay.check_positions(row.sample, step.number, mine.tolist())
-            if not torch.equal(mine, torch.arange(row.length)):
-                yield Piece("position_ids", mine, row.sample, step.number)
+                self._replay.check_positions(row, mine.tolist())
+            if not torch.equal(mine, torch.arange(row.start, row.start + row.length)):
+                yield _piece(row, Piece("position_ids", mine, 0))
 
 
 class ModuleCapture:
@@ -262,7 +257,7 @@ class ModuleCapture:
                 facts=[("module", self._model)],
                 help="call it with at least one tensor argument",
             )
-        self._step = Step(number=0)
+        self._step = Step()
         self._forwards += 1
         yield Piece("input.0", fed, self._forwards - 1, kind="other")
 
@@ -281,20 +276,13 @@ class ModuleCapture:
         return iter(())
 
 
+def _piece(row: Row, like: Piece) -> Piece:
+    """Return a piece as that of a sample's row."""
+    return replace(like, sample=row.sample, step=row.step, start=row.start, whole=row.whole if row.is_part else None)
+
+
 def _submodules(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if path}
-
-
-def router_points(model: nn.Module, decoder: Decoder) -> list[Point]:
-    """Return where each layer's router logits are, of the layers that have one router."""
-    experts = expert_count(model)
-    points: list[Point] = []
-    for index, (path, layer) in enumerate(decoder.layers if experts else ()):
-        routers = [(f"{path}.{inner}", router) for inner, router in find_routers(layer, experts)]
-        # Of two routers in one layer neither is the layer's.
-        if len(routers) == 1:
-            points.append(Point(f"layers.{index}.router", *routers[0], kind="router", layer=index))
-    return points
 
 
 def _promised(wanted: Selection, logits: Form) -> list[str]:
@@ -308,21 +296,3 @@ def _promised(wanted: Selection, logits: Form) -> list[str]:
         else:
             globs.append(glob)
     return globs + (list(REDUCED_LOGITS) if logits == "topk" else [])
-
-
-def _logits(output: Any, step: Step) -> torch.Tensor:
-    logits = getattr(output, "logits", None)
-    if logits is None and isinstance(output, tuple):
-        # Before them there may be a loss, which is a scalar.
-        logits = next((item for item in output if isinstance(item, torch.Tensor) and item.ndim == 3), None)
-    if logits is None or logits.shape[1] != step.shape[1]:
-        raise DumpError(
-            "logits-cut",
-            "the model did not return logits for every token",
-            facts=[
-                ("tokens fed", step.shape[1]),
-                ("logits for", "none" if logits is None else f"{logits.shape[1]} of them"),
-            ],
-            help="pass logits_to_keep=0, or select tensors without logits",
-        )
-    return logits

@@ -17,21 +17,15 @@ from torch import nn
 from . import provenance
 from .capture import Capture, DecoderCapture, ModuleCapture, Piece
 from .device_stats import device_stats
+from .engine import Engine, TransformersEngine
 from .errors import DumpError
 from .limits import Limits
 from .modes import DEFAULT_TOP_K, Modes
-from .module_tree import (
-    compiled_modules,
-    find_decoder,
-    first_tensor,
-    stream_input,
-    with_first_tensor,
-    with_stream_input,
-)
+from .module_tree import compiled_modules, find_decoder, first_tensor
+from .parts import Parts
 from .points import Point
 from .reader import load
 from .replay import Replay
-from .router import RouterTap, expert_count
 from .stream import BackgroundWriter
 from .target import check_target
 from .tensor import HostTensor, host_tensor
@@ -116,17 +110,15 @@ class Dump:
         check_target(self.path, overwrite=self._overwrite)
         if compiled := compiled_modules(self.model):
             raise _compiled(self.model, compiled)
-        decoder = find_decoder(self.model)
+        engine = self._engine()
         with _looking():
-            if decoder is not None:
-                self._capture: Capture = DecoderCapture(
-                    self.model, decoder, self._select, self._modes, self._top_k, self._replay
-                )
+            if engine is not None:
+                self._capture: Capture = DecoderCapture(engine, self._select, self._modes, self._top_k, self._replay)
             elif self._replay is None:
                 self._capture = ModuleCapture(self.model, self._select, self._modes)
             else:
                 raise _no_decoder(self.model)
-        run = provenance.describe(self.model)
+        run = self._describe()
         run["model"] |= self._capture.facts
         run["capture"] = self._capture.plan | {"replay_of": None if self._replay is None else self._replay.of}
         writer = DumpWriter(self.path, run=_merged(run, self._extra), overwrite=self._overwrite, limits=self._limits)
@@ -135,15 +127,23 @@ class Dump:
             self._writer = stack.enter_context(BackgroundWriter(writer, self._limits))
             stack.push(self._finish)
             stack.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
-            if decoder is not None:
-                first = decoder.layers[0][1]
-                stack.callback(first.register_forward_pre_hook(self._note_positions, with_kwargs=True).remove)
+            for remove in [] if engine is None else engine.hooks():
+                stack.callback(remove)
             for point in self._capture.points:
-                stack.callback(self._attach(point))
+                stack.callback(self._attach(engine, point))
             stack.callback(self.model.register_forward_hook(self._end).remove)
             self._unfinished = 0
+            self._parts = Parts()
             self._stack = stack.pop_all()
         return self
+
+    def _engine(self) -> Engine | None:
+        """Return how the model's decoder is run; None for any other module."""
+        decoder = find_decoder(self.model)
+        return None if decoder is None else TransformersEngine(self.model, decoder)
+
+    def _describe(self) -> dict[str, Any]:
+        return provenance.describe(self.model)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -158,6 +158,7 @@ class Dump:
         """Refuse what is not whole, and add what is known only now."""
         if error is not None:
             return
+        self._parts.check_whole()
         if self._unfinished:
             raise DumpError(
                 "forward-unfinished",
@@ -201,25 +202,13 @@ class Dump:
     def _watching(self) -> bool:
         return not self._paused and not _LOOKING.get()
 
-    def _attach(self, point: Point) -> Callable[[], None]:
+    def _attach(self, engine: Engine | None, point: Point) -> Callable[[], None]:
         """Watch a point; what is taken there may be replaced in the same moment."""
-        if point.kind == "router":
+        if engine is not None:
+            return engine.watch(point, lambda tensor: self._take(point, tensor))
 
-            def logits(tensor: torch.Tensor) -> torch.Tensor | None:
-                return self._take(point, tensor)
-
-            return RouterTap(point.module, expert_count(self.model), logits).remove
-        if point.input:
-
-            def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-                instead = self._take(point, stream_input(args, kwargs))
-                return None if instead is None else with_stream_input(args, kwargs, instead)
-
-            return point.module.register_forward_pre_hook(before, with_kwargs=True).remove
-
-        def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-            instead = self._take(point, first_tensor(output))
-            return None if instead is None else with_first_tensor(output, instead)
+        def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            self._take(point, first_tensor(output))
 
         return point.module.register_forward_hook(after).remove
 
@@ -227,10 +216,6 @@ class Dump:
         if self._watching:
             self._unfinished += 1
             self._put(self._capture.begin(args, kwargs))
-
-    def _note_positions(self, _layer: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if isinstance(self._capture, DecoderCapture):
-            self._capture.note_positions(kwargs.get("position_ids"))
 
     def _take(self, point: Point, tensor: torch.Tensor | None) -> torch.Tensor | None:
         """Store what a point shows and return what the model goes on with; None: with that tensor."""
@@ -250,16 +235,19 @@ class Dump:
     def _put(self, pieces: Iterator[Piece]) -> None:
         """Copy or reduce each piece here, in the hook: the kernels after it may overwrite it."""
         for piece in pieces:
-            reduced = piece.encoding == "stats"
+            whole = piece if piece.whole is None else self._parts.add(piece)
+            if whole is None:
+                continue
+            reduced = whole.encoding == "stats"
             self._writer.put(
-                _statistics(piece.tensor) if reduced else _on_host(piece.tensor),
-                name=piece.name,
-                sample=piece.sample,
-                step=piece.step,
-                kind=piece.kind,
-                layer=piece.layer,
-                module=piece.module,
-                encoding=piece.encoding,
+                _statistics(whole.tensor) if reduced else _on_host(whole.tensor),
+                name=whole.name,
+                sample=whole.sample,
+                step=whole.step,
+                kind=whole.kind,
+                layer=whole.layer,
+                module=whole.module,
+                encoding=whole.encoding,
             )
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from .contract import Kind
 from .module_tree import Decoder
+from .router import find_routers
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,14 @@ def in_turns(points: Iterable[Point], decoder: Decoder) -> list[Point]:
         else point
         for point in points
     ]
+
+
+def router_points(decoder: Decoder, experts: int) -> list[Point]:
+    """Return where each layer's router logits are, of the layers that have one router."""
+    points: list[Point] = []
+    for index, (path, layer) in enumerate(decoder.layers if experts else ()):
+        routers = [(f"{path}.{inner}", router) for inner, router in find_routers(layer, experts)]
+        # Of two routers in one layer neither is the layer's.
+        if len(routers) == 1:
+            points.append(Point(f"layers.{index}.router", *routers[0], kind="router", layer=index))
+    return points

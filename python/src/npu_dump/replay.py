@@ -12,7 +12,7 @@ import torch
 
 from .errors import DumpError
 from .reader import DumpFile, Key
-from .samples import Step
+from .samples import Row, Step
 
 _SHOWN = 6
 _STREAM = re.compile(r"embed|norm|layers\.\d+(\.attn|\.mlp)?")
@@ -122,37 +122,41 @@ class Replay:
         if step.input_ids is None:
             return
         for row, fed in step.cut(step.input_ids, "input_ids"):
-            ids = self._source.get(("input_ids", row.sample, step.number))
-            if ids is None or fed.tolist() != ids.tolist():
+            ids = self._source.get(("input_ids", row.sample, row.step))
+            if ids is None or fed.tolist() != _part(ids, row).tolist():
                 raise DumpError(
                     "replay-tokens",
                     "the token ids are not those of the dump that is replayed",
                     facts=[
-                        ("fed", f"sample {row.sample}, step {step.number}: {_ids(fed.tolist())}"),
+                        ("fed", f"sample {row.sample}, step {row.step}: {_ids(fed.tolist())}"),
                         ("dump", "no such sample or step" if ids is None else _ids(ids.tolist())),
                     ],
                     help="feed the dump's samples and steps in its order; npu-dump replay does",
                 )
 
-    def check_positions(self, sample: int, step: int, fed: list[int]) -> None:
+    def check_positions(self, row: Row, fed: list[int]) -> None:
         """Refuse positions other than the dump's; at a decode step whose positions it does not tell, any will do.
 
         Raises:
             DumpError: ``replay-positions``.
         """
-        stored = self._source.get(("position_ids", sample, step))
-        expected = list(range(len(fed))) if stored is None else stored.tolist()
-        if fed != expected and (stored is not None or step == 0):
+        stored = self._source.get(("position_ids", row.sample, row.step))
+        counted = list(range(row.start, row.start + row.length))
+        expected = counted if stored is None else _part(stored, row).tolist()
+        if fed != expected and (stored is not None or row.step == 0):
             raise DumpError(
                 "replay-positions",
                 "the tokens are not at the positions of the dump that is replayed",
-                facts=[("fed", f"sample {sample}, step {step}: {_ids(fed)}"), ("dump", _ids(expected))],
+                facts=[
+                    ("fed", f"sample {row.sample}, step {row.step}: {_ids(fed)}"),
+                    ("dump", _ids(expected)),
+                ],
                 help="pass the dump's position_ids; npu-dump replay does",
             )
 
     def holds(self, name: str, step: Step) -> bool:
         """Return whether the dump has the whole tensor of every sample at this step."""
-        return all(self._source.encoding((name, row.sample, step.number)) == "dense" for row in step.rows)
+        return all(self._source.encoding((name, row.sample, row.step)) == "dense" for row in step.rows)
 
     def fill(self, name: str, step: Step, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return a copy of ``tensor`` with the dump's rows in it; None where the dump has no such tensor (routers).
@@ -165,9 +169,9 @@ class Replay:
         filled = tensor.clone()
         rows = step.by_token(filled, name)
         for row in step.rows:
-            key = (name, row.sample, step.number)
+            key = (name, row.sample, row.step)
             self._require(key)
-            stored = self._source[key]
+            stored = _part(self._source[key], row)
             value = stored if isinstance(stored, torch.Tensor) else torch.from_numpy(stored.copy())
             shape = (row.length, *rows.shape[2:])
             if tuple(value.shape) != shape or not value.is_floating_point():
@@ -202,6 +206,11 @@ def _scale_of(stated: Any, layer: int) -> float:
     if isinstance(scale, (int, float)) and 0 < abs(scale) <= sys.float_info.max:
         return float(scale)
     return 1.0
+
+
+def _part(stored: Any, row: Row) -> Any:
+    """Return what a row holds of a tensor of its sample's step; all of it where that is no part."""
+    return stored[row.start : row.start + row.length] if row.is_part and len(stored) == row.whole else stored
 
 
 def _ids(ids: list[int]) -> str:

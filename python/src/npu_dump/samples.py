@@ -22,15 +22,26 @@ class Row:
 
     Attributes:
         sample: number of the sample.
+        step: 0 for its prompt, k for its k-th step with a filled cache.
         batch: its row in the batch.
         tokens: its columns without padding: a slice where they are contiguous, else their indices.
         length: how many they are.
+        start: the first of them in the sample's step, where an engine runs a prompt in parts.
+        whole: tokens of the sample in the step; None: these.
     """
 
     sample: int
+    step: int
     batch: int
     tokens: slice | torch.Tensor
     length: int
+    start: int = 0
+    whole: int | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether other forwards have tokens of the same sample and step."""
+        return self.whole not in (None, self.length)
 
 
 @dataclass
@@ -38,7 +49,6 @@ class Step:
     """One forward pass.
 
     Attributes:
-        number: 0 for a prompt, k for the k-th step with a filled cache.
         input_ids: ``[B, T]``, or None where embeddings were fed.
         position_ids: ``[B or 1, T]`` as fed; None where the model counts by itself.
         past: tokens in the cache, padding included.
@@ -48,7 +58,6 @@ class Step:
             cache that the next step needs.
     """
 
-    number: int
     input_ids: torch.Tensor | None = None
     position_ids: torch.Tensor | None = None
     past: int = 0
@@ -121,6 +130,7 @@ class SampleTracker:
     def __init__(self, model: nn.Module) -> None:
         self.count = 0
         self._signature = inspect.signature(model.forward)
+        self.has_positions = "position_ids" in self._signature.parameters
         kinds = {parameter.kind: name for name, parameter in self._signature.parameters.items()}
         self._rest = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
         # Weak: a capture must not keep a cache, and its device memory, alive.
@@ -160,12 +170,11 @@ class SampleTracker:
             self._remember(cache)
         mask = bound.get("attention_mask")
         return Step(
-            number=sequence.steps,
             input_ids=None if ids is None else ids.reshape(batch, length),
             position_ids=bound.get("position_ids"),
             past=past,
             shape=(batch, length),
-            rows=_rows(sequence.samples, mask, batch, length, past),
+            rows=_rows(sequence, mask, batch, length, past),
             last=sequence.last,
         )
 
@@ -226,9 +235,10 @@ def _holds_nothing(cache: Any) -> bool:
     return isinstance(keys, list) and all(isinstance(key, torch.Tensor) and not key.numel() for key in keys)
 
 
-def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list[Row]:
+def _rows(sequence: _Sequence, mask: Any, batch: int, length: int, past: int) -> list[Row]:
+    samples, step = sequence.samples, sequence.steps
     if not isinstance(mask, torch.Tensor):
-        return [Row(sample, row, slice(0, length), length) for row, sample in enumerate(samples)]
+        return [Row(sample, step, row, slice(0, length), length) for row, sample in enumerate(samples)]
     if tuple(mask.shape) not in ((batch, past + length), (batch, length)):
         raise DumpError(
             "mask-shape",
@@ -244,5 +254,5 @@ def _rows(samples: range, mask: Any, batch: int, length: int, past: int) -> list
             continue
         first, last = int(columns[0]), int(columns[-1])
         contiguous = last - first + 1 == count
-        rows.append(Row(sample, row, slice(first, last + 1) if contiguous else columns, count))
+        rows.append(Row(sample, step, row, slice(first, last + 1) if contiguous else columns, count))
     return rows

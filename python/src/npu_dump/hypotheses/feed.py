@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..capture import router_points
 from ..errors import DumpError
 from ..inputs import Request, check_samples
 from ..models import accepted_arguments
 from ..modes import LOGITS
 from ..module_tree import Decoder, find_decoder, head_path, text_config
-from ..points import Point, in_turns
+from ..points import Point, in_turns, router_points
 from ..probe import probe
 from ..reader import DumpFile
 from ..replay import Replay
@@ -89,7 +88,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         )
     found = probe(model, decoder)
     points = {point.name: point for point in in_turns(found.points, decoder)}
-    routers = {point.name: point for point in router_points(model, decoder)}
+    routers = {point.name: point for point in router_points(decoder, expert_count(model))}
     facts = {"residual": found.residual, "residual_scale": found.residual_scale}
     return Anatomy(model, decoder, points, routers, head_path(model), facts)
 
@@ -148,9 +147,9 @@ class Fed:
         return self._rows[name]
 
     def _step(self, name: str, number: int, count: int) -> torch.Tensor:
-        row = Row(self.number, 0, slice(0, count), count)
+        row = Row(self.number, number, 0, slice(0, count), count)
         empty = torch.empty((1, count, self.anatomy.width(name)), dtype=self.anatomy.dtype)
-        filled = self.replay.fill(name, Step(number, shape=(1, count), rows=[row]), empty)
+        filled = self.replay.fill(name, Step(shape=(1, count), rows=[row]), empty)
         return empty if filled is None else filled
 
 
