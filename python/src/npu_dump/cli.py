@@ -9,14 +9,21 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .commands import capture, probe, reference, replay, run, weights
+from .commands import capture, probe, reference, replay, run, vllm, weights
 from .errors import DumpError, printable
 
 EXIT_OK = 0
 EXIT_COULD_NOT = 2
 EXIT_INTERRUPTED = 130
 
-_COMMANDS = {"run": run, "replay": replay, "reference": reference, "probe": probe, "weights": weights}
+_COMMANDS = {
+    "run": run,
+    "replay": replay,
+    "reference": reference,
+    "vllm": vllm,
+    "probe": probe,
+    "weights": weights,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

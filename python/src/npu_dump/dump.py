@@ -179,6 +179,10 @@ class Dump:
         data = text.encode("utf-8", "replace")
         self.write(name, data, sample=sample, dtype="U8", shape=[len(data)])
 
+    def checkpoint(self) -> None:
+        """Let the tensors that are whole go to the disk now: whatever ends this process then does not lose them."""
+        self._writer.flush()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Capture nothing inside this block, e.g. while the model generates."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -53,8 +53,8 @@ class Anatomy:
 
 
 @dataclass(frozen=True)
-class _Call:
-    """One call of a module: copies of its first input and its first output, ``[T, width]`` float64."""
+class Call:
+    """One call of a module: copies of the stream that it was handed and that it returned, ``[T, width]`` float64."""
 
     name: str
     path: str
@@ -72,7 +72,19 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
     Raises:
         DumpError: the model cannot run four tokens, for another reason than memory.
     """
-    calls = _run(model, decoder)
+    return anatomy_of(decoder, _run(model, decoder))
+
+
+def anatomy_of(decoder: Decoder, calls: Mapping[str, Call]) -> Anatomy:
+    """Return the anatomy of a decoder that has run some tokens.
+
+    Args:
+        decoder: where its layers are.
+        calls: the last call of each module in and around the layers by its path, in the order of completion.
+
+    Raises:
+        DumpError: ``layers-not-run``.
+    """
     layers = [path for path, _ in decoder.layers]
     unseen = [path for path in layers if path not in calls]
     if unseen:
@@ -104,12 +116,12 @@ def probe(model: nn.Module, decoder: Decoder) -> Anatomy:
 
 @dataclass(frozen=True)
 class _Layer:
-    blocks: dict[str, _Call]
+    blocks: dict[str, Call]
     residual: Residual
     scale: float
 
 
-def _anatomy_of_layer(layer: _Call, inside: list[_Call], layers: int) -> _Layer:
+def _anatomy_of_layer(layer: Call, inside: list[Call], layers: int) -> _Layer:
     """Find the two blocks among the calls inside one layer, and what they hand to the residual sum."""
     children = [call for call in inside if _child(call.path, layer.path)]
     attentions = [call for call in children if is_attention(call.name, call.module)]
@@ -147,7 +159,7 @@ def _anatomy_of_layer(layer: _Call, inside: list[_Call], layers: int) -> _Layer:
     return _Layer(blocks, "other", 1.0)
 
 
-def _handed_over(block: _Call, children: list[_Call], inside: list[_Call], layer: _Call) -> list[_Call]:
+def _handed_over(block: Call, children: list[Call], inside: list[Call], layer: Call) -> list[Call]:
     """Return what may be handed to the residual sum, most likely first.
 
     That is the block's output, after any norm that takes exactly this output; or, where a block adds the
@@ -163,7 +175,7 @@ def _handed_over(block: _Call, children: list[_Call], inside: list[_Call], layer
     return [call for call in (last, *inner[-1:]) if call.output.shape == layer.output.shape]
 
 
-def _source(block: _Call, children: list[_Call]) -> torch.Tensor:
+def _source(block: Call, children: list[Call]) -> torch.Tensor:
     """Return what a block reads, before the norms in front of it."""
     tensor = block.input
     for sibling in reversed(children[: children.index(block)]):
@@ -172,7 +184,7 @@ def _source(block: _Call, children: list[_Call]) -> torch.Tensor:
     return tensor
 
 
-def _scale_of_sum(layer: _Call, attn: _Call, mlp: _Call, layers: int) -> float | None:
+def _scale_of_sum(layer: Call, attn: Call, mlp: Call, layers: int) -> float | None:
     """Return s of ``output = input + s*(attn + mlp)`` where that holds to rounding, else None."""
     change, blocks = layer.output - layer.input, attn.output + mlp.output
     power = float((blocks * blocks).sum())
@@ -206,13 +218,13 @@ def _equal_to_rounding(x: torch.Tensor, y: torch.Tensor, magnitude: torch.Tensor
     return x.shape == y.shape and bool(((x - y).abs() <= allowed).all())
 
 
-def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
+def _run(model: nn.Module, decoder: Decoder) -> dict[str, Call]:
     """Run the probe and return the last call of each module in and around the layers, in the order of completion.
 
     A module that serves several layers must be called once for each of them; its calls are theirs, in their order.
     """
     paths: dict[nn.Module, list[str]] = defaultdict(list)
-    for path, module in _observed(decoder):
+    for path, module in observed(decoder):
         paths[module].append(path)
     inputs: dict[nn.Module, torch.Tensor] = {}
     seen: list[tuple[nn.Module, torch.Tensor, torch.Tensor, float]] = []
@@ -220,12 +232,12 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tensor = stream_input(args, kwargs)
         if tensor is not None and tensor.is_floating_point():
-            inputs[module] = _rows(tensor)
+            inputs[module] = as_rows(tensor)
 
     def after(module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
         tensor = first_tensor(output)
         if tensor is not None and module in inputs and tensor.is_floating_point():
-            seen.append((module, inputs.pop(module), _rows(tensor), torch.finfo(tensor.dtype).eps))
+            seen.append((module, inputs.pop(module), as_rows(tensor), torch.finfo(tensor.dtype).eps))
 
     with ExitStack() as hooks:
         for module in paths:
@@ -245,18 +257,18 @@ def _run(model: nn.Module, decoder: Decoder) -> dict[str, _Call]:
                 ) from error
     counts = Counter(module for module, *_ in seen)
     turns: Counter[nn.Module] = Counter()
-    calls: dict[str, _Call] = {}
+    calls: dict[str, Call] = {}
     for module, given, returned, epsilon in seen:
         mine = paths[module]
         if len(mine) in (1, counts[module]):
             path = mine[turns[module] % len(mine)]
             turns[module] += 1
             calls.pop(path, None)
-            calls[path] = _Call(path.rpartition(".")[2], path, module, given, returned, epsilon)
+            calls[path] = Call(path.rpartition(".")[2], path, module, given, returned, epsilon)
     return calls
 
 
-def _observed(decoder: Decoder) -> Iterator[tuple[str, nn.Module]]:
+def observed(decoder: Decoder) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers with all inside them but experts, and the modules beside the layers."""
     for name, module in decoder.module.named_children():
         if not isinstance(module, nn.ModuleList):
@@ -294,12 +306,12 @@ def _random_state(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _rows(tensor: torch.Tensor) -> torch.Tensor:
+def as_rows(tensor: torch.Tensor) -> torch.Tensor:
     """Return a copy as ``[T, width]`` float64 on the CPU; batch and token axes become one."""
     return tensor.detach().to("cpu", torch.float64, copy=True).reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
 
 
-def _is_norm(call: _Call) -> bool:
+def _is_norm(call: Call) -> bool:
     return is_norm_or_dropout(call.name, call.module) and "dropout" not in type(call.module).__name__.lower()
 
 

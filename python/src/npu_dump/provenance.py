@@ -36,7 +36,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
         "dtype": dtype.name if dtype else "F32",
         "seed": torch.initial_seed() % 2**63,
         "numerics": devices.numerics(device),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -111,7 +111,8 @@ def _engine(model: nn.Module) -> dict[str, Any]:
     return {"name": "transformers", "version": _version("transformers"), "attention": attention, "graph": False}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a model runs on."""
     packages = ("torch", "transformers", "torch_npu", "numpy", "pyarrow")
     found = {name: _version(name) for name in packages}
     return {"python": platform.python_version()} | {name: text for name, text in found.items() if text}

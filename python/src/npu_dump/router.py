@@ -30,7 +30,11 @@ Take = Callable[[torch.Tensor], torch.Tensor | None]
 
 def expert_count(model: nn.Module) -> int:
     """Return how many routed experts a layer has by the model's configuration; 0 where it has none."""
-    config = text_config(model)
+    return expert_count_of(text_config(model))
+
+
+def expert_count_of(config: Any) -> int:
+    """Return how many routed experts a layer has by a text configuration; 0 where it has none."""
     counts = (getattr(config, name, None) for name in _COUNTS)
     return next((count for count in counts if isinstance(count, int) and count > 1), 0)
 

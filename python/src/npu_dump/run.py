@@ -62,13 +62,13 @@ def run(request: Request, progress: Progress) -> Outcome:
         request.model, trust_remote_code=request.trust_remote_code, allow_download=request.allow_download
     )
     config = models.load_config(source)
-    tokenizer = _tokenizer(request, source)
+    tokenizer = load_tokenizer_for(request, source)
     samples = read_samples(request, tokenizer)
     check_samples(samples, config.get_text_config(), request)
     # A forced reference is what a finer format gives; any other precision is asked for by name.
     default = _finer_than(request.replay) if request.replay and device.type == "cpu" else None
     dtype = getattr(torch, request.dtype or default or "", None)
-    _check_space(request, modes, config.get_text_config(), samples, dtype, progress)
+    check_space(request, modes, config.get_text_config(), samples, dtype, progress)
     model = models.load_model(source, device=device, dtype=dtype, attention=request.attn, note=progress.note)
     metadata = run_metadata(request, source, tokenizer, samples, progress)
     return capture_samples(request, model, samples, metadata, progress, tokenizer=tokenizer)
@@ -147,7 +147,7 @@ def _forward_failed(error: Exception) -> DumpError:
     )
 
 
-def _tokenizer(request: Request, source: models.ModelSource) -> Any:
+def load_tokenizer_for(request: Request, source: models.ModelSource) -> Any:
     """Return the tokenizer; None where the ids are given and none can be loaded."""
     try:
         return models.load_tokenizer(source)
@@ -157,9 +157,19 @@ def _tokenizer(request: Request, source: models.ModelSource) -> Any:
         raise
 
 
-def _check_space(
+def check_space(
     request: Request, modes: Modes, config: Any, samples: list[Sample], dtype: torch.dtype | None, progress: Progress
 ) -> None:
+    """Raise a `DumpError` where the dump would not fit on the disk; say what it will take.
+
+    Args:
+        request: what is stored, and where.
+        modes: how much of each tensor.
+        config: the text configuration of the model.
+        samples: what is fed.
+        dtype: precision of the run; None: the checkpoint's.
+        progress: told in words.
+    """
     stored = dtype or getattr(config, "dtype", None) or torch.float32
     # What the model itself will generate is not known yet; it may come to its end before.
     ahead = 0 if request.tokens_from or request.replay else request.decode

@@ -29,6 +29,7 @@ class BackgroundWriter:
         self.peak_bytes = 0
         self._limit = limits.buffer
         self._queue: deque[tuple[HostTensor, dict[str, Any]]] = deque()
+        self._flush_asked = False
         self._waiting = 0
         self._writing = 0
         self._closing = False
@@ -66,6 +67,18 @@ class BackgroundWriter:
             self._waiting += size
             self.peak_bytes = max(self.peak_bytes, self._waiting + self._writing)
             self._queue.append((tensor, row))
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Let what waits be written as soon as the thread comes to it, gathered or not.
+
+        Raises:
+            DumpError: an earlier tensor could not be written.
+        """
+        with self._lock:
+            if self._error:
+                raise self._error
+            self._flush_asked = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -115,13 +128,20 @@ class BackgroundWriter:
         try:
             while True:
                 with self._lock:
-                    self._changed.wait_for(lambda: self._queue or self._closing)
-                    if not self._queue:
+                    self._changed.wait_for(lambda: self._queue or self._closing or self._flush_asked)
+                    if not self._queue and not self._flush_asked:
                         return
-                    tensor, row = self._queue.popleft()
-                    self._writing = tensor.data.size
-                    self._waiting -= self._writing
-                    self._changed.notify_all()
+                    flushed = not self._queue
+                    if flushed:
+                        self._flush_asked = False
+                    else:
+                        tensor, row = self._queue.popleft()
+                        self._writing = tensor.data.size
+                        self._waiting -= self._writing
+                        self._changed.notify_all()
+                if flushed:
+                    self.writer.flush()
+                    continue
                 self.writer.write(row.pop("name"), tensor, **row)
                 # Let go of the memory before telling the other thread that there is room.
                 del tensor

@@ -159,6 +159,17 @@ class DumpWriter:
             else:
                 self._collect(row, tensor, stats)
 
+    def flush(self) -> None:
+        """Put what was gathered on its way to the disk, so that whatever ends this process does not lose it.
+
+        Raises:
+            DumpError: the disk is full, or a tensor could not be written before.
+        """
+        if self._ended:
+            raise self._ended
+        with self._writing():
+            self._flush()
+
     def _collect(self, row: dict[str, Any], tensor: HostTensor, stats: dict[str, Any] | None) -> None:
         """Copy a small tensor beside others, so that a record batch is worth its header."""
         if self._gathered + tensor.data.size > self._limits.gather:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,17 @@ def add_capture_options(command: argparse.ArgumentParser) -> None:
     """Add which model runs where and how, and what is stored."""
     add_loading_options(command, "DIR|GGUF|ID", "model folder, GGUF file or hub id")
     add = command.add_argument
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="the dump to make, OUT.arrow")
     add("--threads", type=count, metavar="N", help="CPU threads of torch")
-    add("--batch", type=count, default=1, metavar="N", help="prompts a forward (default 1)")
     add("--padding-side", choices=("left", "right"), help="where a batch is padded (default right; left to decode)")
+    add_storage_options(command)
+    add_output_options(command, "print what was made as JSON instead of the path")
+
+
+def add_storage_options(command: argparse.ArgumentParser) -> None:
+    """Add what is stored, and where."""
+    add = command.add_argument
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="the dump to make, OUT.arrow")
+    add("--batch", type=count, default=1, metavar="N", help="prompts a forward (default 1)")
     add("--select", action="append", default=[], metavar="GLOB", help="tensors to store; repeatable (default: all)")
     add(
         "--mode",
@@ -44,7 +52,6 @@ def add_capture_options(command: argparse.ArgumentParser) -> None:
     add("--top-k", type=count, default=64, metavar="K", help="tokens a row of mode topk (default 64)")
     add("--host-info", action="store_true", help="store host name and system in the metadata")
     add("--force", action="store_true", help="replace OUT if it exists")
-    add_output_options(command, "print what was made as JSON instead of the path")
 
 
 def capture(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
@@ -56,13 +63,31 @@ def capture(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
     from ..inputs import Request
     from ..run import run
 
+    return finish(options, progress, Request, run)
+
+
+def finish(
+    options: argparse.Namespace, progress: Progress, request_type: Callable[..., Any], run: Callable[..., Any]
+) -> tuple[str, int]:
+    """Run what the options ask for and return what goes to stdout, and the exit code.
+
+    Args:
+        options: the command's.
+        progress: told how it goes.
+        request_type: takes the options as keywords.
+        run: takes the request and the progress, and returns an `Outcome`.
+
+    Raises:
+        DumpError: anything that the caller can act on.
+    """
     values: dict[str, Any] = dict(vars(options))
     as_json = values.pop("json")
     for name in ("command", "progress"):
         values.pop(name)
-    for name in ("select", "mode"):
-        values[name] = tuple(values[name])
-    request = Request(**values)
+    for name in ("select", "mode", "engine_arg"):
+        if name in values:
+            values[name] = tuple(values[name])
+    request = request_type(**values)
     try:
         outcome = run(request, progress)
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..errors import DumpError
 from . import capture
@@ -17,8 +18,13 @@ EPILOG = capture.EPILOG
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     capture.add_capture_options(parser)
+    add_samples_options(parser)
+
+
+def add_samples_options(parser: argparse.ArgumentParser) -> Any:
+    """Add what is fed and how it goes on; return the group of sources, of which a user gives one."""
     add = parser.add_argument
-    source = parser.add_mutually_exclusive_group(required=True)
+    source: Any = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
     source.add_argument("--text", type=Path, metavar="FILE", help="one long text, cut into chunks")
     source.add_argument("--tokens-from", type=Path, metavar="DUMP", help="exactly the token ids of another dump")
@@ -37,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=positive, metavar="T", help="sample the continuation at this temperature")
     add("--top-p", type=share, metavar="P", help="sample from the most likely tokens of total probability P")
     add("--seed", type=seed, default=0, metavar="N", help="seed of all random numbers (default 0)")
+    return source
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -70,7 +77,7 @@ def check_options(options: argparse.Namespace) -> None:
             facts=[("--chat", "given"), ("--prompts", "not given")],
             help="leave --chat out, or give prompts",
         )
-    if values["padding_side"] == "right" and values["decode"] and values["batch"] > 1:
+    if values.get("padding_side") == "right" and values["decode"] and values["batch"] > 1:
         raise DumpError(
             "usage",
             "decode steps of a batch need padding on the left",

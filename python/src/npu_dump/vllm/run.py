@@ -1,0 +1,245 @@
+"""`npu-dump vllm`: samples through vLLM's own engine, every forward captured inside its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import models
+from ..errors import DumpError
+from ..inputs import Request, check_samples, read_samples
+from ..modes import LOGITS, Modes
+from ..probe import PROBE_TOKENS
+from ..progress import Progress
+from ..run import Outcome, check_space, load_tokenizer_for, run_metadata
+from ..target import check_target
+from ..tokens import Sample
+from .adapter import known_arguments
+from .outputs import graph_dump, stored_of
+from .session import Session
+
+
+@dataclass(frozen=True)
+class EngineRequest(Request):
+    """What `npu-dump vllm` was asked for, beside what every capture is.
+
+    Attributes:
+        tensor_parallel: how many ranks share each layer.
+        chunk_tokens: most tokens a forward, which cuts longer prompts into chunks; None: prompts stay whole.
+        graph: let the engine compile and capture graphs, and take log-probabilities and generations alone.
+        engine_arg: ``(name, value)`` of further arguments of the engine.
+    """
+
+    tensor_parallel: int = 1
+    chunk_tokens: int | None = None
+    graph: bool = False
+    engine_arg: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether another dump says what is fed."""
+        return self.tokens_from is not None or self.replay is not None
+
+
+def run(request: EngineRequest, progress: Progress) -> Outcome:
+    """Start the engine, feed it, and return what was made.
+
+    Raises:
+        DumpError: anything that the caller can act on.
+    """
+    check_target(request.output, overwrite=request.force)
+    modes = Modes(request.mode)
+    source = models.locate(
+        request.model, trust_remote_code=request.trust_remote_code, allow_download=request.allow_download
+    )
+    if source.files is not None and source.files.is_file():
+        raise DumpError(
+            "model-unknown",
+            "vLLM loads a folder or a hub id",
+            facts=[("given", request.model), ("found", "a GGUF file")],
+            help="convert it: AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file=NAME).save_pretrained(OUT)",
+        )
+    config = models.load_config(source).get_text_config()
+    tokenizer = load_tokenizer_for(request, source)
+    samples = read_samples(request, tokenizer)
+    check_samples(samples, config, request)
+    check_space(request, modes, config, samples, None, progress)
+    metadata = run_metadata(request, source, tokenizer, samples, progress)
+    arguments = known_arguments(_arguments(request, source, config, samples, tokenizer))
+    with Session(arguments, progress) as session:
+        if request.graph:
+            return graph_dump(request, session, samples, metadata, tokenizer, progress)
+        return _capture(request, session, samples, metadata, tokenizer, progress)
+
+
+def _capture(
+    request: EngineRequest,
+    session: Session,
+    samples: list[Sample],
+    metadata: dict[str, Any],
+    tokenizer: Any,
+    progress: Progress,
+) -> Outcome:
+    session.call("npu_dump_look")
+    session.generate([session.request((samples[0].ids * PROBE_TOKENS)[:PROBE_TOKENS], tokens=1)])
+    modes = Modes(request.mode)
+    options = {
+        "select": list(request.select),
+        "mode": list(request.mode),
+        "top_k": request.top_k,
+        "replay": None if request.replay is None else str(request.replay.resolve()),
+        "run": metadata,
+        "overwrite": request.force,
+    }
+    opened = session.call("npu_dump_open", str(request.output.resolve()), options)
+    fed: list[int] = []
+    try:
+        for batch in _batches(samples, request.batch):
+            first = len(fed)
+            asked = [_asked(request, session, sample, number) for number, sample in enumerate(batch, start=first)]
+            outputs = session.generate(asked)
+            free = _continued_freely(request, session, batch, outputs)
+            for number, (sample, output, other) in enumerate(zip(batch, outputs, free, strict=True), start=first):
+                steps = len(sample.steps) or max(0, min(request.decode, len(output.outputs[0].token_ids) - 1))
+                fed.append(len(sample.ids) + steps)
+                # Reduced logits come with the token's own log-probability from the worker.
+                own = modes.form(LOGITS) != "topk"
+                session.store(number, stored_of(request, sample, output, other, tokenizer, own=own))
+            session.call("npu_dump_checkpoint")
+            progress.step("capturing", len(fed), len(samples), "samples")
+        closed = session.call("npu_dump_close", fed)
+    except BaseException:
+        session.abort()
+        raise
+    return Outcome(
+        path=Path(opened[0]["path"]),
+        id=opened[0]["id"],
+        samples=len(samples),
+        tokens=sum(len(sample.ids) for sample in samples),
+        bytes=sum(answer["bytes"] for answer in closed),
+    )
+
+
+def _asked(request: EngineRequest, session: Session, sample: Sample, number: int) -> Any:
+    """Return the request that captures a sample: its prompt, then its decode steps, forced where they are given."""
+    forced = [token for step in sample.steps for token in step.ids]
+    steps = len(forced) or (0 if request.is_forced else request.decode)
+    wanted = 0 if request.is_forced else max(request.generate, request.decode)
+    return session.request(
+        sample.ids,
+        # The last token is drawn and fed to nobody.
+        tokens=max(1, wanted, steps + 1 if steps else 0),
+        told={"sample": number, "prompt": len(sample.ids), "steps": steps, "forced": forced},
+        prompt_logprobs=0,
+        logprobs=request.top_k if wanted else None,
+        sampling=request,
+        to_the_end=bool(forced),
+    )
+
+
+def _continued_freely(
+    request: EngineRequest, session: Session, batch: Sequence[Sample], outputs: Sequence[Any]
+) -> Sequence[Any]:
+    """Return what tells the continuation that the model itself gives; None where it is not asked for."""
+    if not request.is_forced:
+        return outputs if max(request.generate, request.decode) else [None] * len(batch)
+    if not request.generate:
+        return [None] * len(batch)
+    return session.generate(
+        [
+            session.request(sample.ids, tokens=request.generate, logprobs=request.top_k, sampling=request)
+            for sample in batch
+        ]
+    )
+
+
+def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
+
+
+# What a capture depends on.
+_RESERVED = {
+    "model",
+    "dtype",
+    "enforce_eager",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "worker_extension_cls",
+    "logits_processors",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "speculative_config",
+    "seed",
+    "trust_remote_code",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+}
+
+
+def _arguments(
+    request: EngineRequest, source: models.ModelSource, config: Any, samples: list[Sample], tokenizer: Any
+) -> dict[str, Any]:
+    """Return the arguments of the engine.
+
+    Raises:
+        DumpError: a sample cannot be fed to it, or the user gave an argument that a capture sets itself.
+    """
+    _check_feedable(samples)
+    given = dict(request.engine_arg)
+    if taken := sorted(_RESERVED & set(given)):
+        raise DumpError(
+            "usage",
+            "a capture sets this argument of the engine itself",
+            facts=[("--engine-arg", ", ".join(taken))],
+            help="leave it out; see npu-dump vllm --help for the option that stands for it",
+        )
+    ahead = max(request.generate, 0 if request.is_forced else request.decode + 1, 1)
+    longest = max(max(sample.length + 1, len(sample.ids) + ahead) for sample in samples)
+    together = max(sum(len(sample.ids) for sample in batch) for batch in _batches(samples, request.batch))
+    reach = getattr(config, "max_position_embeddings", None) or longest
+    arguments: dict[str, Any] = {
+        "model": str(source.files or source.name),
+        "dtype": request.dtype or "auto",
+        # Hooks see nothing inside a compiled graph.
+        "enforce_eager": not request.graph,
+        "enable_prefix_caching": False,
+        "enable_chunked_prefill": request.chunk_tokens is not None,
+        "max_num_batched_tokens": request.chunk_tokens or max(together, longest, 2048),
+        "max_num_seqs": request.batch,
+        "max_model_len": min(max(longest, PROBE_TOKENS + 1), reach),
+        "max_logprobs": max(20, request.top_k),
+        "tensor_parallel_size": request.tensor_parallel,
+        "seed": request.seed,
+        "trust_remote_code": request.trust_remote_code,
+        "skip_tokenizer_init": tokenizer is None,
+        "worker_extension_cls": "npu_dump.vllm.worker.NpuDumpExtension",
+        # The ids of decode steps are known when the step begins, and not only on the device.
+        "async_scheduling": False,
+        "disable_log_stats": True,
+    }
+    if any(sample.steps for sample in samples):
+        arguments["logits_processors"] = ["npu_dump.vllm.forcing:ForcedTokens"]
+    return arguments | given
+
+
+def _check_feedable(samples: list[Sample]) -> None:
+    for number, sample in enumerate(samples):
+        if not sample.natural:
+            raise DumpError(
+                "position-range",
+                "an engine places tokens at 0, 1, 2, …, and the dump's are elsewhere",
+                facts=[("sample", number), ("first positions", list(sample.prefill.positions[:4]))],
+                help="feed a dump of single prompts without position ids of their own",
+            )
+        wide = next((step for step in sample.steps if len(step.ids) != 1), None)
+        if wide is not None:
+            raise DumpError(
+                "tokens-invalid",
+                "an engine decodes one token at a time, and a step of the dump has several",
+                facts=[("sample", number), ("tokens of a step", len(wide.ids))],
+                help="leave --decode out, or make the reference with --decode",
+            )

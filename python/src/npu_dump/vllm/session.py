@@ -1,0 +1,151 @@
+"""One engine from its start to its end: requests in, outputs out, and errors that say what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Protocol
+
+from ..devices import is_out_of_memory
+from ..errors import DumpError
+from ..models import out_of_memory
+from ..progress import Progress
+from .adapter import REQUEST_KEY, version
+
+
+class Sampling(Protocol):
+    """How tokens are drawn."""
+
+    @property
+    def temperature(self) -> float | None:
+        """None: the most likely token."""
+        ...
+
+    @property
+    def top_p(self) -> float | None:
+        """Share of the probability that is drawn from; None: all."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draws."""
+        ...
+
+
+class Session:
+    """An engine inside a ``with`` block.
+
+    Args:
+        arguments: of ``vllm.LLM``.
+        progress: told that the engine starts.
+
+    Raises:
+        DumpError: on entry, where the engine does not start; in the block, where it dies.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], progress: Progress) -> None:
+        self._arguments = dict(arguments)
+        self._progress = progress
+        self._engine: Any = None
+
+    def __enter__(self) -> Session:
+        self._progress.note("starting the engine")
+        with _engine_errors("engine-failed", "the engine did not start"):
+            self._engine = import_module("vllm").LLM(**self._arguments)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        engine, self._engine = self._engine, None
+        core: Any = getattr(getattr(engine, "llm_engine", None), "engine_core", None)
+        with suppress(Exception):
+            core.shutdown()
+
+    def request(
+        self,
+        ids: Sequence[int],
+        *,
+        tokens: int,
+        told: dict[str, Any] | None = None,
+        prompt_logprobs: int | None = None,
+        logprobs: int | None = None,
+        sampling: Sampling | None = None,
+        to_the_end: bool = False,
+    ) -> tuple[dict[str, Any], Any]:
+        """Return a request.
+
+        Args:
+            ids: of the prompt.
+            tokens: most tokens to go on with.
+            told: what the worker is told of it.
+            prompt_logprobs: most likely tokens whose log-probabilities come back for each token of the prompt, beside
+                the token's own.
+            logprobs: the same for each new token.
+            sampling: None: greedy.
+            to_the_end: go on behind an end token.
+        """
+        temperature = sampling.temperature if sampling is not None else None
+        parameters = import_module("vllm").SamplingParams(
+            max_tokens=tokens,
+            temperature=temperature or 0.0,
+            top_p=(sampling.top_p if sampling is not None and temperature else None) or 1.0,
+            seed=sampling.seed if sampling is not None and temperature else None,
+            prompt_logprobs=prompt_logprobs,
+            logprobs=logprobs,
+            ignore_eos=to_the_end,
+            detokenize=False,
+            extra_args=None if told is None else {REQUEST_KEY: told},
+        )
+        return {"prompt_token_ids": list(ids)}, parameters
+
+    def generate(self, requests: Sequence[tuple[dict[str, Any], Any]]) -> list[Any]:
+        """Run requests together and return the output of each."""
+        prompts, parameters = zip(*requests, strict=True)
+        with _engine_errors("engine-died", "the engine ended while it ran"):
+            return self._engine.generate(list(prompts), list(parameters), use_tqdm=False)
+
+    def call(self, method: str, *arguments: Any) -> list[dict[str, Any]]:
+        """Call a method of the extension on every rank.
+
+        Raises:
+            DumpError: one of them failed.
+        """
+        with _engine_errors("engine-died", "the engine ended while it ran"):
+            answers = self._engine.collective_rpc(method, args=arguments)
+        for answer in answers:
+            if parts := answer.get("error"):
+                facts = [(str(label), text) for label, text in parts["facts"]]
+                raise DumpError(parts["code"], parts["what"], facts=facts, help=parts["help"])
+        return answers
+
+    def store(self, sample: int, stored: tuple[dict[str, str], dict[str, Any]]) -> None:
+        """Store texts and arrays of a sample."""
+        self.call("npu_dump_store", sample, *stored)
+
+    def abort(self) -> None:
+        """Leave the dump as it is; an engine that is gone has left it so."""
+        with suppress(Exception):
+            self._engine.collective_rpc("npu_dump_abort", timeout=30)
+
+
+@contextmanager
+def _engine_errors(code: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except DumpError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error) from error
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise DumpError(
+            code,
+            what,
+            facts=[("vllm", version()), (type(error).__name__, lines[0] if lines else "no reason given")],
+            help="what the engine said stands above; VLLM_LOGGING_LEVEL=INFO shows more"
+            if code == "engine-failed"
+            else "what is complete is in OUT.partial; npu-diff repair makes a dump of it",
+        ) from error
