@@ -131,20 +131,20 @@ class BackgroundWriter:
                     self._changed.wait_for(lambda: self._queue or self._closing or self._flush_asked)
                     if not self._queue and not self._flush_asked:
                         return
-                    flushed = not self._queue
-                    if flushed:
+                    next_one = self._queue.popleft() if self._queue else None
+                    if next_one is None:
                         self._flush_asked = False
                     else:
-                        tensor, row = self._queue.popleft()
-                        self._writing = tensor.data.size
+                        self._writing = next_one[0].data.size
                         self._waiting -= self._writing
                         self._changed.notify_all()
-                if flushed:
+                if next_one is None:
                     self.writer.flush()
                     continue
+                tensor, row = next_one
                 self.writer.write(row.pop("name"), tensor, **row)
                 # Let go of the memory before telling the other thread that there is room.
-                del tensor
+                del tensor, next_one
                 with self._lock:
                     self._writing = 0
                     self._changed.notify_all()

@@ -29,7 +29,7 @@ def describe(runner: adapter.Runner, model: nn.Module) -> dict[str, Any]:
         "prefix_caching": bool(settings.cache_config.enable_prefix_caching),
     }
     return {
-        "model": _model_facts(settings.model_config, model, settings.parallel_config.tensor_parallel_size),
+        "model": _model_facts(settings.model_config, model),
         "device": devices.describe(device),
         "engine": {name: value for name, value in engine.items() if value is not None},
         "dtype": dtype,
@@ -38,13 +38,12 @@ def describe(runner: adapter.Runner, model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _model_facts(settings: Any, model: nn.Module, ranks: int) -> dict[str, Any]:
+def _model_facts(settings: Any, model: nn.Module) -> dict[str, Any]:
+    # No count of parameters: engines pack weights for their kernels, and ranks share them.
     config = settings.hf_text_config
     heads, hidden = getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
-        # A rank holds a part of them, with some weights on every rank.
-        "parameters": sum(parameter.numel() for parameter in model.parameters()) if ranks == 1 else None,
         "id": provenance.model_id(settings.model),
         "layers": getattr(config, "num_hidden_layers", None),
         "hidden_size": hidden,
