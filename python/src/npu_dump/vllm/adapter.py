@@ -28,6 +28,8 @@ _ENVIRONMENT = {
     # A fork of a process whose threads compute may hang.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
+    # The engine ends its processes without asking them to tidy up; the system does.
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
 }
 
 # Arguments without which a capture would be no other, where a version does not know them.

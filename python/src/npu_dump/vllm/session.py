@@ -15,6 +15,10 @@ from ..progress import Progress
 from .adapter import REQUEST_KEY, version
 
 
+# How much of what the engine says is shown.
+_LINES, _REASON = 4, 400
+
+
 class Sampling(Protocol):
     """How tokens are drawn."""
 
@@ -140,11 +144,12 @@ def _engine_errors(code: str, what: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory(error) from error
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        # The first line of some only counts what is wrong.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:_LINES] if line.strip())
         raise DumpError(
             code,
             what,
-            facts=[("vllm", version()), (type(error).__name__, lines[0] if lines else "no reason given")],
+            facts=[("vllm", version()), (type(error).__name__, reason[:_REASON] or "no reason given")],
             help="what the engine said stands above; VLLM_LOGGING_LEVEL=INFO shows more"
             if code == "engine-failed"
             else "what is complete is in OUT.partial; npu-diff repair makes a dump of it",
