@@ -17,20 +17,25 @@ import { PYTHON_ENV } from "./python.mjs";
  */
 
 /**
- * Runs every test of the capture side.
+ * Runs every test of the capture side that needs no engine, or those of one engine.
  *
  * @param {string} python
  * @param {string} file for the report
+ * @param {{ model?: string, verbose?: boolean }} [engine] the model that its tests run, and whether they show figures
  * @returns {Promise<CaptureReport>}
  * @throws {Failure} where no test could be run
  */
-export async function pytest(python, file) {
+export async function pytest(python, file, { model, verbose = false } = {}) {
   const report = ["-p", "tests.architecture_report", "--architecture-report", file];
-  const args = ["-m", "pytest", "-q", "--color=no", ...report, "tests"];
-  const options = { accept: [0, 1, 2, 5], env: PYTHON_ENV, cwd: join(ROOT, "python") };
+  const tests = model === undefined ? "tests" : "tests/engines";
+  const figures = verbose ? ["-rP"] : [];
+  const args = ["-m", "pytest", "-q", "--color=no", ...report, ...figures, tests];
+  const env = model === undefined ? PYTHON_ENV : { ...PYTHON_ENV, NPU_DUMP_TEST_MODEL: model };
+  const options = { accept: [0, 1, 2, 5], env, cwd: join(ROOT, "python") };
   const { code, output } = await run(python, args, options);
   if (!existsSync(file)) throw cannotRun("pytest", output);
   const found = JSON.parse(readFileSync(file, "utf8"));
+  if (verbose) process.stdout.write(`${output.trimEnd()}\n`);
   return { ...found, ...counted("pytest", code, found, output) };
 }
 

@@ -14,7 +14,6 @@ from ..models import out_of_memory
 from ..progress import Progress
 from .adapter import REQUEST_KEY, version
 
-
 # How much of what the engine says is shown.
 _LINES, _REASON = 4, 400
 

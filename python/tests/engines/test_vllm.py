@@ -1,0 +1,282 @@
+"""`npu-dump vllm` on the real engine, judged by `npu-diff` against transformers."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from npu_dump import load
+
+from .conftest import Run
+
+DTYPE = ("--dtype", "bfloat16")
+FAULTY_PROJECTION, FAULTY_ROTARY = 12, 7
+LAYERS = 30
+# embed, norm and logits; two blocks and the sum of each layer.
+TENSORS = 3 + 3 * LAYERS
+
+
+@pytest.fixture(scope="module")
+def reference(npu_dump: Run, model: Path, passages: Path, work: Path) -> Path:
+    path = work / "reference.arrow"
+    assert npu_dump("run", "--model", model, "--dtype", "float32", "--prompts", passages, "-o", path).code == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def capture(npu_dump: Run, model: Path, reference: Path, work: Path) -> Callable[..., Path]:
+    def captured(name: str, *options: object, env: dict[str, str] | None = None) -> Path:
+        path = work / f"{name}.arrow"
+        ran = npu_dump(
+            "vllm", "--model", model, *DTYPE, "--tokens-from", reference, *options, "-o", path, "--json", env=env
+        )
+        assert ran.code == 0, ran.err
+        assert ran.json["path"] == str(path)
+        return path
+
+    return captured
+
+
+@pytest.fixture(scope="module")
+def candidate(capture: Callable[..., Path]) -> Path:
+    return capture("candidate", "--batch", 4)
+
+
+@pytest.fixture(scope="module")
+def judged(npu_dump: Run, npu_diff: Run, model: Path, work: Path) -> Callable[[Path], Any]:
+    """The verdict on a candidate beside its reference set, forced references included."""
+    folder = work / "set"
+
+    def judge(path: Path) -> Any:
+        made = npu_dump("reference", path, "--model", model, "-o", folder)
+        assert made.code == 0, made.err
+        return npu_diff("compare", folder, path)
+
+    return judge
+
+
+def test_a_correct_engine_stands_at_the_noise_floor(
+    candidate: Path, judged: Callable[[Path], Any], npu_diff: Run, work: Path
+) -> None:
+    ran = judged(candidate)
+    result = ran.json
+    assert (ran.code, result["verdict"], result["origin"]) == (0, "pass", None)
+    assert result["missing"] == result["notCaptured"] == {"reference": [], "candidate": []}
+    assert len(result["tensors"]) == TENSORS
+    assert load(candidate).run["model"]["residual"] == "sequential"
+    folder = work / "set"
+    plain = npu_diff("compare", folder / "reference.arrow", candidate, "--floor", folder / "floor.1.arrow")
+    ratios = {tensor["name"]: tensor["floorRatio"] for tensor in plain.json["tensors"]}
+    print(f"floor ratios {min(ratios.values()):.3f} to {max(ratios.values()):.3f} of {len(ratios)} tensors")
+    assert plain.code == 0
+    assert all(0.8 <= ratio <= 1.3 for ratio in ratios.values()), ratios
+
+
+def test_the_engines_own_logprobs_give_the_perplexity_of_transformers(
+    candidate: Path, judged: Callable[[Path], Any], work: Path
+) -> None:
+    judged(candidate)
+    ours, floor = load(candidate), load(work / "set" / "floor.1.arrow")
+    told, computed, tokens = 0.0, 0.0, 0
+    for sample in ours.samples():
+        own = np.asarray(ours["token_logprob", sample, 0])
+        assert math.isnan(own[0])
+        told += float(own[1:].sum())
+        ids = torch.as_tensor(np.array(floor["input_ids", sample, 0]))[1:, None]
+        logits = torch.as_tensor(floor["logits", sample, 0])[:-1].double()
+        computed += float(torch.log_softmax(logits, -1).gather(-1, ids).sum())
+        tokens += len(ids)
+    engine, transformers = math.exp(-told / tokens), math.exp(-computed / tokens)
+    print(f"perplexity over {tokens} tokens: {engine:.4f} by the engine, {transformers:.4f} by transformers")
+    assert abs(engine / transformers - 1) < 0.005
+
+
+def test_an_int8_projection_is_found_by_its_own_error(
+    capture: Callable[..., Path],
+    faulty: Callable[[str], dict[str, str]],
+    judged: Callable[[Path], Any],
+    npu_diff: Run,
+    work: Path,
+) -> None:
+    path = capture("int8", env=faulty(f"down_proj-int8@{FAULTY_PROJECTION}"))
+    ran = judged(path)
+    name = f"layers.{FAULTY_PROJECTION}.mlp"
+    assert (ran.code, ran.json["verdict"], ran.json["origin"]["tensor"]) == (1, "fail", name)
+    folder = work / "set"
+    plain = npu_diff("compare", folder / "reference.arrow", path, "--floor", folder / "floor.1.arrow").json
+    ratio = next(tensor["floorRatio"] for tensor in plain["tensors"] if tensor["name"] == name)
+    own = next(tensor["own"]["gmOverFloor"] for tensor in ran.json["tensors"] if tensor["name"] == name)
+    print(f"{name}: plain ratio {ratio:.2f}, verdict {plain['verdict']}; own error {own:.2f} times the floor's")
+    assert ratio < own
+
+
+def test_a_wrong_rotary_base_fails_plainly_and_by_its_own_error(
+    capture: Callable[..., Path],
+    faulty: Callable[[str], dict[str, str]],
+    judged: Callable[[Path], Any],
+    npu_diff: Run,
+    work: Path,
+) -> None:
+    path = capture("rotary", env=faulty(f"rotary-base@{FAULTY_ROTARY}"))
+    ran = judged(path)
+    folder = work / "set"
+    plain = npu_diff("compare", folder / "reference.arrow", path, "--floor", folder / "floor.1.arrow")
+    for judgement in (ran, plain):
+        assert judgement.code == 1
+        assert judgement.json["origin"]["tensor"] == f"layers.{FAULTY_ROTARY}.attn"
+
+
+@pytest.fixture(scope="module")
+def prompts(work: Path) -> Path:
+    """Eight prompts of 3 to 40 tokens."""
+    texts = [
+        "Water boils at",
+        "The capital of France is",
+        "Artificial intelligence is",
+        "Python is a programming language that lets you work quickly and",
+        "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
+        "1 2 3 4 5 6 7",
+        "Once upon a time in a land far away there lived a small dragon who did not like fire, and every morning",
+        "In 1969 the first humans landed on the Moon, the only natural satellite of the Earth. They were called",
+    ]
+    path = work / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def decoded(npu_dump: Run, model: Path, prompts: Path, work: Path) -> tuple[Path, Path]:
+    """Reference and floor with four decode steps."""
+    reference, floor = work / "decoded.arrow", work / "decoded-floor.arrow"
+    made = npu_dump(
+        "run", "--model", model, "--dtype", "float32", "--prompts", prompts, "--decode", 4, "-o", reference
+    )
+    assert made.code == 0, made.err
+    fed = ("--tokens-from", reference, "--decode", 4)
+    assert npu_dump("run", "--model", model, *DTYPE, *fed, "-o", floor).code == 0
+    return reference, floor
+
+
+def test_a_batch_in_chunks_gives_what_single_prompts_give(
+    npu_dump: Run, npu_diff: Run, model: Path, decoded: tuple[Path, Path], work: Path
+) -> None:
+    reference, floor = decoded
+    engine = ("vllm", "--model", model, *DTYPE, "--tokens-from", reference, "--decode", 4, "--generate", 6)
+    single, chunked = work / "single.arrow", work / "chunked.arrow"
+    ran = npu_dump(*engine, "-o", single)
+    assert ran.code == 0, ran.err
+    ran = npu_dump(*engine, "--batch", 8, "--chunk-tokens", 16, "-o", chunked)
+    assert ran.code == 0, ran.err
+    one, eight = load(single), load(chunked)
+    assert set(one) == set(eight)
+    assert eight.run["engine"]["chunked_prefill"] is True
+    # 16 tokens a forward: the longer prompts cannot have come in one.
+    assert max(len(eight["input_ids", sample, 0]) for sample in eight.samples()) > 16
+    for path in (single, chunked):
+        ran = npu_diff("compare", reference, path, "--floor", floor)
+        assert (ran.code, ran.json["verdict"]) == (0, "pass"), ran.err
+        assert len(ran.json["tensors"]) == 2 * TENSORS
+    between = npu_diff("compare", single, chunked).json["tensors"]
+    allowed = {
+        (tensor["name"], tensor["step"]): tensor["relL2"]
+        for tensor in npu_diff("compare", reference, floor).json["tensors"]
+    }
+    assert all(tensor["relL2"] <= allowed[tensor["name"], tensor["step"]] for tensor in between)
+    generated = [eight["generated_topk_ids", sample, 0] for sample in eight.samples()]
+    greedy = [eight["generated_ids", sample, 0] for sample in eight.samples()]
+    assert all(np.array_equal(best[:, 0], ids) for best, ids in zip(generated, greedy, strict=True))
+
+
+def test_a_replay_measures_each_block_on_the_reference_stream(
+    npu_dump: Run, npu_diff: Run, model: Path, decoded: tuple[Path, Path], work: Path
+) -> None:
+    reference, _ = decoded
+    engine, transformers = work / "replayed.arrow", work / "replayed-floor.arrow"
+    ran = npu_dump("vllm", "--model", model, *DTYPE, "--replay", reference, "--batch", 8, "-o", engine)
+    assert ran.code == 0, ran.err
+    assert npu_dump("replay", reference, "--model", model, *DTYPE, "-o", transformers).code == 0
+    ran = npu_diff("compare", reference, engine, "--floor", transformers)
+    assert (ran.code, ran.json["isolated"]) == (0, True)
+    theirs, ours = load(reference), load(engine)
+    assert ours.run["capture"]["replay_of"]["id"] == theirs.run["id"]
+    # No error is inherited: the last layer is off by its own block's rounding alone.
+    last = f"layers.{LAYERS - 1}"
+    errors = [
+        np.linalg.norm(torch.as_tensor(ours[last, sample, 0]).double() - torch.as_tensor(theirs[last, sample, 0]))
+        / np.linalg.norm(torch.as_tensor(theirs[last, sample, 0]).double())
+        for sample in theirs.samples()
+    ]
+    assert max(errors) < 2 * torch.finfo(torch.bfloat16).eps
+
+
+def test_graphs_are_compared_by_logprobs_and_generations(
+    npu_dump: Run, npu_diff: Run, tiny: Path, prompts: Path, work: Path
+) -> None:
+    eager, graph = work / "eager.arrow", work / "graph.arrow"
+    common = ("--model", tiny, *DTYPE, "--prompts", prompts, "--generate", 4)
+    assert npu_dump("run", *common, "-o", eager).code == 0
+    ran = npu_dump("vllm", *common, "--graph", "--batch", 8, "-o", graph)
+    assert ran.code == 0, ran.err
+    dump = load(graph)
+    assert dump.run["engine"]["graph"] is True
+    assert not any(name.startswith("layers") for name, _, _ in dump)
+    ran = npu_diff("compare", eager, graph)
+    quality = ran.json["quality"]
+    assert quality["perplexity"] is not None
+    assert abs(quality["perplexity"]["relativeIncrease"]) < 0.005
+    assert quality["firstToken"]["samples"] == 8
+
+
+@pytest.fixture(scope="module")
+def tiny(model: Path, work: Path) -> Path:
+    """A Llama of three layers with random weights, whose heads two ranks can share."""
+    import transformers
+
+    folder = work / "tiny"
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        vocab_size=49152,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+    )
+    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return folder
+
+
+def test_an_engine_that_is_killed_leaves_what_was_complete(
+    npu_dump: Run,
+    npu_diff: Run,
+    tiny: Path,
+    prompts: Path,
+    faulty: Callable[[str], dict[str, str]],
+    work: Path,
+) -> None:
+    path = work / "killed.arrow"
+    # Warm-up and probe run the model too; some of the eight prompts are through before the kill.
+    ran = npu_dump("vllm", "--model", tiny, *DTYPE, "--prompts", prompts, "-o", path, env=faulty("die-after@9"))
+    assert ran.code == 2
+    assert re.search(r"^error\[engine-died\]: ", ran.err, re.MULTILINE), ran.err
+    assert not path.exists()
+    partial = path.with_name("killed.arrow.partial")
+    repaired = npu_diff("repair", partial)
+    assert repaired.code == 0, repaired.err
+    found = next(file for file in work.glob("killed*.arrow") if file != partial)
+    dump = load(found)
+    print(f"{len(dump.samples())} of 8 samples were complete")
+    assert 1 <= len(dump.samples()) < 8
+    assert all(("logits", sample, 0) in dump for sample in dump.samples())
