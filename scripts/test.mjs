@@ -8,6 +8,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ensureEngine, NEWEST, reasonAgainst } from "./lib/engines.mjs";
 import { describe, Failure, main } from "./lib/failure.mjs";
 import { oneOf, readOptions } from "./lib/options.mjs";
 import { ROOT } from "./lib/paths.mjs";
@@ -37,6 +38,8 @@ Sets up what is missing, then runs every check and test.
  * @property {() => Promise<Count>} run throws a Failure where it could not run
  */
 
+const ENGINE_TESTS = `tests on a real engine (pytest, ${NEWEST})`;
+
 /** A check that passes or fails as a whole. */
 const ONE_PASSED = { passed: 1, failed: 0 };
 
@@ -55,9 +58,10 @@ function node(name, ...args) {
 /**
  * @param {string} python
  * @param {string} reports folder for the runners' machine-readable reports
+ * @param {Awaited<ReturnType<typeof ensureEngine>> | undefined} engine undefined where none can run
  * @returns {readonly Check[]}
  */
-function checks(python, reports) {
+function checks(python, reports, engine) {
   const tool = (/** @type {readonly string[]} */ ...args) => {
     return async () => {
       await run(python, ["-m", ...args]);
@@ -93,8 +97,24 @@ function checks(python, reports) {
       label: "tests (pytest)",
       run: () => pytest(python, join(reports, "pytest.json")),
     },
+    {
+      half: "py",
+      label: ENGINE_TESTS,
+      run: async () => {
+        if (engine === undefined) throw noEngine();
+        return await pytest(engine.python, join(reports, "engine.json"), { model: engine.model });
+      },
+    },
     { half: "ts", label: "tests (vitest)", run: () => vitest(join(reports, "vitest.json")) },
   ];
+}
+
+function noEngine() {
+  return new Failure(
+    "the tests on a real engine cannot run here",
+    [["reason", reasonAgainst(NEWEST) ?? "none"]],
+    "run them where the engine can be installed, or without CI in the environment",
+  );
 }
 
 await main(async () => {
@@ -111,11 +131,19 @@ await main(async () => {
   await ensureNodePackages(steps);
   await ensureBuild(steps);
   const python = await ensureEnvironment("dev", steps);
+  const engine =
+    only === "ts" || reasonAgainst(NEWEST) !== undefined
+      ? undefined
+      : await ensureEngine(NEWEST, steps);
   const reports = mkdtempSync(join(tmpdir(), "npu-diff-reports-"));
   let passed = 0;
   let failed = 0;
-  for (const check of checks(python, reports)) {
+  for (const check of checks(python, reports, engine)) {
     if (only !== undefined && check.half !== only) continue;
+    if (check.label === ENGINE_TESTS && engine === undefined && !process.env["CI"]) {
+      process.stderr.write(`   not run  ${check.label}: ${reasonAgainst(NEWEST)}\n`);
+      continue;
+    }
     try {
       await steps.run(check.label, async () => {
         const count = await check.run();
