@@ -8,7 +8,7 @@ import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
-import { refuseMissingRanks, relationOfRuns } from "./align/runs.ts";
+import { relationOfRuns } from "./align/runs.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
 import { NpuDiffError } from "./core/errors.ts";
@@ -18,6 +18,7 @@ import { diagnose } from "./diagnose/groups.ts";
 import type { Dump } from "./dump/dump.ts";
 import { bytesOfFiles } from "./dump/dump-folder.ts";
 import { openDump } from "./dump/open-dump.ts";
+import { refuseRanksApart } from "./dump/rank-paths.ts";
 import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
@@ -62,6 +63,7 @@ export async function compareDumps(
   const { options, set } = withReferenceSet({ ...DEFAULT_OPTIONS, ...given });
   const files = [options.reference, options.candidate, ...options.floors, ...options.forced];
   refuseTooMany(options);
+  refuseRanksApart(files);
   const open: Dump[] = [];
   const openOnce = (path: string): Dump => {
     const dump = openDump(path);
@@ -106,7 +108,6 @@ async function comparePair(
   observer: CompareObserver,
   helpers: Helpers,
 ): Promise<ComparisonResult> {
-  for (const dump of [reference, candidate]) refuseMissingRanks(dump);
   const relation = relationOfRuns(reference, candidate);
   const tokens = checkTokens(reference, candidate, "candidate");
   const inputs = checkInputs(reference, candidate, "candidate");
@@ -119,6 +120,8 @@ async function comparePair(
   );
   const sides: Sides = { reference, candidate, floors: floors.used };
   const forced = openForced(options.forced, open, sides, relation, set !== null);
+  const allForced = [forced.candidate, ...forced.floors].filter((dump) => dump !== null);
+  const dumps = [reference, candidate, ...floors.used.map(({ dump }) => dump), ...allForced];
   const scale = scaleOf(options.preset, reference.run, candidate.run);
   const alignment = align(
     reference,
@@ -146,6 +149,7 @@ async function comparePair(
     options,
     observer,
     helpers,
+    Math.max(...dumps.map((dump) => dump.ranks)),
   );
   const { logits, stopped } = measured;
   // What was not reached may be what is at fault.
@@ -234,9 +238,7 @@ async function comparePair(
       reference: summary(reference),
       candidate: summary(candidate),
       floors: floors.used.map(({ dump }) => summary(dump)),
-      forced: [forced.candidate, ...forced.floors].flatMap((dump) =>
-        dump === null ? [] : [summary(dump)],
-      ),
+      forced: allForced.map(summary),
     },
     tokens: { samples: tokens.samples === 0 ? inputs : tokens.samples, tokens: tokens.tokens },
     environment: { differences: environmentDifferences(reference.run, candidate.run) },
@@ -266,6 +268,7 @@ async function measureUnits(
   options: CompareOptions,
   observer: CompareObserver,
   helpers: Helpers,
+  ranks: number,
 ): Promise<Measured> {
   const meter = (): LogitsMeter => new LogitsMeter(sides.floors.map(({ scale }) => scale));
   const logits = { prefill: meter(), decode: meter() };
@@ -285,7 +288,7 @@ async function measureUnits(
     holdsLogits,
     truth: new TrueTokens(sides.reference, tokens.table),
   });
-  const sizes = slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors));
+  const sizes = slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors), ranks);
   const jobs = new JobStream(plan, helpers, sizes);
   let bytes = 0;
   try {

@@ -12,7 +12,7 @@ import {
   type TensorRole,
   tensorName,
 } from "../dump/contract.ts";
-import type { Dump, TensorEntry } from "../dump/dump.ts";
+import { type Dump, dataBytes, type TensorEntry } from "../dump/dump.ts";
 import { compareKeys, executionKey } from "./order.ts";
 import { selectOf } from "./selection.ts";
 import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
@@ -203,13 +203,7 @@ const NO_UNITS: ReadonlySet<string> = new Set([
 export function bytesOf(unit: Unit): number {
   return unit.pairs.reduce((total, { reference, candidate, floors }) => {
     const entries = [reference, candidate, ...floors.filter((entry) => entry !== null)];
-    return (
-      total +
-      entries.reduce(
-        (sum, entry) => sum + entry.chunks.reduce((size, chunk) => size + chunk.bytes, 0),
-        0,
-      )
-    );
+    return entries.reduce((sum, entry) => sum + dataBytes(entry), total);
   }, 0);
 }
 

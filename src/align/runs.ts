@@ -12,27 +12,6 @@ import { replayOf, shownReplay } from "./replay.ts";
 export type RunRelation = "plain" | "isolated";
 
 /**
- * Refuses a dump that is a part of its run only: ranks that are not there
- * cannot be judged.
- *
- * @throws NpuDiffError `rank-missing`.
- */
-export function refuseMissingRanks(dump: Dump): void {
-  const parallel = dump.run["parallel"] as { readonly world_size?: unknown } | null | undefined;
-  const size = parallel?.world_size;
-  const ranks = new Set(dump.tensors.map(({ rank }) => rank)).size;
-  if (typeof size !== "number" || size <= 1 || ranks >= size) return;
-  throw new NpuDiffError("rank-missing", {
-    what: `${dump.file} holds a part of its run only`,
-    facts: [
-      { label: "run", text: `${String(size)} ranks` },
-      { label: "file", text: `${String(ranks)} of them` },
-    ],
-    help: "capture the model on one rank, or gather the ranks' tensors into one dump",
-  });
-}
-
-/**
  * How `reference` and `candidate` relate. A replay, which inherits no error,
  * must not be judged as if it did: it can be compared only with a run whose
  * stream it was fed with, or with another replay of that stream.

@@ -1,7 +1,7 @@
 /** What is in a dump, folded over samples, steps and layers. */
 
 import { REDUCED_LOGITS } from "../dump/contract.ts";
-import type { Dump, TensorEntry } from "../dump/dump.ts";
+import { type Dump, dataBytes, type TensorEntry } from "../dump/dump.ts";
 
 /** Tensors that differ in nothing but sample, decode step and layer. */
 export interface TensorFold {
@@ -18,7 +18,7 @@ export interface TensorFold {
   readonly samples: number;
   /** Smallest and largest extent of every axis; null where the number of axes differs. */
   readonly shape: readonly (readonly [number, number])[] | null;
-  /** Bytes of data in the file. */
+  /** Bytes of data. */
   readonly bytes: number;
   readonly stats: FoldStats | null;
 }
@@ -147,10 +147,7 @@ function fold(entries: readonly [TensorEntry, ...TensorEntry[]]): TensorFold {
     shape: entries.every(({ shape }) => shape.length === first.shape.length)
       ? first.shape.map((_, axis) => extent(entries.map(({ shape }) => shape[axis] ?? 0)))
       : null,
-    bytes: entries.reduce(
-      (sum, { chunks }) => sum + chunks.reduce((inner, { bytes }) => inner + bytes, 0),
-      0,
-    ),
+    bytes: entries.reduce((sum, entry) => sum + dataBytes(entry), 0),
     stats: foldStats(entries),
   };
 }

@@ -89,12 +89,19 @@ async function runCommand(
   const { command } = selected;
   refuseUnknownOptions(command, selected.argv);
   checkFlags(command, argv);
-  const [, ...positionals] = (selected.argv["_"] as readonly unknown[]).map(String);
+  const [, ...words] = (selected.argv["_"] as readonly unknown[]).map(String);
+  const positionals = command.takesDumps === true ? await gather(words) : words;
   refuseWrongPositionals(command, positionals);
   const args = new Arguments(positionals, selected.argv, host.env);
   // Read where errors are shown; here it is only checked.
   if (command.options.includes("debug")) args.flag("debug");
   return command.run(args, host);
+}
+
+async function gather(words: readonly string[]): Promise<readonly string[]> {
+  // Commands without dumps start sooner without their reader.
+  const { gatherRanks } = await import("./gather-ranks.ts");
+  return gatherRanks(words);
 }
 
 function makeParser(host: Host, shown: boolean, select: (selection: Selection) => void): Argv {

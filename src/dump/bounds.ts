@@ -46,3 +46,9 @@ export const MAX_METADATA_PAIRS = 4096;
 
 /** Bytes of everything but the tensors' data, over all batches: it is read in full when a file is opened. */
 export const MAX_INDEX_BYTES: number = 1024 * 1024 * 1024;
+
+/** Ranks of one run: each is an open file, and a strand of every job of the kernel. */
+export const MAX_RANKS = 512;
+
+/** Globs of `run.shards`: each is tried on every name. */
+export const MAX_SHARD_GLOBS = 1024;

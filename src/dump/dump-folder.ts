@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import type { RunMetadata } from "./dump.ts";
 import { readRun } from "./open-dump.ts";
+import { dumpPaths, patternOfRanks } from "./rank-paths.ts";
 
 const SUFFIX = ".arrow";
 
@@ -28,11 +29,11 @@ export function isFolder(path: string): boolean {
   }
 }
 
-/** Bytes of the files at `paths` together; what cannot be looked at counts nothing. */
+/** Bytes of the dumps at `paths` together; what cannot be looked at counts nothing. */
 export function bytesOfFiles(paths: readonly string[]): number {
   const sizeOf = (path: string): number => {
     try {
-      return statSync(path).size;
+      return dumpPaths(path).paths.reduce((sum, file) => sum + statSync(file).size, 0);
     } catch {
       return 0;
     }
@@ -40,20 +41,21 @@ export function bytesOfFiles(paths: readonly string[]): number {
   return paths.reduce((sum, path) => sum + sizeOf(path), 0);
 }
 
-/** `path` itself, or the paths of the dumps in the folder that it is. */
-export function dumpsAt(path: string): readonly string[] {
-  return isFolder(path) ? namesIn(path).map((name) => join(path, name)) : [path];
+/** The files of the dump at `path`, or of those in the folder that it is. */
+export function filesAt(path: string): readonly string[] {
+  return isFolder(path) ? namesIn(path).map((name) => join(path, name)) : dumpPaths(path).paths;
 }
 
 /**
  * The dumps that lie in `folder` itself, by name. Their indexes are not read,
- * and a file whose writer has not finished is not among them.
+ * and a file whose writer has not finished is not among them. Of several ranks the first stands for all.
  *
  * @throws NpuDiffError `file-unreadable` where the folder cannot be read, or holds a link or a special file
  *   named like a dump; the codes of {@link readRun} where a file is no dump.
  */
 export function readDumpFolder(folder: string): readonly DumpInFolder[] {
-  return namesIn(folder).map((name) => {
+  const sets = new Set<string>();
+  return namesIn(folder).flatMap((name): DumpInFolder[] => {
     const path = join(folder, name);
     // A link could lead anywhere, and name one file twice.
     if (!lstatSync(path).isFile()) {
@@ -66,7 +68,10 @@ export function readDumpFolder(folder: string): readonly DumpInFolder[] {
         help: "put the dump itself into the folder, or take the entry out",
       });
     }
-    return { path, file: name, run: readRun(path) };
+    const ranks = patternOfRanks(path);
+    if (ranks !== null && sets.has(ranks)) return [];
+    if (ranks !== null) sets.add(ranks);
+    return [{ path, file: name, run: readRun(path) }];
   });
 }
 

@@ -4,7 +4,8 @@
  * ever held here.
  */
 
-import type { DType } from "../core/dtype.ts";
+import { DTYPES, type DType } from "../core/dtype.ts";
+import type { Join } from "./join.ts";
 
 export type TensorKind =
   | "hidden"
@@ -53,7 +54,10 @@ export interface TensorEntry extends TensorFacts {
   readonly encoding: "dense" | "stats" | "sketch";
   /** Elements of the whole tensor: the product of `shape`. */
   readonly elements: number;
-  /** Where the data lies, in order of axis 0, without gaps: empty unless the encoding is dense. */
+  /**
+   * Where the data lies, in order of axis 0, without gaps: empty unless the encoding is dense, and for a
+   * tensor that is put together from the shards of several ranks.
+   */
   readonly chunks: readonly TensorChunk[];
 }
 
@@ -74,6 +78,22 @@ export interface FileRange {
   readonly bytes: number;
 }
 
+/** Where some bytes of a tensor lie, and how they become its bytes. */
+export interface Located {
+  readonly join: Join;
+  /** Of each strand that is joined, its bytes in order. */
+  readonly strands: readonly (readonly FileRange[])[];
+}
+
+/** Bytes of the data of a tensor; 0 unless it is dense. */
+export function dataBytes({
+  encoding,
+  elements,
+  dtype,
+}: Pick<TensorEntry, "encoding" | "elements" | "dtype">): number {
+  return encoding === "dense" ? elements * DTYPES[dtype].bytes : 0;
+}
+
 /** The run metadata: one JSON object. Everything but `tool`, `id` and `dtype` is optional. */
 export type RunMetadata = Readonly<Record<string, unknown>> & {
   /** The program that wrote the file, as it says: usually its name and version. */
@@ -84,14 +104,17 @@ export type RunMetadata = Readonly<Record<string, unknown>> & {
 
 /** An open dump. Tensors are in order of their first chunk. Closing it twice is harmless. */
 export interface Dump {
-  /** File name without its folder. */
+  /** File name without its folder; of several ranks the pattern that names their files. */
   readonly file: string;
+  /** Size of the file, or of all ranks' files. */
   readonly bytes: number;
   readonly run: RunMetadata;
   /** What the writer knew only at the end (`run.end`). */
   readonly end: Readonly<Record<string, unknown>>;
   /** Whether `repair` put this file together: tensors without all their chunks are then missing, not corrupt. */
   readonly repaired: boolean;
+  /** Ranks that wrote it, each its own file; 1 of a single file. */
+  readonly ranks: number;
   readonly tensors: readonly TensorEntry[];
   /**
    * Reads `target.byteLength` bytes of a dense tensor's data from byte `offset` on.
@@ -100,7 +123,10 @@ export interface Dump {
    *   it promised, for instance because it shrank while it was open.
    */
   read(entry: TensorEntry, offset: number, target: Uint8Array): void;
-  /** Where the bytes lie that {@link read} would give. They are good until the dump is closed. */
-  locate(entry: TensorEntry, offset: number, length: number): readonly FileRange[];
+  /**
+   * Where the bytes lie that {@link read} would give, of whole rows of axis 0. They are good until the
+   * dump is closed.
+   */
+  locate(entry: TensorEntry, offset: number, length: number): Located;
   close(): void;
 }

@@ -1,38 +1,54 @@
-/** Opens a dump by what the file is, not by its name. */
+/** Opens a dump by what its files are, not by their names. */
 
-import { openArrowDump, readRunOf } from "./arrow-dump.ts";
-import { checkMagic } from "./arrow-file.ts";
+import { type DumpHead, openArrowDump, readHead, readRunOf } from "./arrow-dump.ts";
 import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
+import { inRankOrder } from "./rank-agreement.ts";
+import { dumpPaths } from "./rank-paths.ts";
+import { openRankSet } from "./rank-set.ts";
 
 /**
  * Opens the dump at `path` for reading and reads its index: names, shapes and
  * where the data lies. The data itself is read by {@link Dump.read}.
  *
- * Everything that the file says about itself is checked against the file
+ * A run of several ranks is opened as one dump of whole tensors: by a pattern of
+ * its files, `npu.rank*.arrow`, or by the file of any one rank, beside which the
+ * others lie. What the ranks hold alike is read on all of them here, and must be
+ * equal.
+ *
+ * Everything that a file says about itself is checked against the file
  * before it is used: a damaged, truncated or hostile file is an error, and
  * costs neither more memory than the file is long nor more time than reading it.
  *
- * @throws NpuDiffError with a `file-…`, `not-arrow`, `dump-…` or `duplicate-rows` code
+ * @throws NpuDiffError with a `file-…`, `not-arrow`, `dump-…`, `duplicate-rows`, `rank…`, `replicas-differ` or
+ *   `shards-invalid` code
  */
 export function openDump(path: string): Dump {
-  const file = DumpFile.open(path);
+  const { name, paths } = dumpPaths(path);
+  const files: DumpFile[] = [];
   try {
-    checkMagic(file);
-    return openArrowDump(file);
+    const [first, ...others] = paths.map((one) => {
+      const file = DumpFile.open(one);
+      files.push(file);
+      return readHead(file);
+    }) as [DumpHead, ...DumpHead[]];
+    if (others.length === 0 && first.part === null) return openArrowDump(first);
+    const [rank0, ...ranks] = inRankOrder(name, [first, ...others]);
+    return openRankSet(name, [openArrowDump(rank0), ...ranks.map(openArrowDump)]);
   } catch (error) {
-    file.close();
+    for (const file of files) file.close();
     throw error;
   }
 }
 
 /**
- * Reads what the dump at `path` says of its run, without its index.
+ * Reads what the dump at `path` says of its run, without its index; of several ranks what the first says.
  *
  * @throws NpuDiffError with a `file-…`, `not-arrow` or `dump-…` code
  */
 export function readRun(path: string): RunMetadata {
-  const file = DumpFile.open(path);
+  const [first = path] = dumpPaths(path).paths;
+  const file = DumpFile.open(first);
   try {
     return readRunOf(file);
   } finally {

@@ -1,7 +1,7 @@
 /** Makes a whole dump out of one whose end is missing. */
 
 import { isNpuDiffError } from "../core/errors.ts";
-import { decoding, openArrowDump } from "./arrow-dump.ts";
+import { decoding, openArrowDump, readHead } from "./arrow-dump.ts";
 import { checkMagic, HEAD_BYTES, knownVersion, littleEndian } from "./arrow-file.ts";
 import { writeBatch, writeTail } from "./arrow-output.ts";
 import { readSchema, type Schema } from "./arrow-schema.ts";
@@ -16,6 +16,7 @@ import { MalformedFlatbuffer } from "./flatbuffer.ts";
 import type { JsonObject } from "./json.ts";
 import { parseRunEnd, readRun, sketchSize } from "./metadata.ts";
 import { OutputFile } from "./output-file.ts";
+import { readRankPart } from "./rank-part.ts";
 import {
   type Block,
   CONTINUATION,
@@ -83,7 +84,7 @@ export function repairDump(input: string, output: string): RepairReport {
 
 function refuseWhole(file: DumpFile): void {
   try {
-    openArrowDump(file);
+    openArrowDump(readHead(file));
   } catch (error) {
     if (isNpuDiffError(error, ...REPAIRABLE)) return;
     throw error;
@@ -168,7 +169,7 @@ function salvageBatches(file: DumpFile): Salvage {
   refuseUnsupported(file, schema);
   const dictionaries: Block[] = [];
   const batches: Block[] = [];
-  let index = new TensorIndex(file, sketchSize(run));
+  let index = new TensorIndex(file, sketchSize(run), readRankPart(file, run));
   let lastRows = 0;
   for (const { message, block } of messages) {
     if (message.kind === "DictionaryBatch") {
@@ -199,7 +200,7 @@ function reindex(
   batches: readonly Block[],
 ): TensorIndex {
   const rows = new RowReader(file, findColumns(file, schema));
-  const index = new TensorIndex(file, sketchSize(run));
+  const index = new TensorIndex(file, sketchSize(run), readRankPart(file, run));
   for (const [i, block] of batches.entries()) {
     const batch = readRecordBatch(file, schema, block, `record batch ${i}`);
     for (const row of rows.read(batch)) index.add(row);
@@ -281,7 +282,7 @@ function runEndRow(end: JsonObject): RowValues {
 function verify(path: string): void {
   const file = DumpFile.open(path);
   try {
-    openArrowDump(file);
+    openArrowDump(readHead(file));
   } finally {
     file.close();
   }

@@ -1,12 +1,21 @@
-/** Whether two files hold the same bytes. */
+/** Whether two dumps hold the same bytes. */
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { dumpPaths } from "./rank-paths.ts";
 
 /** Bytes of each file that are in memory at a time. */
 const BYTES_AT_ONCE = 2 ** 20;
 
+/** Whether the dumps at `a` and `b` are of as many files, which hold the same bytes each. */
+export function sameFiles(a: string, b: string): boolean {
+  const [mine, theirs] = [dumpPaths(a).paths, dumpPaths(b).paths];
+  return (
+    mine.length === theirs.length && mine.every((path, i) => sameBytes(path, theirs[i] as string))
+  );
+}
+
 /** Whether the regular files at `a` and `b` hold the same bytes; stops at the first difference. */
-export function sameBytes(a: string, b: string): boolean {
+function sameBytes(a: string, b: string): boolean {
   const files = [openSync(a, "r"), openSync(b, "r")] as const;
   try {
     const [mine, theirs] = [fstatSync(files[0]), fstatSync(files[1])];

@@ -29,8 +29,10 @@ export interface TensorInput {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** C-order, little-endian: all of the tensor where it is dense, its sketch, or nothing. Not kept. */
+  /** C-order, little-endian: all of the tensor where it is dense, its slice, its sketch, or nothing. Not kept. */
   readonly bytes: Uint8Array;
+  /** Which part of `shape` a rank holds, where it is not all; `run.shards` must say the same. */
+  readonly slice?: { readonly axis: number; readonly start: number; readonly length: number };
   /** `dense` by default. */
   readonly encoding?: TensorEntry["encoding"];
   /** `hidden` by default. */
@@ -103,7 +105,9 @@ class ArrowDumpWriter implements DumpWriter {
   }
 
   write(tensor: TensorInput): void {
-    const { name, dtype, shape, bytes, encoding = "dense" } = tensor;
+    const { name, dtype, bytes, slice, encoding = "dense" } = tensor;
+    const shape = slice === undefined ? tensor.shape : tensor.shape.with(slice.axis, slice.length);
+    const first = slice?.axis === 0 ? slice.start : 0;
     const nameBytes = new TextEncoder().encode(name).length;
     if (nameBytes === 0 || nameBytes > MAX_TEXT_BYTES || /\p{Surrogate}/u.test(name)) {
       throw new RangeError(`a tensor's name has 1 to ${MAX_TEXT_BYTES} bytes of UTF-8`);
@@ -121,7 +125,7 @@ class ArrowDumpWriter implements DumpWriter {
     let start = 0;
     do {
       const end = Math.min(rows, start + rowsAtOnce);
-      this.#append(tensor, start, bytes.slice(start * rowBytes, end * rowBytes));
+      this.#append(tensor, first + start, bytes.slice(start * rowBytes, end * rowBytes));
       start = end;
     } while (start < rows);
   }

@@ -1,12 +1,12 @@
 /** The floors of a comparison: which can be used, and on what scale. */
 
 import { checkInputs } from "../align/inputs.ts";
-import { type RunRelation, refuseMissingRanks, refuseUnrelatedFloor } from "../align/runs.ts";
+import { type RunRelation, refuseUnrelatedFloor } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { Dump } from "../dump/dump.ts";
-import { sameBytes } from "../dump/same-bytes.ts";
+import { sameFiles } from "../dump/same-bytes.ts";
 import type { FloorSource, TensorMeasurement } from "./measure-tensor.ts";
 
 export interface Floors {
@@ -44,11 +44,10 @@ export function openFloors(
   const u = DTYPES[candidate.dump.run.dtype].u;
   for (const path of paths) {
     const dump = open(path);
-    if (dump.run.id === candidate.dump.run.id || sameBytes(path, candidate.path)) {
+    if (dump.run.id === candidate.dump.run.id || sameFiles(path, candidate.path)) {
       dropped.push(dump.file);
       continue;
     }
-    refuseMissingRanks(dump);
     refuseUnrelatedFloor(dump, reference, relation);
     checkTokens(reference, dump, "floor");
     checkInputs(reference, dump, "floor");

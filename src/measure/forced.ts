@@ -8,7 +8,7 @@
 import { refuseOtherModel } from "../align/configuration.ts";
 import { checkInputs } from "../align/inputs.ts";
 import { replayOf, shownReplay } from "../align/replay.ts";
-import { type RunRelation, refuseMissingRanks } from "../align/runs.ts";
+import type { RunRelation } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
@@ -50,7 +50,6 @@ export function openForced(
   for (const path of paths) {
     const dump = open(path);
     if (relation === "isolated") throw needless(dump, candidate);
-    refuseMissingRanks(dump);
     const id = replayOf(dump)?.id ?? null;
     if (id === null || !known.some(({ run }) => run.id === id)) throw stranger(dump, known);
     const other = byId.get(id);

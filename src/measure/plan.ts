@@ -5,6 +5,7 @@ import { residualFactors } from "../align/residual.ts";
 import { extentOf } from "../align/shapes.ts";
 import { DTYPES, type DType, type FloatDType, isFloatDType } from "../core/dtype.ts";
 import type { Dump, FileRange, TensorEntry } from "../dump/dump.ts";
+import { END_TO_END, type Join, sameJoin } from "../dump/join.ts";
 import { type Job, type JobSide, MAX_PIECE_ELEMENTS, numbersOf } from "./kernel/job.ts";
 import { resultLayout } from "./kernel/results.ts";
 
@@ -97,6 +98,8 @@ interface PairSide {
   readonly dump: Dump;
   readonly entry: TensorEntry & { readonly dtype: FloatDType };
   readonly factor: number;
+  /** How the ranks' parts become the tensor. */
+  readonly join: Join;
   /** Place among all sides. */
   readonly index: number;
 }
@@ -111,7 +114,8 @@ function sidesOf(
     if (entry?.encoding !== "dense") return [];
     const { dtype } = entry;
     if (!isFloatDType(dtype)) return [];
-    return [{ dump, entry: { ...entry, dtype }, factor: factors[index] ?? 1, index }];
+    const { join } = dump.locate(entry, 0, 0);
+    return [{ dump, entry: { ...entry, dtype }, factor: factors[index] ?? 1, join, index }];
   });
 }
 
@@ -121,7 +125,8 @@ class OpenJob {
   readonly #width: number;
   readonly #wanted: Wanted;
   readonly #mostRows: number;
-  readonly #ranges: FileRange[][];
+  /** Of each side, of each of its strands. */
+  readonly #strands: FileRange[][][];
   readonly #parts: JobPart[] = [];
   readonly #truth: number[] = [];
   #rows = 0;
@@ -136,7 +141,7 @@ class OpenJob {
     this.#first = first;
     this.#width = width;
     this.#wanted = wanted;
-    this.#ranges = first.map(() => []);
+    this.#strands = first.map(() => []);
     const widest = Math.max(...first.map(({ entry }) => DTYPES[entry.dtype].bytes));
     const fitting = Math.floor(JOB_BYTES / Math.max(1, width * widest));
     const least = this.#sumsChannels ? CHANNEL_ROWS : 1;
@@ -147,13 +152,14 @@ class OpenJob {
     return this.#wanted.leastRowError !== null && hasChannels(this.#width);
   }
 
-  /** Whether a pair can be in the same job: the same sides, in the same dtypes. */
+  /** Whether a pair can be in the same job: the same sides, in the same dtypes, put together in the same way. */
   takes(sides: readonly PairSide[]): boolean {
     return (
       sides.length === this.#first.length &&
-      sides.every(({ index, entry }, i) => {
+      sides.every(({ index, entry, join }, i) => {
         const first = this.#first[i] as PairSide;
-        return index === first.index && entry.dtype === first.entry.dtype;
+        const isAlike = index === first.index && entry.dtype === first.entry.dtype;
+        return isAlike && sameJoin(join, first.join);
       })
     );
   }
@@ -173,8 +179,9 @@ class OpenJob {
     const elements = rows * this.#width;
     for (const [i, { dump, entry }] of sides.entries()) {
       const { bytes } = DTYPES[entry.dtype];
-      const ranges = dump.locate(entry, row * this.#width * bytes, elements * bytes);
-      this.#ranges[i]?.push(...ranges);
+      const { strands } = dump.locate(entry, row * this.#width * bytes, elements * bytes);
+      const mine = this.#strands[i] as FileRange[][];
+      for (const [s, ranges] of strands.entries()) (mine[s] ??= []).push(...ranges);
     }
     const { truth } = this.#wanted;
     if (truth === null) return;
@@ -183,10 +190,11 @@ class OpenJob {
 
   close(): PlannedJob {
     const sides = this.#first.map(
-      ({ entry, factor }, i): JobSide => ({
+      ({ entry, factor, join }, i): JobSide => ({
         dtype: entry.dtype,
         factor,
-        ranges: this.#ranges[i] ?? [],
+        join,
+        strands: this.#strands[i] ?? [],
       }),
     );
     const { bits, leastRowError, truth } = this.#wanted;
@@ -230,16 +238,19 @@ export function saturationOf(dtype: DType): Pick<Job, "maxFinite" | "saturationD
  *
  * @param others sides beside the reference.
  * @param channels width of the widest rows whose channels are summed; 0 without any.
+ * @param ranks of the dump that most ranks wrote.
  */
 export function slotSizes(
   others: number,
   channels: number,
+  ranks: number,
 ): { readonly jobNumbers: number; readonly resultNumbers: number } {
   // A range holds a row at least: chunks are whole rows, and rows without bytes are not run.
   const range = { descriptor: 0, position: 0, bytes: 0 };
   const ranges = Array.from({ length: JOB_ROWS }, () => range);
+  const strands = Array.from({ length: ranks }, () => ranges);
   const sides = Array.from({ length: others + 1 }, (): JobSide => {
-    return { dtype: "F64", factor: 1, ranges };
+    return { dtype: "F64", factor: 1, join: END_TO_END, strands };
   });
   const truth = Array.from({ length: JOB_ROWS }, () => 0);
   const largest = {

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { align } from "../../src/align/align.ts";
 import { DTYPES } from "../../src/core/dtype.ts";
 import type { Dump, TensorEntry } from "../../src/dump/dump.ts";
+import { END_TO_END } from "../../src/dump/join.ts";
 import { OwnErrors } from "../../src/measure/own.ts";
 import { SegmentReader } from "../../src/measure/segments.ts";
 import { readSpecimen, type Specimen } from "../../src/measure/specimen.ts";
@@ -37,6 +38,7 @@ function dumpOf(id: string, shape: readonly number[], value: (row: number) => nu
     run: { tool: "test", id, dtype: "F32" },
     end: {},
     repaired: false,
+    ranks: 1,
     tensors: [entry],
     read(_entry, offset, target) {
       const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
@@ -44,7 +46,7 @@ function dumpOf(id: string, shape: readonly number[], value: (row: number) => nu
         view.setFloat32(at, value(Math.floor((offset + at) / bytes / width)), true);
       }
     },
-    locate: () => [],
+    locate: () => ({ join: END_TO_END, strands: [] }),
     close: () => undefined,
   };
 }

@@ -10,6 +10,8 @@ export interface Command {
   readonly describe: string;
   /** Names of the positionals that are required. */
   readonly positionals: readonly string[];
+  /** Whether they are dumps that are read, each a file or the files of all ranks of a run. */
+  readonly takesDumps?: boolean;
   /** Names of those that may follow. */
   readonly optional?: readonly string[];
   /** Words that a positional may be, for the shell to complete. */

@@ -27,9 +27,11 @@ export const compare: Command = {
   describe:
     "Compare a candidate dump with a reference dump, or a reference set, and give a verdict",
   positionals: ["reference", "candidate"],
+  takesDumps: true,
   examples: [
     "npu-diff compare ref/ npu.arrow    # ref/ is what npu-dump reference made",
     "npu-diff compare cpu.arrow npu.arrow --floor cpu-bf16.arrow",
+    "npu-diff compare ref/ 'npu.rank*.arrow'    # one file a rank",
     "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
   ],
   options: [
@@ -64,9 +66,11 @@ export const compare: Command = {
   async run(args, host) {
     const options = readOptions(args);
     const format = readFormat(args, FORMATS);
-    const { dumpsAt } = await import("../../dump/dump-folder.ts");
-    const references = dumpsAt(resolve(host.cwd, options.reference));
-    const inputs = [...references, options.candidate, ...options.floors, ...options.forced];
+    const { filesAt } = await import("../../dump/dump-folder.ts");
+    const { reference, candidate, floors, forced } = options;
+    const inputs = [reference, candidate, ...floors, ...forced].flatMap((path) =>
+      filesAt(resolve(host.cwd, path)),
+    );
     const requests = parseOutputs(args.list("output"), inputs, host.cwd);
     const lang = args.choice("lang", LANGUAGES, "en");
     const when = args.choice("color", ["auto", "always", "never"], "auto");

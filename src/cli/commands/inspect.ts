@@ -8,6 +8,7 @@ export const inspect: Command = {
   name: "inspect",
   describe: "Show what is in a dump: run metadata, samples, tensors",
   positionals: ["dump"],
+  takesDumps: true,
   examples: ["npu-diff inspect npu.arrow", "npu-diff inspect npu.arrow --json"],
   options: ["format", "json", "debug"],
   describeOption: (option) => (option === "format" ? { describe: "Report: text, json" } : {}),

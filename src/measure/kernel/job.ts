@@ -5,7 +5,8 @@
  */
 
 import type { FloatDType } from "../../core/dtype.ts";
-import type { FileRange } from "../../dump/dump.ts";
+import type { Located } from "../../dump/dump.ts";
+import { END_TO_END, type Join, type StrandWidth } from "../../dump/join.ts";
 
 /** dtypes in the order of the kernel's numbers. */
 export const KERNEL_DTYPES: readonly FloatDType[] = [
@@ -20,13 +21,11 @@ export const KERNEL_DTYPES: readonly FloatDType[] = [
 /** A row that has more elements than this is in memory in pieces. */
 export const MAX_PIECE_ELEMENTS: number = 2 ** 18;
 
-/** One side's rows, one after the other. */
-export interface JobSide {
+/** One side's rows, one after the other: where their bytes lie, all together rows × width elements. */
+export interface JobSide extends Located {
   readonly dtype: FloatDType;
   /** Factor that its values are multiplied by; 1 for nearly all. */
   readonly factor: number;
-  /** Where its bytes lie, in order; all together rows × width elements. */
-  readonly ranges: readonly FileRange[];
 }
 
 export interface Job {
@@ -47,13 +46,24 @@ export interface Job {
 
 /** Numbers before those of the sides. */
 const HEAD = 8;
-const SIDE_NUMBERS = 3;
+const SIDE_NUMBERS = 5;
+const STRAND_NUMBERS = 3;
 const RANGE_NUMBERS = 3;
+
+/** Ways to join strands, in the order of their numbers. */
+const JOINS: readonly Join["kind"][] = ["end to end", "side by side", "sum"];
 
 /** How many numbers `job` is written as. */
 export function numbersOf({ sides, truth }: Job): number {
-  const ranges = sides.reduce((sum, side) => sum + side.ranges.length, 0);
-  return HEAD + SIDE_NUMBERS * sides.length + RANGE_NUMBERS * ranges + (truth?.length ?? 0);
+  const strands = sides.flatMap((side) => side.strands);
+  const ranges = strands.reduce((sum, strand) => sum + strand.length, 0);
+  return (
+    HEAD +
+    SIDE_NUMBERS * sides.length +
+    STRAND_NUMBERS * strands.length +
+    RANGE_NUMBERS * ranges +
+    (truth?.length ?? 0)
+  );
 }
 
 /** Writes `job` to the start of `to`. */
@@ -70,14 +80,22 @@ export function encodeJob(job: Job, to: Float64Array): void {
     job.leastRowError ?? -1,
   ]);
   let at = HEAD;
-  for (const { dtype, factor, ranges } of sides) {
+  for (const { dtype, factor, join, strands } of sides) {
     to[at++] = KERNEL_DTYPES.indexOf(dtype);
     to[at++] = factor;
-    to[at++] = ranges.length;
-    for (const { descriptor, position, bytes } of ranges) {
-      to[at++] = descriptor;
-      to[at++] = position;
-      to[at++] = bytes;
+    to[at++] = JOINS.indexOf(join.kind);
+    to[at++] = join.kind === "sum" ? KERNEL_DTYPES.indexOf(join.dtype) : -1;
+    to[at++] = strands.length;
+    for (const [i, ranges] of strands.entries()) {
+      const width = join.kind === "side by side" ? join.widths[i] : undefined;
+      to[at++] = width?.stored ?? 0;
+      to[at++] = width?.used ?? 0;
+      to[at++] = ranges.length;
+      for (const { descriptor, position, bytes } of ranges) {
+        to[at++] = descriptor;
+        to[at++] = position;
+        to[at++] = bytes;
+      }
     }
   }
   if (truth !== null) to.set(truth, at);
@@ -92,12 +110,19 @@ export function decodeJob(from: Float64Array): Job {
   const sides = Array.from({ length: count }, (): JobSide => {
     const dtype = KERNEL_DTYPES[next()] as FloatDType;
     const factor = next();
-    const ranges = Array.from({ length: next() }, () => ({
-      descriptor: next(),
-      position: next(),
-      bytes: next(),
-    }));
-    return { dtype, factor, ranges };
+    const kind = JOINS[next()] as Join["kind"];
+    const terms = next();
+    const read = Array.from({ length: next() }, () => {
+      const width = { stored: next(), used: next() };
+      const ranges = Array.from({ length: next() }, () => ({
+        descriptor: next(),
+        position: next(),
+        bytes: next(),
+      }));
+      return { width, ranges };
+    });
+    const strands = read.map(({ ranges }) => ranges);
+    return { dtype, factor, join: joinOf(kind, terms, read), strands };
   });
   return {
     rows,
@@ -109,6 +134,21 @@ export function decodeJob(from: Float64Array): Job {
     truth: isLogits === 1 ? Array.from({ length: rows }, next) : null,
     leastRowError: least === -1 ? null : least,
   };
+}
+
+function joinOf(
+  kind: Join["kind"],
+  terms: number,
+  strands: readonly { readonly width: StrandWidth }[],
+): Join {
+  switch (kind) {
+    case "end to end":
+      return END_TO_END;
+    case "side by side":
+      return { kind, widths: strands.map(({ width }) => width) };
+    case "sum":
+      return { kind, dtype: KERNEL_DTYPES[terms] as FloatDType };
+  }
 }
 
 function reader(from: Float64Array): () => number {

@@ -5,13 +5,14 @@
 
 import { DTYPES } from "../../core/dtype.ts";
 import { decodeInto } from "../../dump/decode.ts";
+import type { ByteStream } from "../../dump/join.ts";
 import { CentredError } from "../centred-error.ts";
 import { addPairs, PairSums, type PairTraits } from "../pair-sums.ts";
 import { relationOf } from "../relation.ts";
 import { SoftmaxPair } from "../softmax-pair.ts";
 import { Best, TopK } from "../top-k.ts";
 import { type Job, MAX_PIECE_ELEMENTS } from "./job.ts";
-import { JobBytes } from "./job-bytes.ts";
+import { jobBytes } from "./job-bytes.ts";
 import {
   AT,
   CHANNEL_SUMS,
@@ -71,14 +72,14 @@ const NONE = new Float64Array(0);
 /** The values of one side, piece after piece. */
 class Reader {
   readonly #side: Job["sides"][number];
-  readonly #from: JobBytes;
+  readonly #from: ByteStream;
   readonly #buffer: Uint8Array;
   readonly #values: Float64Array;
   #length = 0;
 
   constructor(side: Job["sides"][number], elements: number) {
     this.#side = side;
-    this.#from = new JobBytes(side);
+    this.#from = jobBytes(side);
     this.#buffer = new Uint8Array(elements * DTYPES[side.dtype].bytes);
     this.#values = new Float64Array(elements);
   }

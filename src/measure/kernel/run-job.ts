@@ -1,9 +1,10 @@
 /** Runs jobs with the kernel: reads a piece of every side, calls the loops, puts the results together. */
 
 import { DTYPES } from "../../core/dtype.ts";
+import type { ByteStream } from "../../dump/join.ts";
 import { NEGLIGIBLE } from "../softmax-pair.ts";
 import { type Job, KERNEL_DTYPES, MAX_PIECE_ELEMENTS } from "./job.ts";
-import { JobBytes } from "./job-bytes.ts";
+import { jobBytes } from "./job-bytes.ts";
 import { MemoryLayout } from "./memory-layout.ts";
 import { runWithOracle } from "./oracle.ts";
 import {
@@ -81,7 +82,7 @@ class KernelRun {
   /** dtypes as the loops see them. */
   readonly #dtypes: readonly number[];
   readonly #wide: boolean;
-  readonly #bytes: readonly JobBytes[];
+  readonly #bytes: readonly ByteStream[];
   readonly #pieceColumns: number;
   readonly #pieceRows: number;
   // Addresses in the kernel's memory.
@@ -101,7 +102,7 @@ class KernelRun {
     const { sides, width, rows } = job;
     this.#wide = sides.some(({ dtype, factor }) => dtype === "F64" || factor !== 1);
     this.#dtypes = sides.map(({ dtype }) => (this.#wide ? WIDE : KERNEL_DTYPES.indexOf(dtype)));
-    this.#bytes = sides.map((side) => new JobBytes(side));
+    this.#bytes = sides.map(jobBytes);
     const widest = this.#wide ? 8 : Math.max(...sides.map(({ dtype }) => DTYPES[dtype].bytes));
     const elements = PIECE_BYTES / widest;
     this.#pieceColumns = Math.min(width, MAX_PIECE_ELEMENTS);

@@ -3,6 +3,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../../src/compare.ts";
 import type { FloatDType } from "../../../src/core/dtype.ts";
+import { END_TO_END } from "../../../src/dump/join.ts";
 import { createDumpWriter } from "../../../src/dump/write-dump.ts";
 import { Helpers } from "../../../src/measure/kernel/helpers.ts";
 import type { Job } from "../../../src/measure/kernel/job.ts";
@@ -41,7 +42,7 @@ function pairJob(
   return {
     rows: 1,
     width: x.length,
-    sides: ranges.map((side) => ({ dtype, factor: 1, ranges: side })),
+    sides: ranges.map((side) => ({ dtype, factor: 1, join: END_TO_END, strands: [side] })),
     ...saturationOf(dtype),
     bits: false,
     truth: logits ? [0] : null,

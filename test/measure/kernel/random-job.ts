@@ -3,6 +3,7 @@
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { DTYPES, type FloatDType } from "../../../src/core/dtype.ts";
 import type { FileRange } from "../../../src/dump/dump.ts";
+import { END_TO_END } from "../../../src/dump/join.ts";
 import { type Job, type JobSide, KERNEL_DTYPES } from "../../../src/measure/kernel/job.ts";
 import { hasChannels, saturationOf } from "../../../src/measure/plan.ts";
 
@@ -202,7 +203,7 @@ export function randomJob(random: Random, file: JobFile, limits: CaseLimits): Jo
     width,
     sides: dtypes.map((dtype, side): JobSide => {
       const factor = factored && side > 0 ? 0.22 : 1;
-      return { dtype, factor, ranges: ranges[side] ?? [] };
+      return { dtype, factor, join: END_TO_END, strands: [ranges[side] ?? []] };
     }),
     ...saturationOf(dtypes[1] ?? "F32"),
     bits: dtypes[0] === dtypes[1] && random.chance(0.3),
