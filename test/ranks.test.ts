@@ -3,6 +3,7 @@
  * would have written, and must compare as the whole does.
  */
 
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import { compareDumps } from "../src/compare.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
 import { openDump } from "../src/dump/open-dump.ts";
 import { cli } from "./support/cli.ts";
+import { python } from "./support/python.ts";
 import { scratch } from "./support/scratch.ts";
 import { asTensorParallel, splitRun } from "./support/split-ranks.ts";
 import { addNoise, toyTensors, writeToyRun } from "./support/toy-run.ts";
@@ -132,6 +134,23 @@ describe.each([2, 4])("%i ranks", (ranks) => {
     });
     expect(findings.map(({ rule }) => rule)).toContain("input/floor-dropped");
   });
+});
+
+test("files that Python writes are put together too", async () => {
+  const folder = join(files.folder, "python");
+  mkdirSync(folder);
+  python("rank_dumps.py", folder);
+  const result = await compareDumps({
+    reference: join(folder, "whole.arrow"),
+    candidate: join(folder, "npu.rank*.arrow"),
+  });
+  expect(result.verdict).toBe("pass");
+  expect(result.tensors.map(({ name, maxAbs }) => [name, maxAbs])).toEqual(
+    ["embed", "layers.0.attn", "layers.0.mlp", "layers.0", "norm", "logits"].map((name) => [
+      name,
+      0,
+    ]),
+  );
 });
 
 test("rows of logits longer than a piece are put together piece by piece", async () => {

@@ -13,5 +13,6 @@ const ROOT = new URL("../../", import.meta.url);
 export function python(script: string, ...args: string[]): string {
   const interpreter = fileURLToPath(new URL(".venv/bin/python", ROOT));
   const path = fileURLToPath(new URL(`test/support/${script}`, ROOT));
-  return execFileSync(interpreter, [path, ...args], { encoding: "utf8" });
+  const env = { ...process.env, PYTHONPATH: fileURLToPath(new URL("python/src", ROOT)) };
+  return execFileSync(interpreter, [path, ...args], { encoding: "utf8", env });
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import contract
@@ -54,4 +54,22 @@ def check_key(key: Key) -> None:
             "sample, step, repeat and rank are counted from 0 in 31 bits; only sample may be -1, the whole run",
             facts=[("tensor", name), ("sample, step, repeat, rank", key[1:])],
             help="number them from 0",
+        )
+
+
+def check_slice(
+    name: str, shape: Sequence[int], whole: Sequence[int] | None, start: int, encoding: contract.Encoding
+) -> None:
+    """Raise a `DumpError` unless a tensor of this shape can be a slice of the whole one along one axis.
+
+    A slice may be longer than what is left of the axis: the rest is padding.
+    """
+    other = [] if whole is None else [axis for axis, (a, b) in enumerate(zip(shape, whole, strict=False)) if a != b]
+    fits = whole is not None and len(shape) == len(whole) and len(other) <= 1 and min(start, *whole) >= 0
+    if not fits or encoding != "dense" or (start and other not in ([], [0])):
+        raise DumpError(
+            "tensor-arguments",
+            "what a rank holds is no slice of the whole tensor",
+            facts=[("tensor", name), ("slice", f"{list(shape)} from {start}, {encoding}"), ("whole", whole)],
+            help="pass the shape of the whole tensor, of which the slice differs along one axis, and dense values",
         )

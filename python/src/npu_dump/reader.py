@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from . import contract
 from .errors import DumpError
+from .ranks import is_part, is_whole, rank_of
 
 Key = tuple[str, int, int]
 
@@ -24,6 +25,9 @@ class DumpFile(Mapping[Key, Any]):
 
     Values are NumPy arrays; BF16 and 8-bit floats, which NumPy lacks, are torch tensors. A tensor is read when it is
     asked for.
+
+    The file of one rank of several gives what it holds as a whole, such as token ids; a slice or a term of a sum is
+    an error, because nothing tells it from a tensor.
 
     Attributes:
         run: the metadata written with the file.
@@ -52,7 +56,9 @@ class DumpFile(Mapping[Key, Any]):
                 batch.column(column).to_pylist() if column in batch.schema.names else [0] * batch.num_rows
                 for column in ("name", "sample", "step", "start", "repeat", "rank")
             )
-            if any(repeats) or any(ranks):
+            own = rank_of(self.run) if is_part(self.run) else 0
+            foreign = (rank != own for name, rank in zip(names, ranks, strict=True) if name != contract.END_NAME)
+            if any(repeats) or any(foreign):
                 raise DumpError(
                     "dump-repeats",
                     "the dump holds several repeats or ranks, which this view cannot tell apart",
@@ -84,6 +90,13 @@ class DumpFile(Mapping[Key, Any]):
     def _tensor(self, key: Key, chunks: list[tuple[int, int, int]]) -> Any:
         name = key[0]
         _, number, row = chunks[0]
+        if not is_whole(self.run, name):
+            raise DumpError(
+                "tensor-part",
+                f"tensor {name} is one rank's part of the whole one",
+                facts=[("file", self.path.name), ("parallel", self.run.get("parallel"))],
+                help="npu-diff compare and inspect read the files of all ranks together: 'NAME.rank*.arrow'",
+            )
         batch = self._file.get_batch(number)
         dtype = contract.DTYPES.get(batch.column("dtype")[row].as_py())
         shape = tuple(batch.column("shape")[row].as_py())

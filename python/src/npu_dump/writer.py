@@ -21,9 +21,10 @@ import pyarrow as pa
 
 from . import contract
 from ._version import __version__
-from .checks import Key, check_key, run_json
+from .checks import Key, check_key, check_slice, run_json
 from .errors import DumpError
 from .limits import MIB, Limits
+from .ranks import rank_of
 from .stats import tensor_stats
 from .target import Target
 from .tensor import HostTensor, host_tensor
@@ -45,7 +46,8 @@ class DumpWriter:
     Args:
         path: the file to make; must end in ``.arrow``.
         run: what is known of the run; see the dump format. ``tool`` and a random ``id`` are filled in where absent;
-            ``dtype`` (the run's, e.g. ``BF16``) is required.
+            ``dtype`` (the run's, e.g. ``BF16``) is required. A rank of several says so in ``parallel`` and
+            ``shards`` (see `npu_dump.ranks`), and has the ``id`` of all.
         overwrite: replace a file of that name. Without it an existing file is an error.
         limits: sizes of chunks and batches.
 
@@ -64,6 +66,7 @@ class DumpWriter:
         self.path = Path(path)
         self.run = {"tool": {"name": "npu-dump", "version": __version__}, "id": secrets.token_hex(16)} | dict(run)
         self.end: dict[str, Any] = {}
+        self._rank = rank_of(self.run)
         self._limits = limits or Limits()
         self._seen: set[Key] = set()
         self._started = time.monotonic()
@@ -93,15 +96,17 @@ class DumpWriter:
         sample: int = 0,
         step: int = 0,
         repeat: int = 0,
-        rank: int = 0,
+        rank: int | None = None,
         kind: contract.Kind | None = None,
         layer: int | None = None,
         module: str | None = None,
         encoding: contract.Encoding = "dense",
         dtype: str | None = None,
         shape: Sequence[int] | None = None,
+        whole: Sequence[int] | None = None,
+        start: int = 0,
     ) -> None:
-        """Add one whole tensor.
+        """Add one tensor, or what this rank holds of it.
 
         Args:
             name: its name; any text of 1 byte to 64 KiB of UTF-8.
@@ -109,19 +114,23 @@ class DumpWriter:
             sample: prompt index from 0; -1 for the whole run.
             step: 0 for the prompt, k for the k-th decode step.
             repeat: repetition of a determinism run.
-            rank: rank that held this shard.
+            rank: rank that holds it; the run's (``run.parallel.rank``) where None.
             kind: a hint for display; from the name where None.
             layer: decoder layer; from the name where None.
             module: the engine's own module path.
             encoding: ``dense``: the tensor; ``stats``: its statistics alone.
             dtype: name of the element type, with raw bytes.
             shape: shape, with raw bytes.
+            whole: shape of the whole tensor, where ``value`` is the slice of it that ``run.shards`` says. Of terms of
+                a sum and of replicas the shape is the value's own.
+            start: first index along axis 0 that a slice of tokens holds.
 
         Raises:
             DumpError: name, dtype or shape is not the format's, the tensor is there already, or the disk is full.
         """
         if self._ended:
             raise self._ended
+        rank = self._rank if rank is None else rank
         key = (name, sample, step, repeat, rank)
         check_key(key)
         if key in self._seen:
@@ -133,7 +142,11 @@ class DumpWriter:
             )
         tensor = host_tensor(value, dtype, shape)
         kind = kind or contract.kind_of(name)
-        stats = None if kind in ("text", "meta") else tensor.stats or tensor_stats(tensor.data, tensor.dtype)
+        if whole is not None or start:
+            check_slice(name, tensor.shape, whole, start, encoding)
+        # Statistics are of whole tensors.
+        plain = whole is not None or kind in ("text", "meta")
+        stats = None if plain else tensor.stats or tensor_stats(tensor.data, tensor.dtype)
         row = {
             "name": name,
             "kind": kind,
@@ -144,7 +157,8 @@ class DumpWriter:
             "repeat": repeat,
             "rank": rank,
             "dtype": tensor.dtype.name,
-            "shape": list(tensor.shape),
+            "shape": list(tensor.shape if whole is None else whole),
+            "first": start,
             "encoding": encoding,
         }
         if encoding == "stats":
@@ -177,7 +191,9 @@ class DumpWriter:
         for start, data in _cut(tensor, self._limits.chunk):
             self._gather[self._gathered : self._gathered + data.size] = data
             self._gathered += data.size
-            self._rows.append(row | {"start": start, "stats": None if start else stats, "bytes": data.size})
+            self._rows.append(
+                row | {"start": row["first"] + start, "stats": None if start else stats, "bytes": data.size}
+            )
 
     def _write_large(self, row: dict[str, Any], tensor: HostTensor, stats: dict[str, Any] | None) -> None:
         """Write the chunks of one tensor from where they lie: they are contiguous, so a batch needs no copy."""
@@ -188,7 +204,7 @@ class DumpWriter:
                 self._write_batch(rows, tensor.data[begin:end])
                 rows, begin = [], end
             end += data.size
-            rows.append(row | {"start": start, "stats": None if start else stats, "bytes": data.size})
+            rows.append(row | {"start": row["first"] + start, "stats": None if start else stats, "bytes": data.size})
         self._write_batch(rows, tensor.data[begin:end])
 
     def _flush(self) -> None:
