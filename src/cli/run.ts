@@ -243,7 +243,9 @@ function refuseWrongPositionals(command: Command, positionals: readonly string[]
       expected: signature(command).join(" ") || "none",
       given: positionals.map((text) => JSON.stringify(text)).join(" ") || "none",
     },
-    `npu-diff ${command.name} --help shows an example; an option takes one value, repeat the option for more`,
+    positionals.some((text) => text.includes("*"))
+      ? "the files of all ranks of a run count as one dump; after an option quote their pattern: --floor 'NAME.rank*.arrow'"
+      : `npu-diff ${command.name} --help shows an example; an option takes one value, repeat the option for more`,
   );
 }
 

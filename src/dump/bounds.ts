@@ -51,4 +51,4 @@ export const MAX_INDEX_BYTES: number = 1024 * 1024 * 1024;
 export const MAX_RANKS = 512;
 
 /** Globs of `run.shards`: each is tried on every name. */
-export const MAX_SHARD_GLOBS = 1024;
+export const MAX_SHARD_GLOBS = 256;

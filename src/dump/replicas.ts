@@ -10,7 +10,12 @@ import { describeRank, placeName } from "./rank-errors.ts";
 /** Bytes of each rank that are in memory at a time. */
 const BYTES_AT_ONCE = 2 ** 20;
 
-const buffers = [Buffer.alloc(BYTES_AT_ONCE), Buffer.alloc(BYTES_AT_ONCE)] as const;
+let buffers: readonly [Buffer, Buffer] | null = null;
+
+/** Made once, and only where there are replicas. */
+function takeBuffers(): readonly [Buffer, Buffer] {
+  return (buffers ??= [Buffer.alloc(BYTES_AT_ONCE), Buffer.alloc(BYTES_AT_ONCE)]);
+}
 
 /**
  * Reads all of a replicated tensor on every rank.
@@ -26,7 +31,10 @@ export function refuseUnequalReplicas([first, ...others]: readonly [Part, ...Par
   const size = dataBytes(first.entry);
   for (let from = 0; from < size && others.length > 0; from += BYTES_AT_ONCE) {
     const length = Math.min(BYTES_AT_ONCE, size - from);
-    const [mine, theirs] = [buffers[0].subarray(0, length), buffers[1].subarray(0, length)];
+    const [mine, theirs] = takeBuffers().map((buffer) => buffer.subarray(0, length)) as [
+      Buffer,
+      Buffer,
+    ];
     first.dump.read(first.entry, from, mine);
     for (const other of others) {
       other.dump.read(other.entry, from, theirs);

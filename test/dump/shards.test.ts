@@ -132,7 +132,7 @@ describe("hostile numbers", () => {
       (run: Run) => ({
         ...run,
         shards: Object.fromEntries(
-          Array.from({ length: 1025 }, (_, i) => [`${String(i)}*`, { replicated: true }]),
+          Array.from({ length: 257 }, (_, i) => [`${String(i)}*`, { replicated: true }]),
         ),
       }),
     ],
