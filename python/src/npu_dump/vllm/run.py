@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def _capture(
         "mode": list(request.mode),
         "top_k": request.top_k,
         "replay": None if request.replay is None else str(request.replay.resolve()),
-        "run": metadata,
+        # One run, however many ranks write it.
+        "run": metadata | {"id": secrets.token_hex(16)},
         "overwrite": request.force,
     }
     opened = session.call("npu_dump_open", str(request.output.resolve()), options)
