@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .commands import capture, probe, reference, replay, run, vllm, weights
+from .commands import capture, endpoint, probe, reference, replay, run, vllm, weights
 from .errors import DumpError, printable
+from .requirements import require_transformers
 
 EXIT_OK = 0
 EXIT_COULD_NOT = 2
@@ -21,9 +22,11 @@ _COMMANDS = {
     "replay": replay,
     "reference": reference,
     "vllm": vllm,
+    "endpoint": endpoint,
     "probe": probe,
     "weights": weights,
 }
+_WITHOUT_TORCH = ("endpoint",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     command.check_options(options)
     with _StdoutToStderr() as stdout:
         _quiet_libraries(bars=sys.stderr.isatty() if options.progress is None else options.progress)
-        _require_transformers()
+        if options.command not in _WITHOUT_TORCH:
+            require_transformers()
         from .progress import Progress
 
         progress = Progress(bars=options.progress)
@@ -135,30 +139,3 @@ def _quiet_libraries(*, bars: bool) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-
-def _require_transformers() -> None:
-    try:
-        import torch  # noqa: F401
-        from transformers.utils import logging
-    except ImportError as error:
-        raise DumpError(
-            "transformers-absent",
-            "torch and transformers are needed to run a model",
-            facts=[("missing", error.name or error)],
-            help="pip install npu-dump[transformers]",
-        ) from error
-    except RuntimeError as error:
-        cause = error.__cause__ or error
-        raise DumpError(
-            "device-absent",
-            "torch cannot load an extension that brings it a device",
-            facts=[("torch", _first_line(error)), (type(cause).__name__, _first_line(cause))],
-            help="for torch_npu: source the CANN set_env.sh, and match torch_npu to torch and to CANN; without it: "
-            "TORCH_DEVICE_BACKEND_AUTOLOAD=0",
-        ) from error
-    logging.disable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or ["no reason given"])[0]

@@ -60,11 +60,8 @@ def read_chunks(
 ) -> list[list[int]]:
     """Cut a long text into runs of ``chunk`` token ids; the last, shorter one is kept.
 
-    Paragraphs (separated by line breaks) of fewer than ``min_chars`` characters, such as headings, are dropped; the
-    rest is joined by single line breaks and tokenized as one.
-
     Args:
-        path: a UTF-8 text file.
+        path: a UTF-8 text file, of which `read_paragraphs` is tokenized as one.
         encode: gives the token ids of a text.
         chunk: tokens a chunk.
         min_chars: characters that a paragraph must have.
@@ -73,18 +70,44 @@ def read_chunks(
     Raises:
         DumpError: the file cannot be read, or nothing is left of it.
     """
+    ids = list(encode(read_paragraphs(path, min_chars=min_chars)))
+    return cut(ids, chunk)[:limit]
+
+
+def read_paragraphs(path: Path, *, min_chars: int) -> str:
+    """Return the paragraphs of a long text, joined by single line breaks.
+
+    Paragraphs (separated by line breaks) of fewer than ``min_chars`` characters, such as headings, are dropped.
+
+    Raises:
+        DumpError: the file cannot be read, or nothing is left of it.
+    """
     paragraphs = [line.strip() for line in _read(path).splitlines()]
     kept = [line for line in paragraphs if line and len(line) >= min_chars]
-    ids = list(encode("\n".join(kept))) if kept else []
-    if not ids:
+    if not kept:
         raise DumpError(
             "prompts-empty",
             "no paragraph of the text is long enough",
             facts=[("file", path.name), ("--min-chars", min_chars), ("paragraphs", sum(map(bool, paragraphs)))],
             help="lower --min-chars, or give another text",
         )
-    chunks = [ids[start : start + chunk] for start in range(0, len(ids), chunk)]
-    return chunks[:limit]
+    return "\n".join(kept)
+
+
+def cut(ids: Sequence[int], chunk: int) -> list[list[int]]:
+    """Return token ids in runs of ``chunk``; the last may be shorter.
+
+    Raises:
+        DumpError: there are none.
+    """
+    if not ids:
+        raise DumpError(
+            "prompts-empty",
+            "the text has no tokens",
+            facts=[("tokens", 0), ("chunk", chunk)],
+            help="give a text in a script that the tokenizer knows",
+        )
+    return [list(ids[start : start + chunk]) for start in range(0, len(ids), chunk)]
 
 
 def _read(path: Path) -> str:

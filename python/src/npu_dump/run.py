@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from .feed import Feeder
 from .generate import Sampling, generate
 from .inputs import Request, check_samples, read_samples
 from .modes import Modes
+from .outcome import Outcome
 from .precision import float64_throughout
 from .progress import Progress
 from .reader import load
@@ -24,27 +24,6 @@ from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
 from .weights.checkpoint import stored_dtypes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has made."""
-
-    path: Path
-    id: str
-    samples: int
-    tokens: int
-    bytes: int = field(default=0)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the object that ``--json`` prints."""
-        return {
-            "path": str(self.path),
-            "id": self.id,
-            "samples": self.samples,
-            "tokens": self.tokens,
-            "bytes": self.bytes,
-        }
 
 
 def run(request: Request, progress: Progress) -> Outcome:

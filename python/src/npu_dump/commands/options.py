@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from ..errors import DumpError
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -86,3 +89,57 @@ def positive(text: str) -> float:
 def share(text: str) -> float:
     """Return a number above 0 and at most 1."""
     return _number(text, float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+
+
+def add_prompt_options(command: argparse.ArgumentParser) -> Any:
+    """Add where the prompts come from, and how they are continued; return the group of sources, a user gives one."""
+    add = command.add_argument
+    source: Any = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
+    source.add_argument("--text", type=Path, metavar="FILE", help="one long text, cut into chunks")
+    source.add_argument("--tokens-from", type=Path, metavar="DUMP", help="exactly the token ids of another dump")
+    add("--chunk", type=count, default=512, metavar="N", help="tokens a chunk of --text (default 512)")
+    add("--min-chars", type=count0, default=50, metavar="N", help="drop shorter paragraphs of --text (default 50)")
+    add("--limit", type=count, metavar="N", help="at most N samples")
+    add("--chat", action="store_true", help="put each prompt through the tokenizer's chat template")
+    add("--generate", type=count0, default=0, metavar="N", help="also continue each prompt by N tokens, greedily")
+    add("--temperature", type=positive, metavar="T", help="sample the continuation at this temperature")
+    add("--top-p", type=share, metavar="P", help="sample from the most likely tokens of total probability P")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of all random numbers (default 0)")
+    return source
+
+
+def check_prompt_options(values: dict[str, Any], *, continuing: dict[str, int]) -> None:
+    """Refuse options of `add_prompt_options` that have no meaning without another.
+
+    Args:
+        values: all options.
+        continuing: the options that have prompts continued, and their values.
+
+    Raises:
+        DumpError: ``usage``.
+    """
+    if values["top_p"] is not None and values["temperature"] is None:
+        raise DumpError(
+            "usage",
+            "--top-p has no meaning without --temperature",
+            facts=[("--top-p", values["top_p"]), ("--temperature", "not given: greedy")],
+            help="give both, or neither",
+        )
+    if values["temperature"] is not None and not any(continuing.values()):
+        raise DumpError(
+            "usage",
+            f"--temperature has no meaning without {' or '.join(continuing)}",
+            facts=[
+                ("--temperature", values["temperature"]),
+                (", ".join(continuing), ", ".join(map(str, continuing.values()))),
+            ],
+            help="say how many tokens to generate with --generate N",
+        )
+    if values["chat"] and values["prompts"] is None:
+        raise DumpError(
+            "usage",
+            "--chat has no meaning without --prompts",
+            facts=[("--chat", "given"), ("--prompts", "not given")],
+            help="leave --chat out, or give prompts",
+        )

@@ -1,0 +1,37 @@
+"""The libraries that only some commands need."""
+
+from __future__ import annotations
+
+from .errors import DumpError
+
+
+def require_transformers() -> None:
+    """Import torch and transformers, or say how to get them.
+
+    Raises:
+        DumpError: one of them is absent, or torch cannot be loaded.
+    """
+    try:
+        import torch  # noqa: F401
+        from transformers.utils import logging
+    except ImportError as error:
+        raise DumpError(
+            "transformers-absent",
+            "torch and transformers are needed to run a model",
+            facts=[("missing", error.name or error)],
+            help="pip install npu-dump[transformers]",
+        ) from error
+    except RuntimeError as error:
+        cause = error.__cause__ or error
+        raise DumpError(
+            "device-absent",
+            "torch cannot load an extension that brings it a device",
+            facts=[("torch", _first_line(error)), (type(cause).__name__, _first_line(cause))],
+            help="for torch_npu: source the CANN set_env.sh, and match torch_npu to torch and to CANN; without it: "
+            "TORCH_DEVICE_BACKEND_AUTOLOAD=0",
+        ) from error
+    logging.disable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0]
