@@ -1,6 +1,6 @@
 """Reads what a server answers about a prompt's log-probabilities, believing nothing.
 
-Everything here raises `MalformedError` where an answer is not what the API promises; None stands for what it leaves out.
+All functions raise `MalformedError` where an answer is not what the API promises; None is what it leaves out.
 """
 
 from __future__ import annotations

@@ -194,8 +194,8 @@ def _tell(lacks: Sequence[str], request: Request, session: Session, progress: Pr
         progress.note("the server gives no log-probabilities of prompts (prompt_logprobs, or echo): no perplexity")
     if "input_ids" in lacks:
         progress.note(
-            "the server does not tell the token ids of prompts: input_ids are not stored, and no other dump can be held "
-            "against this one; give --tokens-from DUMP or --tokenizer DIR"
+            "the server does not tell the token ids of prompts: input_ids are not stored, and no other dump can be "
+            "held against this one; give --tokens-from DUMP or --tokenizer DIR"
         )
     if "generated_ids" in lacks:
         progress.note("the server does not tell the ids of generated tokens: only their text is stored")

@@ -115,7 +115,8 @@ class Session:
             # Not there, or not for such prompts: either way there is no use in asking again.
             self._tokenizes = False
             return None
-        return self._read(url, lambda: token_ids(answer.get("tokens"), "tokens", most=most))
+        # No tokens at all are those of a service that expects the text under another name.
+        return self._read(url, lambda: token_ids(answer.get("tokens"), "tokens", most=most)) or None
 
     async def detokenize(self, ids: tuple[int, ...]) -> str | None:
         """Return the text of token ids; None where the server has no such service."""
