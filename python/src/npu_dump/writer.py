@@ -242,17 +242,6 @@ class DumpWriter:
         data = text.encode("utf-8", "replace")
         self.write(name, data, sample=sample, dtype="U8", shape=[len(data)])
 
-    def flush(self) -> None:
-        """Write what has come so far as whole record batches, which outlive even the death of this process.
-
-        Raises:
-            DumpError: the disk is full, or a tensor could not be written before.
-        """
-        if self._ended:
-            raise self._ended
-        with self._writing():
-            self._flush()
-
     def close(self) -> None:
         """Write ``run.end`` and the footer, and give the file its name; nothing where that has been done.
 

@@ -160,3 +160,13 @@ def test_neither_torch_nor_transformers_is_loaded(server: FakeServer, texts: Pat
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_half_a_surrogate_pair_in_a_prompt(ask: Callable[..., int], server: FakeServer, tmp_path: Path) -> None:
+    """JSON can spell it; here the server takes it for what Python does."""
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"prompt": "a\\ud800b"}\n')
+    odd = "a\ud800b"
+    server.misbehave = lambda handler, body: body.get("prompt") == odd and handler.send({"tokens": [97, 98]}) is None
+    assert ask("--prompts", path, prompts=False) == 0
+    assert server.asked("/tokenize")[0]["prompt"] == odd

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bench.survival.verify import repair
+
 from npu_dump import DumpFile, load
 
 COMMAND = [sys.executable, "-m", "npu_dump"]

@@ -163,7 +163,7 @@ def agreed_ids(
 ) -> tuple[int, ...] | None:
     """Return the ids of the prompt; sent, told and counted ones must be the same."""
     if sent is not None and told is not None and tuple(sent) != tuple(told):
-        raise MalformedError(f"the {len(sent)} token ids that were sent, not {len(told)} others")
+        raise MalformedError(f"the {len(sent)} token ids of the prompt, not {len(told)} others")
     ids = told if sent is None else sent
     count = prompt_count(answer)
     if ids is not None and count is not None and count != len(ids):

@@ -87,7 +87,11 @@ class Client:
         self._timeout = timeout
         self._retries = retries
         self._note = note
-        headers = {"accept-encoding": "identity", "user-agent": f"npu-dump/{__version__}"}
+        headers = {
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": f"npu-dump/{__version__}",
+        }
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
         self._http = httpx2.AsyncClient(
@@ -176,7 +180,7 @@ class Client:
             raise self.invalid(url, f"an HTTP answer: {error}") from error
 
     async def _object(self, method: str, url: str, body: Mapping[str, Any] | None, limit: int) -> dict[str, Any]:
-        async with self._http.stream(method, url, json=body) as response:
+        async with self._http.stream(method, url, content=_json(body)) as response:
             await self._check(url, response)
             data = await self._body(response, limit)
             if data is None:
@@ -184,7 +188,7 @@ class Client:
         return self._parsed(url, data)
 
     async def _events(self, url: str, body: Mapping[str, Any], collector: C, limit: int) -> C:
-        async with self._http.stream("POST", url, json=body) as response:
+        async with self._http.stream("POST", url, content=_json(body)) as response:
             await self._check(url, response)
             response.encoding = "utf-8"
             received = 0
@@ -304,6 +308,11 @@ class Client:
         if self._key is not None:
             line = line.replace(self._key, "[API key]")
         return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
+
+
+def _json(body: Mapping[str, Any] | None) -> bytes | None:
+    # In ASCII: a prompt may hold half of a surrogate pair, which JSON can spell and UTF-8 cannot.
+    return None if body is None else json.dumps(body).encode("ascii")
 
 
 def _complaint(value: Any) -> str:

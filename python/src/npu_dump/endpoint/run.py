@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,7 @@ async def _capture(
     request: Request, session: Session, server: Server, questions: Sequence[Question], progress: Progress
 ) -> Outcome:
     # Alone: it finds out how the server can be asked, and what the dump will hold.
-    first = await session.answer(questions[0])
+    first = await _answer(session, questions, 0)
     clock = Clock()
     names = list(tensors_of(questions[0], first))
     lacks = lacking(first, generate=bool(request.generate))
@@ -106,12 +106,13 @@ async def _capture(
     with DumpWriter(request.output, run=metadata, overwrite=request.force) as writer:
         done = 0
         try:
-            async for answer in _answers(session, first, questions, request.concurrency):
-                _store(writer, questions[done], answer, done, expected=metadata["capture"]["select"])
-                clock.add(answer.continuation)
-                tokens += len(answer.ids or ())
-                done += 1
-                progress.step("capturing", done, len(questions), "samples")
+            async with aclosing(_answers(session, first, questions, request.concurrency)) as answers:
+                async for answer in answers:
+                    _store(writer, questions[done], answer, done, expected=metadata["capture"]["select"])
+                    clock.add(answer.continuation)
+                    tokens += len(answer.ids or ())
+                    done += 1
+                    progress.step("capturing", done, len(questions), "samples")
         except BaseException:
             # What was measured until now belongs to the samples that are kept.
             with suppress(DumpError):
@@ -129,13 +130,13 @@ async def _capture(
 
 async def _answers(
     session: Session, first: Answer, questions: Sequence[Question], concurrency: int
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Yield the answers in the order of the questions, at most ``concurrency`` being asked for at a time."""
     yield first
     asked: deque[asyncio.Task[Answer]] = deque()
     try:
-        for question in questions[1:]:
-            asked.append(asyncio.ensure_future(session.answer(question)))
+        for number in range(1, len(questions)):
+            asked.append(asyncio.ensure_future(_answer(session, questions, number)))
             if len(asked) == concurrency:
                 yield await asked.popleft()
         while asked:
@@ -145,6 +146,14 @@ async def _answers(
             task.cancel()
         # Their errors are no news beside the one that ended the run.
         await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _answer(session: Session, questions: Sequence[Question], number: int) -> Answer:
+    try:
+        return await session.answer(questions[number])
+    except DumpError as error:
+        error.facts.append(("prompt", str(number)))
+        raise
 
 
 def _store(writer: DumpWriter, question: Question, answer: Answer, sample: int, *, expected: Sequence[str]) -> None:

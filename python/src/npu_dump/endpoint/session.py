@@ -110,7 +110,7 @@ class Session:
         url = f"{self._client.address.root}/tokenize"
         most = _most_tokens(text, messages)
         try:
-            answer = await self._client.post(url, {"model": self.plan.model, **prompt}, limit=_limit(most, 0))
+            answer = await self._client.post(url, {"model": self.plan.model, **prompt}, limit=_limit_of_ids(most))
         except RefusedError:
             # Not there, or not for such prompts: either way there is no use in asking again.
             self._tokenizes = False
@@ -238,6 +238,11 @@ def _most_tokens(text: str | None, messages: tuple[dict[str, str], ...], ids: tu
 
 def _limit(tokens: int, top_k: int) -> int:
     return min(_MOST_BYTES, MIB + tokens * (top_k + 2) * _BYTES_PER_TOKEN)
+
+
+def _limit_of_ids(tokens: int) -> int:
+    # An id has at most ten digits; some servers write the token beside it.
+    return min(_MOST_BYTES, MIB + tokens * 64)
 
 
 def _lacks(what: str, facts: list[tuple[str, object]], way_out: str) -> DumpError:
