@@ -93,6 +93,17 @@ def test_echo_gives_the_same_numbers(ask: Ask, server: FakeServer, tmp_path: Pat
         assert dump.run["endpoint"]["lacks"] == ["topk_ids", "topk_logprobs"]
 
 
+def test_ids_are_read_from_the_spelling_of_tokens(ask: Ask, server: FakeServer, tmp_path: Path) -> None:
+    server.features.discard("tell")
+    assert ask("--generate", 5) == 0
+    dump = load(tmp_path / "a.arrow")
+    assert [dump["generated_ids", sample, 0].tolist() for sample in range(3)] == [greedy(ids, 5) for ids in IDS]
+    # Without those, too, nobody works them out from the text.
+    server.features.discard("logprobs")
+    assert ask("--generate", 5, "--force") == 0
+    assert "generated_ids" in load(tmp_path / "a.arrow").run["endpoint"]["lacks"]
+
+
 def test_a_smaller_limit_of_likely_tokens_is_found(ask: Ask, server: FakeServer, tmp_path: Path) -> None:
     server.most_top = 5
     assert ask("--generate", 2) == 0

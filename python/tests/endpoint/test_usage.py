@@ -110,6 +110,9 @@ def test_what_was_insisted_on(refused: Refused, server: FakeServer) -> None:
     error = refused("--top-k", 30)
     assert error.startswith("error[server-lacks]")
     assert "too many logprobs" in error
+    server.most_top = 20
+    server.misbehave = lambda handler, body: "stream" in body and "logprobs" in body and handler.send({}, 400) is None
+    assert refused("--top-k", 5, "--generate", 2).startswith("error[server-lacks]")
     server.features -= {"prompt_logprobs", "echo"}
     assert "--generate" in refused()
     server.misbehave = lambda handler, body: bool(body.get("stream")) and handler.send({}, 404) is None
@@ -170,3 +173,22 @@ def test_half_a_surrogate_pair_in_a_prompt(ask: Callable[..., int], server: Fake
     server.misbehave = lambda handler, body: body.get("prompt") == odd and handler.send({"tokens": [97, 98]}) is None
     assert ask("--prompts", path, prompts=False) == 0
     assert server.asked("/tokenize")[0]["prompt"] == odd
+
+
+def test_a_later_prompt_that_is_refused_is_named(
+    ask: Callable[..., int], server: FakeServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def too_long(handler: Handler, body: dict[str, Any]) -> bool:
+        long = body.get("prompt") in ("the sea is wide", list(b"the sea is wide"))
+        if long:
+            handler.send({"error": {"message": "longer than the context"}}, status=400)
+        return long
+
+    server.misbehave = too_long
+    for _ in range(2):
+        assert ask("--force") == 2
+        err = capfd.readouterr().err
+        assert "error[server-refuses]" in err
+        assert "400 longer than the context" in err
+        assert "prompt   1" in err
+        server.features.discard("tokenize")

@@ -178,7 +178,8 @@ def _check_useful(request: Request, session: Session, first: Answer, names: Sequ
     """Raise where the server gives nothing of what was asked for, or not what was insisted on."""
     reason = session.scoring.reason
     said = [("it says", dict(reason.facts)["status"])] if reason is not None else []
-    if request.top_k is not None and "topk_ids" not in names:
+    insisted = [] if request.top_k is None else ["topk_ids", *(["generated_topk_ids"] if request.generate else [])]
+    if not set(insisted) <= set(names):
         raise DumpError(
             "server-lacks",
             "the server does not give that many likely tokens with their ids",

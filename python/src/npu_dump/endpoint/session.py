@@ -68,7 +68,9 @@ class Session:
     def __init__(self, client: Client, plan: Plan) -> None:
         self._client = client
         self.plan = plan
-        self._tokenizes = self._detokenizes = True
+        # None: not known yet.
+        self._tokenizes: bool | None = None
+        self._detokenizes = True
         self.scoring: Ladder[Scored] = Ladder(scoring_ways(plan.top_k))
         self.completing: Ladder[Continuation] = Ladder(generating_ways(plan.top_k, chat=False))
         self.chatting: Ladder[Continuation] = Ladder(generating_ways(plan.top_k, chat=True))
@@ -103,20 +105,27 @@ class Session:
         return Answer(ids, text, scored, continuation)
 
     async def tokenize(self, text: str | None, messages: tuple[dict[str, str], ...] = ()) -> tuple[int, ...] | None:
-        """Return token ids by the server's tokenizer; None where it has no such service."""
-        prompt = {"messages": list(messages)} if messages else {"prompt": text}
-        if not self._tokenizes:
+        """Return token ids by the server's tokenizer; None where it has no such service.
+
+        Raises:
+            RefusedError: it has, but not for this prompt.
+        """
+        if self._tokenizes is False:
             return None
+        prompt = {"messages": list(messages)} if messages else {"prompt": text}
         url = f"{self._client.address.root}/tokenize"
         most = _most_tokens(text, messages)
         try:
             answer = await self._client.post(url, {"model": self.plan.model, **prompt}, limit=_limit_of_ids(most))
         except RefusedError:
-            # Not there, or not for such prompts: either way there is no use in asking again.
+            if self._tokenizes:
+                raise
             self._tokenizes = False
             return None
+        ids = self._read(url, lambda: token_ids(answer.get("tokens"), "tokens", most=most))
         # No tokens at all are those of a service that expects the text under another name.
-        return self._read(url, lambda: token_ids(answer.get("tokens"), "tokens", most=most)) or None
+        self._tokenizes = bool(ids)
+        return ids or None
 
     async def detokenize(self, ids: tuple[int, ...]) -> str | None:
         """Return the text of token ids; None where the server has no such service."""
