@@ -1,4 +1,4 @@
-"""`npu-dump endpoint` against a real `vllm serve`; the model is the folder in ``NPU_DUMP_TEST_MODEL``."""
+"""`npu-dump endpoint` against vLLM's own server."""
 
 from __future__ import annotations
 
@@ -17,31 +17,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.survival.verify import repair
 
 from npu_dump import DumpFile, load
 
+from .conftest import ENGINE, Run
+
 COMMAND = [sys.executable, "-m", "npu_dump"]
 PASSAGES = Path(__file__).parents[3] / "demo" / "passages.jsonl"
-MODEL = Path(os.environ["NPU_DUMP_TEST_MODEL"])
-ENVIRONMENT = os.environ | {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
+ENVIRONMENT = os.environ | ENGINE | {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 # Seconds; vLLM imports and compiles for most of a minute on two cores.
 START = 600
 
 
 @contextmanager
-def served(log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served(model: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server of the model on the loopback address: its API, and its process, which leads a group of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(MODEL)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     command += ["--dtype", "bfloat16", "--max-model-len", "2048", "--enforce-eager"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
@@ -74,25 +68,23 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def program(*arguments: object) -> None:
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False, env=ENVIRONMENT
-    )
-    assert done.returncode == 0, done.stderr
+def made(run: Run, *arguments: object) -> None:
+    ran = run(*arguments)
+    assert ran.code == 0, ran.err
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("server") / "log.txt") as (address, _):
+def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(model, tmp_path_factory.mktemp("server") / "log.txt") as (address, _):
         yield address
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(npu_dump: Run, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What transformers says in bfloat16 on the CPU: 2,562 tokens of 30 passages."""
     path = tmp_path_factory.mktemp("reference") / "cpu.arrow"
     options = ("--select", "logits", "--mode", "topk", "--generate", 8, "--no-progress")
-    program("run", "--model", MODEL, "--dtype", "bfloat16", "--prompts", PASSAGES, *options, "-o", path)
+    made(npu_dump, "run", "--model", model, "--dtype", "bfloat16", "--prompts", PASSAGES, *options, "-o", path)
     return path
 
 
@@ -102,9 +94,11 @@ def perplexity(dump: DumpFile) -> tuple[float, int]:
     return math.exp(math.fsum(losses) / len(losses)), len(losses)
 
 
-def test_the_ids_of_a_reference_give_its_perplexity(url: str, reference: Path, tmp_path: Path) -> None:
+def test_the_ids_of_a_reference_give_its_perplexity(
+    npu_dump: Run, npu_diff: Run, url: str, reference: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "npu.arrow"
-    program("endpoint", "--url", url, "--tokens-from", reference, "--generate", 8, "-o", path)
+    made(npu_dump, "endpoint", "--url", url, "--tokens-from", reference, "--generate", 8, "-o", path)
     cpu, npu = load(reference), load(path)
     samples = cpu.samples()
     assert npu.samples() == samples
@@ -124,6 +118,13 @@ def test_the_ids_of_a_reference_give_its_perplexity(url: str, reference: Path, t
     found, counted = perplexity(npu)
     assert counted == tokens
     assert found == pytest.approx(expected, rel=0.005)
+    compared = npu_diff("compare", reference, path)
+    assert compared.code == 0, compared.err
+    quality = compared.json["quality"]
+    assert quality["perplexity"]["candidate"] == pytest.approx(found, rel=1e-9)
+    assert quality["perplexity"]["tokens"] == tokens
+    assert quality["top1Agreement"]["positions"] == tokens + len(samples)
+    assert quality["firstToken"]["samples"] == quality["generation"]["samples"] == len(samples)
     # Two engines in bfloat16 part at near ties alone.
     first = [cpu["generated_ids", sample, 0][0] == npu["generated_ids", sample, 0][0] for sample in samples]
     assert np.mean(first) >= 0.9
@@ -138,14 +139,14 @@ def test_the_ids_of_a_reference_give_its_perplexity(url: str, reference: Path, t
     assert npu.run["endpoint"]["lacks"] == []
 
 
-def test_its_own_tokenizer_is_that_of_transformers(url: str, tmp_path: Path) -> None:
+def test_its_own_tokenizer_is_that_of_transformers(npu_dump: Run, model: Path, url: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     turns = [{"role": "user", "content": "Name the capital of France."}]
     chats = tmp_path / "chats.jsonl"
     chats.write_text(json.dumps({"messages": turns}) + "\n")
-    program("endpoint", "--url", url, "--prompts", chats, "--generate", 8, "-o", tmp_path / "chat.arrow")
+    made(npu_dump, "endpoint", "--url", url, "--prompts", chats, "--generate", 8, "-o", tmp_path / "chat.arrow")
     chat = load(tmp_path / "chat.arrow")
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     assert chat["input_ids", 0, 0].tolist() == tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -156,24 +157,26 @@ def test_its_own_tokenizer_is_that_of_transformers(url: str, tmp_path: Path) -> 
     assert chat.run["endpoint"]["generate"]["api"] == "chat"
     plain = tmp_path / "plain.txt"
     plain.write_text("größer als 巴黎\n", encoding="utf-8")
-    program("endpoint", "--url", url, "--prompts", plain, "-o", tmp_path / "plain.arrow")
+    made(npu_dump, "endpoint", "--url", url, "--prompts", plain, "-o", tmp_path / "plain.arrow")
     assert load(tmp_path / "plain.arrow")["input_ids", 0, 0].tolist() == tokenizer("größer als 巴黎")["input_ids"]
 
 
-def test_several_at_a_time_give_the_same_ids(url: str, reference: Path, tmp_path: Path) -> None:
+def test_several_at_a_time_give_the_same_ids(npu_dump: Run, url: str, reference: Path, tmp_path: Path) -> None:
     path = tmp_path / "npu.arrow"
     options = ("--concurrency", 4, "--limit", 8, "--generate", 4)
-    program("endpoint", "--url", url, "--tokens-from", reference, *options, "-o", path)
+    made(npu_dump, "endpoint", "--url", url, "--tokens-from", reference, *options, "-o", path)
     cpu, npu = load(reference), load(path)
     assert npu.samples() == list(range(8))
     for sample in range(8):
         np.testing.assert_array_equal(npu["input_ids", sample, 0], cpu["input_ids", sample, 0])
 
 
-def test_a_server_that_is_killed_leaves_what_was_complete(reference: Path, tmp_path: Path) -> None:
+def test_a_server_that_is_killed_leaves_what_was_complete(
+    npu_diff: Run, model: Path, reference: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "npu.arrow"
     partial = path.with_name("npu.arrow.partial")
-    with served(tmp_path / "log.txt") as (url, server):
+    with served(model, tmp_path / "log.txt") as (url, server):
         command = [*COMMAND, "endpoint", "--url", url, "--tokens-from", str(reference), "-o", str(path)]
         command += ["--generate", "8", "--retries", "1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
@@ -189,7 +192,7 @@ def test_a_server_that_is_killed_leaves_what_was_complete(reference: Path, tmp_p
     assert "Traceback" not in err
     assert not path.exists()
     repaired = tmp_path / "repaired.arrow"
-    assert repair(partial, repaired) == 0
+    assert npu_diff("repair", partial, repaired).code == 0
     cpu, npu = load(reference), load(repaired)
     samples = npu.samples()
     assert 1 <= len(samples) < len(cpu.samples())
