@@ -108,6 +108,13 @@ def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
             facts=[("missing", error.name or error)],
             help="pip install npu-dump[vllm]; on Ascend vllm-ascend, with the vllm that it names",
         ) from error
+    except Exception as error:
+        raise DumpError(
+            "vllm-broken",
+            "vLLM is installed and cannot be loaded",
+            facts=[(type(error).__name__, (str(error).splitlines() or ["no reason given"])[0])],
+            help="match the versions of vllm, its plugin, torch and torchvision; on Ascend source CANN's set_env.sh",
+        ) from error
     from ..vllm.run import EngineRequest
     from ..vllm.run import run as run_engine
 
