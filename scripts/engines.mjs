@@ -53,10 +53,10 @@ await main(async () => {
       if (reason !== undefined) {
         throw new Failure(`the tests on ${engine} cannot run here`, [["reason", reason]], "");
       }
-      const { python, model } = await ensureEngine(engine, steps);
+      const { python, ...environment } = await ensureEngine(engine, steps);
       await steps.run(`tests on ${engine}`, async () => {
         const report = join(folder, `${engine}.json`);
-        const count = await pytest(python, report, { model, verbose: true });
+        const count = await pytest(python, report, { ...environment, verbose: true });
         passed += count.passed;
         failed += count.failed;
         return `${count.passed} passed, ${count.failed} failed`;

@@ -102,7 +102,8 @@ function checks(python, reports, engine) {
       label: ENGINE_TESTS,
       run: async () => {
         if (engine === undefined) throw noEngine();
-        return await pytest(engine.python, join(reports, "engine.json"), { model: engine.model });
+        const { python: own, ...environment } = engine;
+        return await pytest(own, join(reports, "engine.json"), environment);
       },
     },
     { half: "ts", label: "tests (vitest)", run: () => vitest(join(reports, "vitest.json")) },

@@ -21,16 +21,18 @@ import { PYTHON_ENV } from "./python.mjs";
  *
  * @param {string} python
  * @param {string} file for the report
- * @param {{ model?: string, verbose?: boolean }} [engine] the model that its tests run, and whether they show figures
+ * @param {{ model?: string, env?: Record<string, string>, verbose?: boolean }} [engine] the model that its tests run,
+ *   what it wants in the environment, and whether they show figures
  * @returns {Promise<CaptureReport>}
  * @throws {Failure} where no test could be run
  */
-export async function pytest(python, file, { model, verbose = false } = {}) {
+export async function pytest(python, file, { model, env: own = {}, verbose = false } = {}) {
   const report = ["-p", "tests.architecture_report", "--architecture-report", file];
   const tests = model === undefined ? "tests" : "tests/engines";
   const figures = verbose ? ["-rP"] : [];
   const args = ["-m", "pytest", "-q", "--color=no", ...report, ...figures, tests];
-  const env = model === undefined ? PYTHON_ENV : { ...PYTHON_ENV, NPU_DUMP_TEST_MODEL: model };
+  const named = model === undefined ? {} : { NPU_DUMP_TEST_MODEL: model };
+  const env = { ...PYTHON_ENV, ...named, ...own };
   const options = { accept: [0, 1, 2, 5], env, cwd: join(ROOT, "python") };
   const { code, output } = await run(python, args, options);
   if (!existsSync(file)) throw cannotRun("pytest", output);

@@ -64,14 +64,25 @@ def npu_diff() -> Run:
 
 
 @pytest.fixture(scope="session")
-def model() -> Path:
-    """SmolLM2-135M-Instruct, in bfloat16."""
-    return Path(os.environ["NPU_DUMP_TEST_MODEL"])
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
 
 
 @pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("engines")
+def model(work: Path) -> Path:
+    """SmolLM2-135M-Instruct, in bfloat16, with its rotary base where old and new readers of a configuration look.
+
+    transformers 5 writes it into ``rope_parameters`` alone. Older engines do not look there and take 10,000.
+    """
+    source, folder = Path(os.environ["NPU_DUMP_TEST_MODEL"]), work / "SmolLM2-135M-Instruct"
+    folder.mkdir()
+    for file in source.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")
