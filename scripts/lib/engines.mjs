@@ -1,6 +1,8 @@
 // @ts-check
 /** Real engines for the tests, each in an environment of its own. */
 
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
 import { ensureModel, MODEL_BYTES } from "../model.mjs";
 import { demandSpace } from "./disk.mjs";
 import { Failure } from "./failure.mjs";
