@@ -37,8 +37,9 @@ export async function pytest(python, file, { model, env: own = {}, verbose = fal
   const { code, output } = await run(python, args, options);
   if (!existsSync(file)) throw cannotRun("pytest", output);
   const found = JSON.parse(readFileSync(file, "utf8"));
-  if (verbose) process.stdout.write(`${output.trimEnd()}\n`);
-  return { ...found, ...counted("pytest", code, found, output) };
+  const count = counted("pytest", code, found, output);
+  if (verbose && count.failed === 0) process.stdout.write(`${output.trimEnd()}\n`);
+  return { ...found, ...count };
 }
 
 /**

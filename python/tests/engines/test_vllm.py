@@ -267,8 +267,8 @@ def test_an_engine_that_is_killed_leaves_what_was_complete(
     work: Path,
 ) -> None:
     path = work / "killed.arrow"
-    # Warm-up and probe run the model too; some of the eight prompts are through before the kill.
-    ran = npu_dump("vllm", "--model", tiny, *DTYPE, "--prompts", prompts, "-o", path, env=faulty("die-after@9"))
+    # The probe is a forward too, and warm-ups may be; some of the eight prompts are through before the kill.
+    ran = npu_dump("vllm", "--model", tiny, *DTYPE, "--prompts", prompts, "-o", path, env=faulty("die-after@6"))
     assert ran.code == 2
     assert re.search(r"^error\[engine-died\]: ", ran.err, re.MULTILINE), ran.err
     assert not path.exists()
