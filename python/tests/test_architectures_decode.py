@@ -63,9 +63,9 @@ def test_a_replay_of_itself_changes_no_bit(folder: Path) -> None:
     ]
     assert main(["replay", *map(str, arguments), "--dtype", "float32"]) == 0
     replayed = load(output)
-    texts = {"prompt", "token_text", "generated_ids", "generated_text"}
+    texts = {"prompt", "token_text"}
     for key in single:
-        if key[0] not in texts:
+        if key[0] not in texts and not key[0].startswith("generated_"):
             assert np.array_equal(single[key], replayed[key]), key
 
 

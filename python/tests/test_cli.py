@@ -252,6 +252,35 @@ def test_generation_is_greedy_and_undisturbed(
         assert all(np.array_equal(opened[key], bare[key]) for key in bare)
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_the_likeliest_tokens_of_each_step_are_stored(
+    tmp_path: Path, model_folder: Path, prompts: Path, sampled: bool
+) -> None:
+    """Against one forward over prompt and continuation; sampling does not bend them."""
+    drawn = ("--temperature", 3.0, "--top-p", 0.5) if sampled else ()
+    arguments = ("--model", model_folder, "-o", tmp_path / "g.arrow", "--prompts", prompts, *drawn)
+    assert run(*arguments, "--generate", 6, "--top-k", 7, "--batch", 2, "--dtype", "float32") == 0
+    opened = load(tmp_path / "g.arrow")
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    for sample in opened.samples():
+        prompt, following = opened["input_ids", sample, 0], opened["generated_ids", sample, 0]
+        ids, logprobs = opened["generated_topk_ids", sample, 0], opened["generated_topk_logprobs", sample, 0]
+        assert ids.shape == logprobs.shape == (len(following), 7)
+        assert (ids.dtype, logprobs.dtype) == (np.int32, np.float32)
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *following]])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits.double(), -1)
+        best, places = expected.topk(7)
+        np.testing.assert_allclose(logprobs, best, rtol=1e-4, atol=1e-4)
+        apart = (best[:, :-1] - best[:, 1:]).min(-1).values > 1e-3
+        assert apart.any()
+        assert np.array_equal(ids[apart], places[apart])
+        assert np.array_equal(ids[:, 0], following) or sampled
+        texts = json.loads(opened.text("generated_token_text", sample))
+        assert texts == [tokenizer.decode([token]) for token in following]
+
+
 def test_the_models_own_generation_settings_do_not_bend_greedy_decoding(
     tmp_path: Path, model_folder: Path, prompts: Path
 ) -> None:

@@ -94,7 +94,7 @@ BY_TORCH: Final = {dtype.torch: dtype for dtype in DTYPES.values()}
 # Names with a meaning of their own, and the kind of each.
 _KINDS: Final[tuple[tuple[str, Kind], ...]] = (
     (r"input_ids|position_ids|generated_ids", "tokens"),
-    (r"prompt|token_text|generated_text", "text"),
+    (r"prompt|token_text|generated_text|generated_token_text", "text"),
     (r"embed|norm|layers\.\d+(\.attn|\.mlp)?", "hidden"),
     (r"layers\.\d+\.router", "router"),
     (r"logits", "logits"),

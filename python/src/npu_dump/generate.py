@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from .cache import needs_hybrid_cache
+from .reduce import top_logprobs
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,40 @@ class Sampling:
     top_p: float | None
 
 
-def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None) -> list[list[int]]:
-    """Return up to ``count`` new token ids a prompt, the end token included.
+@dataclass(frozen=True)
+class Continuation:
+    """What a model went on with after a prompt.
+
+    Attributes:
+        ids: N new token ids, the end token included.
+        top_ids: ``[N, k]`` I32, the likeliest tokens of each step, the best first, of equal ones the lowest id.
+        top_logprobs: ``[N, k]`` F32, their log-probabilities before anything that sampling does to them.
+    """
+
+    ids: list[int]
+    top_ids: torch.Tensor
+    top_logprobs: torch.Tensor
+
+
+class _TopTokens(LogitsProcessor):
+    """Notes the likeliest tokens of each step and changes nothing; generate() asks it before it warps for sampling."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.ids: list[torch.Tensor] = []
+        self.logprobs: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        ids, logprobs = top_logprobs(scores, self.k)
+        self.ids.append(ids)
+        self.logprobs.append(logprobs)
+        return scores
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], count: int, sampling: Sampling | None, top_k: int
+) -> list[Continuation]:
+    """Return up to ``count`` new tokens a prompt, the end token included, and what else was likely at each.
 
     Repetition penalties, top-k and the like in the model's generation settings are not used: they would hide what
     the logits say.
@@ -31,6 +64,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling:
         prompts: token ids; padded on the left where their lengths differ.
         count: most new tokens a prompt.
         sampling: None for greedy decoding.
+        top_k: how many of the most likely tokens are noted a step; all where the vocabulary is smaller.
     """
     own = getattr(model, "generation_config", None)
     ends = getattr(own, "eos_token_id", None)
@@ -53,17 +87,26 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], count: int, sampling:
     ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     device = model.get_input_embeddings().weight.device
+    top = _TopTokens(top_k)
     kept = model.generation_config
     # generate() fills gaps of its configuration from the model's own; an empty one has nothing to fill in.
     model.generation_config = GenerationConfig()
     try:
         with torch.no_grad():
             output = model.generate(
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([top]),
             )
     finally:
         model.generation_config = kept
-    return [_until_end(row, end_ids) for row in output[:, width:].tolist()]
+    top_ids, logprobs = torch.stack(top.ids, 1), torch.stack(top.logprobs, 1)
+    continued = [_until_end(row, end_ids) for row in output[:, width:].tolist()]
+    return [
+        Continuation(row, top_ids[number, : len(row)], logprobs[number, : len(row)])
+        for number, row in enumerate(continued)
+    ]
 
 
 def _until_end(ids: list[int], ends: set[int]) -> list[int]:

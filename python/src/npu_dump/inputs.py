@@ -104,9 +104,15 @@ def _encode(tokenizer: Any, text: str, **options: Any) -> list[int]:
 
 
 def _sample(tokenizer: Any, ids: Sequence[int], prompt: str, expect: tuple[str, ...]) -> Sample:
-    # Decoded one by one: the vocabulary's own spelling (byte-level BPE) is unreadable outside ASCII.
-    tokens = [tokenizer.decode([token]) for token in ids]
-    return Sample(tuple(ids), prompt, json.dumps(tokens, ensure_ascii=False), expect=expect)
+    return Sample(tuple(ids), prompt, token_texts(tokenizer, ids), expect=expect)
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the text of each token, as a JSON array of as many strings.
+
+    Decoded one by one: the vocabulary's own spelling (byte-level BPE) is unreadable outside ASCII.
+    """
+    return json.dumps([tokenizer.decode([token]) for token in ids], ensure_ascii=False)
 
 
 def check_samples(samples: list[Sample], config: Any, request: Request) -> None:

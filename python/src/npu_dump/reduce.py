@@ -42,6 +42,21 @@ def reduced_logits(
     }
 
 
+def top_logprobs(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ids ``[T, k]`` (I32) and log-probabilities ``[T, k]`` (F32) of the most likely tokens, on the host.
+
+    As in `reduced_logits`: natural logarithms, of equal logits the lower id first, all tokens where V is below k.
+
+    Args:
+        logits: ``[T, V]``.
+        k: how many.
+    """
+    wide = wide_dtype(logits.device)
+    ids = _top_ids(logits, min(k, logits.shape[-1]))
+    best = logits.gather(-1, ids).to(wide) - torch.logsumexp(logits.to(wide), -1)[:, None]
+    return ids.to("cpu", torch.int32), best.to("cpu", torch.float32)
+
+
 def _reduced(rows: torch.Tensor, following: torch.Tensor, k: int) -> tuple[torch.Tensor, ...]:
     """Return log-sum-exp, the k best ids and their log-probabilities, and that of the token that follows each row."""
     wide = wide_dtype(rows.device)

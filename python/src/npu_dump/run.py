@@ -13,8 +13,8 @@ from . import devices, models, provenance
 from .dump import Dump
 from .errors import DumpError
 from .feed import Feeder
-from .generate import Sampling, generate
-from .inputs import Request, check_samples, read_samples
+from .generate import Continuation, Sampling, generate
+from .inputs import Request, check_samples, read_samples, token_texts
 from .modes import Modes
 from .outcome import Outcome
 from .precision import float64_throughout
@@ -216,13 +216,13 @@ def _continued(request: Request, model: Any, batch: list[Sample], dump: Dump, to
         return batch
     sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
     with dump.paused():
-        continued = generate(model, [sample.ids for sample in batch], count, sampling)
+        continued = generate(model, [sample.ids for sample in batch], count, sampling, request.top_k)
     _store_generated(dump, continued, first, tokenizer)
     if forced:
         return batch
     return [
-        sample.continued_by(([token], None) for token in ids[: request.decode])
-        for sample, ids in zip(batch, continued, strict=True)
+        sample.continued_by(([token], None) for token in own.ids[: request.decode])
+        for sample, own in zip(batch, continued, strict=True)
     ]
 
 
@@ -234,8 +234,11 @@ def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
             dump.write_text("token_text", sample.tokens, sample=number)
 
 
-def _store_generated(dump: Dump, continued: list[list[int]], first: int, tokenizer: Any) -> None:
-    for number, ids in enumerate(continued, start=first):
-        dump.write("generated_ids", torch.tensor(ids, dtype=torch.int64), sample=number)
+def _store_generated(dump: Dump, continued: list[Continuation], first: int, tokenizer: Any) -> None:
+    for number, own in enumerate(continued, start=first):
+        dump.write("generated_ids", torch.tensor(own.ids, dtype=torch.int64), sample=number)
+        dump.write("generated_topk_ids", own.top_ids, sample=number)
+        dump.write("generated_topk_logprobs", own.top_logprobs, sample=number)
         if tokenizer is not None:
-            dump.write_text("generated_text", tokenizer.decode(ids, skip_special_tokens=True), sample=number)
+            dump.write_text("generated_text", tokenizer.decode(own.ids, skip_special_tokens=True), sample=number)
+            dump.write_text("generated_token_text", token_texts(tokenizer, own.ids), sample=number)

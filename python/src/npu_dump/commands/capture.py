@@ -49,7 +49,8 @@ def add_storage_options(command: argparse.ArgumentParser) -> None:
         metavar="[GLOB=]MODE",
         help="how much of a tensor: full, hidden (no logits), topk (of logits), stats; repeatable (default: full)",
     )
-    add("--top-k", type=count, default=64, metavar="K", help="tokens a row of mode topk (default 64)")
+    help_k = "tokens a row of mode topk, and a step of a continuation (default 64)"
+    add("--top-k", type=count, default=64, metavar="K", help=help_k)
     add("--host-info", action="store_true", help="store host name and system in the metadata")
     add("--force", action="store_true", help="replace OUT if it exists")
 
