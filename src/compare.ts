@@ -7,6 +7,7 @@ import { align, bytesOf, isWanted, type Unit } from "./align/align.ts";
 import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
+import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { relationOfRuns } from "./align/runs.ts";
 import { differingTexts } from "./align/texts.ts";
@@ -109,7 +110,10 @@ async function comparePair(
   helpers: Helpers,
 ): Promise<ComparisonResult> {
   const relation = relationOfRuns(reference, candidate);
-  const tokens = checkTokens(reference, candidate, "candidate");
+  const byPrompts = knownByPrompts(reference, candidate);
+  const tokens = byPrompts
+    ? checkPrompts(reference, candidate)
+    : checkTokens(reference, candidate, "candidate");
   const inputs = checkInputs(reference, candidate, "candidate");
   const floors = openFloors(
     options.floors,
@@ -171,7 +175,7 @@ async function comparePair(
     !stopped && isWanted("logits", options)
       ? reducedGroups(reference, candidate)
       : new Set<never>();
-  const quality = qualityOf(reference, candidate, tokens.table, logits, {
+  const quality = qualityOf(sides, tokens.table, logits, {
     isolated: context.isolated,
     reduced,
   });
@@ -215,7 +219,7 @@ async function comparePair(
         isolated: context.isolated,
         model,
         texts: differingTexts(reference, candidate),
-        verified: tokens.samples > 0 || inputs > 0,
+        verified: byPrompts ? "prompts" : tokens.samples > 0 || inputs > 0 ? "inputs" : null,
       }),
       ...forcedFindings(forced, { reference, candidate, set }, units),
       ...propagated,

@@ -83,6 +83,7 @@ const NOT_JUDGED = new Set<string>([
   ...REDUCED_LOGITS,
   "generated_ids",
   "generated_text",
+  "generated_token_text",
   "generated_topk_ids",
   "generated_topk_logprobs",
 ]);

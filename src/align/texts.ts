@@ -28,7 +28,7 @@ export function differingTexts(
 }
 
 /** The bytes of a text; null where it is no text, reduced or too long. */
-function textBytes(dump: Dump, entry: TensorEntry): Uint8Array | null {
+export function textBytes(dump: Dump, entry: TensorEntry): Uint8Array | null {
   if (entry.encoding !== "dense" || entry.dtype !== "U8" || entry.elements > MAX_TEXT_BYTES) {
     return null;
   }

@@ -6,6 +6,9 @@ import type { Finding } from "./result.ts";
 export function isOpen({ rule, level }: Finding): boolean {
   return (
     level === "warning" &&
-    (rule === "layer/undecided" || rule === "layer/routed" || rule.startsWith("limit/"))
+    (rule === "layer/undecided" ||
+      rule === "quality/undecided" ||
+      rule === "layer/routed" ||
+      rule.startsWith("limit/"))
   );
 }

@@ -1,5 +1,6 @@
 /** What the model says, as far as a comparison measures it. Field names are frozen, additions only. */
 
+import type { GenerationResult } from "./generation.ts";
 import type { TokenAt } from "./result.ts";
 
 /** A mean over tokens with its standard error clustered by sample. */
@@ -58,11 +59,11 @@ export interface LseResult {
   readonly positions: number;
 }
 
-/** A figure that the stored forms of the logits cannot give. */
+/** A figure that the stored forms of the logits, or the stored continuations, cannot give. */
 export interface NotAvailable {
   /** Path of the figure inside `quality`. */
   readonly figure: string;
-  /** By a stable word: `reduced-logits`, `no-token-logprob`, `no-topk`, `short-topk`, `tied-topk`, `no-lse`, `no-ids`, `no-predictions`, `some-samples`. */
+  /** By a stable word: `reduced-logits`, `no-token-logprob`, `no-topk`, `short-topk`, `tied-topk`, `no-lse`, `no-ids`, `no-predictions`, `some-samples`, `sampled`, `no-generated-ids`, `some-continuations`, `no-continuations`. */
   readonly reason: string;
 }
 
@@ -106,17 +107,6 @@ export interface FirstTokenResult {
   readonly from: "generated" | "logits";
 }
 
-export interface GenerationResult {
-  readonly samples: number;
-  readonly exact: number;
-  /** First position at which the continuations part, over the samples that part; null where none does. */
-  readonly firstDivergence: {
-    readonly mean: number;
-    readonly p50: number;
-    readonly min: number;
-  } | null;
-}
-
 /** What the logits of the decode steps say; only limits of the user are held to it. The true token of a step is the one that the next step was fed with. */
 export type DecodeQuality = Pick<
   Quality,
@@ -144,7 +134,7 @@ export interface Quality {
   readonly klLowerBound: KlBoundResult | null;
   /** Only where the logits are stored in a reduced form on a side. */
   readonly lse: LseResult | null;
-  /** Figures that reduced forms of the logits cannot give; empty where both sides store whole logits, or none. */
+  /** Figures that reduced forms of the logits, or the continuations, cannot give; empty where both sides store whole logits, or none, and continue the same prompts. */
   readonly notAvailable: readonly NotAvailable[];
   /** Null without logits of decode steps. */
   readonly decode: DecodeQuality | null;

@@ -8,12 +8,24 @@ import type { DType } from "./dtype.ts";
 import type { Quality } from "./quality.ts";
 
 export type {
+  ChoiceGap,
+  Continuation,
+  DivergenceMargin,
+  DivergenceSide,
+  Excerpt,
+  GeneratedToken,
+  GenerationResult,
+  KeywordResult,
+  KeywordTotals,
+  SampleTexts,
+  TextDivergence,
+} from "./generation.ts";
+export type {
   ClusteredMean,
   DecodeQuality,
   DeltaPResult,
   FirstTokenResult,
   FlipsResult,
-  GenerationResult,
   KlBoundResult,
   KlResult,
   LseResult,

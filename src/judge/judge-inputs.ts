@@ -20,8 +20,8 @@ export interface InputFacts {
   readonly model: ModelDifferences;
   /** Texts that differ, with the number of samples. */
   readonly texts: readonly { readonly name: string; readonly samples: number }[];
-  /** Whether token ids, or the input of a plain module, were there to be compared. */
-  readonly verified: boolean;
+  /** What shows that the inputs agree: token ids or the input of a plain module, the texts of the prompts, or nothing. */
+  readonly verified: "inputs" | "prompts" | null;
 }
 
 /** Findings about the dumps of a comparison, other models first: none of them decides anything. */
@@ -55,7 +55,8 @@ export function inputFindings({
   for (const dump of [reference, candidate, ...floors.used.map((floor) => floor.dump)]) {
     if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
   }
-  if (!verified) findings.push(finding("input/unverified", {}));
+  if (verified === null) findings.push(finding("input/unverified", {}));
+  if (verified === "prompts") findings.push(finding("input/prompts-only", {}));
   for (const { name, samples } of texts) {
     findings.push(finding("input/text-differs", { value: samples, detail: { name } }));
   }

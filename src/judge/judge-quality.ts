@@ -5,7 +5,7 @@
 
 import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, Finding, Quality, StepGroup } from "../core/result.ts";
+import type { AppliedRule, Finding, LimitSource, Quality, StepGroup } from "../core/result.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
 import { finding, isWithin } from "./findings.ts";
 import {
@@ -51,6 +51,7 @@ export function judgeQuality(
   judge.nll(quality);
   judge.klRatio(quality);
   judge.flips(quality);
+  judge.keywords(quality);
   const limits = judgeUserLimits(quality, options);
   return {
     findings: [...judge.findings, ...limits.findings],
@@ -176,6 +177,29 @@ class QualityJudge {
   }
 
   /**
+   * A keyword that the reference's continuation holds is one that the candidate's
+   * must hold, because somebody asked for it. Without a text that decides it, it is
+   * open.
+   */
+  keywords({ generation }: Quality): void {
+    const totals = generation?.keywords ?? null;
+    if (generation === null || totals === null) return;
+    if (generation.sampled.length > 0) {
+      this.notApplied("quality/keywords", "sampled");
+      return;
+    }
+    const { keywords, lost, open, firstLost, firstOpen } = totals;
+    this.applied("quality/keywords", 0, "flag");
+    if (lost > 0) {
+      const about = { value: lost, limit: 0, limitFrom: "flag", sample: firstLost } as const;
+      this.findings.push(finding("quality/keywords", { ...about, detail: { keywords } }));
+    }
+    if (open === 0) return;
+    const detail = { reason: "no-generated-text" };
+    this.findings.push(finding("quality/undecided", { sample: firstOpen, detail }));
+  }
+
+  /**
    * Flips beyond a limit. Behind a router the floor does not tell how far the
    * logits of a token may legally move: one that other experts answered flips
    * beyond any near tie. That is left open, and a warning where every module is
@@ -209,9 +233,9 @@ class QualityJudge {
     return this.notAvailable.find((one) => one.figure === figure)?.reason ?? null;
   }
 
-  private applied(rule: RuleId, limit: number): void {
+  private applied(rule: RuleId, limit: number, limitFrom: LimitSource = "method"): void {
     const about = { step: null, decide: null, reason: null };
-    this.rules.push({ rule, applied: true, limit, limitFrom: "method", ...about });
+    this.rules.push({ rule, applied: true, limit, limitFrom, ...about });
   }
 
   private notApplied(rule: RuleId, reason: string): void {

@@ -24,7 +24,7 @@ export interface Judgement {
   readonly findings: readonly Finding[];
   readonly rules: readonly AppliedRule[];
   readonly evidence: ComparisonResult["evidence"];
-  /** Whether anything was compared: a layer or quality rule was decided, or statistics, which can break rules, broke none. */
+  /** Whether anything was compared: a layer or quality rule was decided, statistics, which can break rules, broke none, or there are continuations. */
   readonly compared: boolean;
 }
 
@@ -44,7 +44,7 @@ export function judge(
   tensors: readonly TensorJudgement[],
   quality: Quality,
   context: JudgeContext,
-  options: Pick<CompareOptions, "limits" | "decide">,
+  options: Pick<CompareOptions, "limits" | "decide" | "only" | "skip">,
   { stopped, reduced, settled }: Extent,
 ): Judgement {
   const ofQuality = judgeQuality(quality, options, {
@@ -55,6 +55,12 @@ export function judge(
     isFaultless: settled.has("prefill"),
   });
   const openLogits = undecidedLogits(reduced, ofQuality.rules, context);
+  const decides =
+    tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
+    ofQuality.rules.some(({ applied }) => applied);
+  // Tensors that were left out, or could not be compared, are another matter.
+  const isWhole = options.only.length === 0 && options.skip.length === 0 && tensors.length === 0;
+  const openTexts = decides || !isWhole ? [] : undecidedTexts(quality);
   const findings = [
     ...(["reference", "candidate"] as const).flatMap((side) => [
       ...alignment.missing[side].map((absence) => missing(absence, side)),
@@ -64,6 +70,7 @@ export function judge(
     ...tensors.flatMap((tensor) => tensor.findings),
     ...openLogits,
     ...ofQuality.findings,
+    ...openTexts,
   ];
   const evidence = context.scale.exact
     ? "exact"
@@ -76,6 +83,7 @@ export function judge(
   const undecided =
     ofQuality.inconclusive ||
     openLogits.length > 0 ||
+    openTexts.length > 0 ||
     tensors.some(({ verdict }) => verdict === "inconclusive");
   return {
     verdict: fails ? "fail" : undecided ? "inconclusive" : "pass",
@@ -83,11 +91,11 @@ export function judge(
     rules: [...layerRules(tensors, context), ...ofQuality.rules],
     evidence,
     compared:
-      tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
+      decides ||
+      openTexts.length > 0 ||
       findings.some(
         ({ rule, detail }) => rule === "layer/undecided" && detail["reason"] === "statistics",
-      ) ||
-      ofQuality.rules.some(({ applied }) => applied),
+      ),
   };
 }
 
@@ -147,6 +155,16 @@ function undecidedLogits(
     .map((step) =>
       finding("layer/undecided", { tensor: "logits", step, detail: { reason: "reduced" } }),
     );
+}
+
+/** Continuations of the same prompts where nothing else was compared: shown as far as they reach, and no pass. */
+function undecidedTexts({ generation }: Quality): readonly Finding[] {
+  if (generation === null) return [];
+  const { listed, omitted, only, sampled } = generation;
+  const shared = listed.length + omitted - only.reference - only.candidate;
+  if (shared === 0) return [];
+  const reason = sampled.length > 0 ? "sampled" : "texts-alone";
+  return [finding("quality/undecided", { detail: { reason } })];
 }
 
 /** The rules that the tensors were held to; limits of the prior differ from tensor to tensor. */

@@ -131,6 +131,20 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "count",
     "#{flips with z_t ≥ 4} ≥ 3 and more than 5 % of all flips",
   ),
+  "quality/keywords": facts(
+    "error",
+    "quality.generation.keywords.lost",
+    "count",
+    "#{keyword ∈ expect : text(reference) ∋ keyword, text(candidate) ∌ keyword} > 0",
+    "keywords",
+  ),
+  "quality/undecided": facts(
+    "warning",
+    "quality.generation",
+    null,
+    "a keyword is expected in a text that is not stored, or nothing but continuations was compared",
+    "reason",
+  ),
 
   "input/config": facts(
     "warning",
@@ -239,5 +253,11 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "name",
   ),
   "input/unverified": facts("warning", null, null, "no input_ids and no input.0 on either side"),
+  "input/prompts-only": facts(
+    "warning",
+    null,
+    null,
+    "no input_ids on a side that holds continuations alone, and equal prompts",
+  ),
   "input/repeats": facts("warning", null, "count", "repeat > 0 in a dump", "file"),
 };

@@ -55,6 +55,8 @@ export const RULE_IDS = [
   "quality/kl-ratio",
   "quality/flips",
   "quality/real-flips",
+  "quality/keywords",
+  "quality/undecided",
   "input/config",
   "input/floor-config",
   "input/same-id",
@@ -71,6 +73,7 @@ export const RULE_IDS = [
   "input/repaired",
   "input/text-differs",
   "input/unverified",
+  "input/prompts-only",
   "input/repeats",
 ] as const;
 

@@ -4,7 +4,7 @@ import type { FlipsResult, Quality, Top1Result } from "../core/result.ts";
 import { normalCdf, wilsonInterval } from "../core/statistics.ts";
 
 /** A flip whose margin is below so many σ is a near tie; 99 % of benign bf16 flips are (138 flips of SmolLM2-135M). */
-const NEAR_TIE = 4;
+export const NEAR_TIE = 4;
 
 /** What one position says of its most likely tokens. */
 export interface Position {
@@ -83,7 +83,7 @@ export class Agreement {
 }
 
 /** margin / (√2 σ); 0/0 is 0 (a tie), margin/0 is +∞. */
-function standardMargin(margin: number, sigma: number): number {
+export function standardMargin(margin: number, sigma: number): number {
   if (Number.isNaN(margin) || margin === 0) return 0;
   return margin / (Math.SQRT2 * sigma);
 }

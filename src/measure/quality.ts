@@ -2,9 +2,12 @@
 
 import type { TokenTable } from "../align/tokens.ts";
 import type { Quality, StepGroup } from "../core/result.ts";
-import type { Dump } from "../dump/dump.ts";
-import { firstTokenAgreement, generationAgreement } from "./generation.ts";
+import { Continuations } from "./generation/continuations.ts";
+import { firstTokenAgreement } from "./generation/first-token.ts";
+import { measureGeneration } from "./generation/generation.ts";
+import { expectedKeywords } from "./generation/keywords.ts";
 import type { LogitsMeter } from "./logits.ts";
+import type { Sides } from "./measure-tensor.ts";
 import { reducedQuality } from "./reduced-quality.ts";
 
 /** The meters of whole logits, which have seen them all. */
@@ -19,8 +22,7 @@ export type LogitsMeters = Readonly<Record<StepGroup, LogitsMeter>>;
  *   logits take the place of whole ones.
  */
 export function qualityOf(
-  reference: Dump,
-  candidate: Dump,
+  { reference, candidate, floors }: Sides,
   tokens: TokenTable,
   logits: LogitsMeters,
   options: { readonly isolated: boolean; readonly reduced: ReadonlySet<StepGroup> },
@@ -32,18 +34,30 @@ export function qualityOf(
       : null;
   const ofLogits = reduced?.quality ?? logits.prefill.quality();
   const { lastRowAgreement } = reduced ?? logits.prefill;
-  const firstToken = isolated ? null : firstTokenAgreement(reference, candidate, lastRowAgreement);
+  const sides = {
+    reference: new Continuations(reference),
+    candidate: new Continuations(candidate),
+  };
+  const firstToken = isolated
+    ? { result: null, reason: null }
+    : firstTokenAgreement(sides, lastRowAgreement);
+  const generation = isolated ? null : measureGeneration(sides, floors);
+  const noTexts = generation === null && !isolated && expectedKeywords(sides).size > 0;
   const decode = logits.decode.decodeQuality();
   const noDecode = decode === null && options.reduced.has("decode");
   return {
     ...ofLogits,
-    firstToken,
-    generation: isolated ? null : generationAgreement(reference, candidate),
+    firstToken: firstToken.result,
+    generation,
     determinism: null,
     notAvailable: [
       ...ofLogits.notAvailable.filter(
-        ({ figure }) => figure !== "firstToken" || firstToken === null,
+        // What the logits lack counts only where the continuations do not tell either.
+        ({ figure }) =>
+          figure !== "firstToken" || (firstToken.result === null && firstToken.reason === null),
       ),
+      ...(firstToken.reason === null ? [] : [{ figure: "firstToken", reason: firstToken.reason }]),
+      ...(noTexts ? [{ figure: "generation.keywords", reason: "no-continuations" }] : []),
       ...(noDecode ? [{ figure: "decode", reason: "reduced-logits" }] : []),
     ],
     decode,

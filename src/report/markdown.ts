@@ -1,14 +1,7 @@
 /** The precision section of a model card, in Markdown. */
 
-import { escapeText } from "../core/escape.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type {
-  AppliedRule,
-  ComparisonResult,
-  Finding,
-  InputSummary,
-  TensorResult,
-} from "../core/result.ts";
+import type { AppliedRule, ComparisonResult, Finding, TensorResult } from "../core/result.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import {
   formatChange,
@@ -19,18 +12,17 @@ import {
   formatShare,
   formatUnit,
 } from "./format-number.ts";
-import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
+import { modelOf } from "./input-label.ts";
+import { generationSection } from "./markdown-generation.ts";
+import { escapeLine, escapeMarkdown, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
-import { notAvailableLines } from "./quality-rows.ts";
+import { generationLines, notAvailableLines } from "./quality-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
   readonly lang: Language;
 }
-
-/** A figure without a side of its own. */
-const NO_SIDE = "—";
 
 /** As the published tables have it. */
 const PERPLEXITY_DECIMALS = 4;
@@ -46,6 +38,7 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
   const sections = [
     [`### ${m.card.title}${m.colon}${word}`],
     figureTable(result, m),
+    ...generationSection(result, m),
     conclusion(result, lang),
     [`**${m.card.limits}**`],
     limitTable(result, m),
@@ -177,21 +170,11 @@ function perplexityDifference(
   return `Δ = ${sign}${formatPerplexity(difference, PERPLEXITY_DECIMALS)} (${formatChange(perplexity.relativeIncrease)})`;
 }
 
-/** `NPU (Ascend910B2), BF16`; the side's own word where the dump names no device. */
-function sideTitle(input: InputSummary, side: string): string {
-  const device = deviceOf(input);
-  const dtype = dtypeOf(input);
-  const shown =
-    device === null
-      ? side
-      : device.replace(/^(?:cpu|npu|gpu|cuda)\b/, (type) => type.toUpperCase());
-  return dtype === null ? shown : `${shown}, ${dtype}`;
-}
-
 function conclusion(result: ComparisonResult, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
   const { headline, evidence } = verdictLines(result, lang);
   const lacking = notAvailableLines(result, m);
+  const told = new Set(generationLines(result.quality.generation, m));
   const model = modelOf(result);
   const data = [
     ...(model.id === null ? [] : [model.id]),
@@ -200,7 +183,10 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
   return [
     `**${m.card.conclusion}**${m.colon}${m.verdict[result.verdict]}${m.stop}${escapeMarkdown(headline)}`,
     "",
-    ...[...evidence, ...lacking].map((line) => `- ${escapeLine(line)}`),
+    // The totals of the continuations stand under their table.
+    ...[...evidence.filter((line) => !told.has(line)), ...lacking].map(
+      (line) => `- ${escapeLine(line)}`,
+    ),
     `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,
   ];
 }
@@ -240,31 +226,4 @@ function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): stri
 /** Whether a finding names `rule` among those that its tensor leaves open. */
 function leavesOpen({ open }: Finding["detail"], rule: string): boolean {
   return typeof open === "string" && open.split(", ").includes(rule);
-}
-
-/** The first row is the head. */
-function markdownTable(rows: readonly (readonly string[])[]): readonly string[] {
-  const [head = [], ...body] = rows;
-  const line = (cells: readonly string[]): string => `| ${cells.map(escapeCell).join(" | ")} |`;
-  return [line(head), `|${head.map(() => "---").join("|")}|`, ...body.map(line)];
-}
-
-/** A cell; our own `**` around a whole one stays. */
-function escapeCell(text: string): string {
-  const own = /^\*\*([^*]+)\*\*$/.exec(text);
-  return own?.[1] === undefined ? escapeMarkdown(text) : `**${escapeMarkdown(own[1])}**`;
-}
-
-/** A line of a list, which no heading, quote or list may open. */
-function escapeLine(text: string): string {
-  return escapeMarkdown(text).replace(/^(?:[#>+-]|\d+[.)])/, "\\$&");
-}
-
-/** Text that Markdown and HTML show as it is, and that mentions nobody. */
-function escapeMarkdown(text: string): string {
-  return escapeText(text, 1000)
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll("@", "&#64;")
-    .replace(/[\\`*_[\]|~$]/g, "\\$&");
 }

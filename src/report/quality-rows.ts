@@ -1,7 +1,13 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
 import { isOpen } from "../core/open-finding.ts";
-import type { ComparisonResult, DecodeQuality, Finding } from "../core/result.ts";
+import type {
+  ComparisonResult,
+  DecodeQuality,
+  Finding,
+  GenerationResult,
+  KeywordTotals,
+} from "../core/result.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";
 import {
@@ -39,6 +45,10 @@ const TOP1: RowRules = {
 };
 const FIRST_TOKEN: RowRules = { metric: "firstToken", rules: ["limit/first-token"] };
 const GENERATION: RowRules = { metric: "generation", rules: [] };
+const KEYWORDS: RowRules = {
+  metric: "generation.keywords",
+  rules: ["quality/keywords", "quality/undecided"],
+};
 const DECODE: RowRules = {
   metric: "decode",
   rules: ["limit/ppl-increase", "limit/kl", "limit/top1"],
@@ -94,14 +104,62 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
     );
   }
   if (generation !== null) {
-    const { exact, samples } = generation;
-    add(m.quality.generation(formatCount(exact), formatCount(samples)), GENERATION);
+    for (const text of generationFigures(generation, m)) add(text, GENERATION);
+    if (generation.keywords !== null) add(keywordFigures(generation.keywords, m), KEYWORDS);
   }
   if (decode !== null) {
     const text = decodeFigures(decode, m).join(m.quality.separator);
     add(m.group.of(m.step.decode, text), DECODE);
   }
   return rows;
+}
+
+/** What the continuations come to, keywords included; nothing where there is none. */
+export function generationLines(
+  generation: GenerationResult | null,
+  m: Messages,
+): readonly string[] {
+  if (generation === null) return [];
+  const { keywords } = generation;
+  return [
+    ...generationFigures(generation, m),
+    ...(keywords === null ? [] : [keywordFigures(keywords, m)]),
+  ];
+}
+
+/** How far the continuations agree, or why they were not compared. */
+function generationFigures(
+  { samples, exact, byText, sampled, only, divergences }: GenerationResult,
+  m: Messages,
+): readonly string[] {
+  const alone =
+    only.reference + only.candidate === 0
+      ? []
+      : [m.quality.oneSided(formatCount(only.reference), formatCount(only.candidate))];
+  if (sampled.length > 0) {
+    const sides = sampled.map((side) => m.side[side]).join(m.quality.separator);
+    return [m.quality.sampled(sides), ...alone];
+  }
+  if (samples === 0) return alone;
+  const { nearTies, real, unknown } = divergences;
+  const text = m.quality.generation(
+    formatCount(exact),
+    formatCount(samples),
+    byText === 0 ? null : formatCount(byText),
+  );
+  const parting = samples === exact ? [] : [m.quality.parting(nearTies, real, unknown)];
+  return [[text, ...parting].join(m.quality.separator), ...alone];
+}
+
+/** How many keywords each side's continuations hold. */
+function keywordFigures(
+  { keywords, reference, candidate, lost }: KeywordTotals,
+  m: Messages,
+): string {
+  const [ofReference, ofCandidate, of, missing] = [reference, candidate, keywords, lost].map(
+    formatCount,
+  ) as [string, string, string, string];
+  return m.quality.keywords(ofReference, ofCandidate, of, missing);
 }
 
 /** What the decode steps say; only limits of the user are held to it. */
@@ -183,6 +241,9 @@ export function perplexityPair(
 export function undecidedReasons(finding: Finding, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
   const { low, high, tokensNeeded, samplesNeeded, reason } = finding.detail;
+  if (finding.rule === "quality/undecided") {
+    return [reason === "no-generated-text" ? m.evidence.storeText : m.evidence.judgeTexts];
+  }
   if (typeof reason === "string") return [m.reasons[reason] ?? reason, m.evidence.storeLogits];
   const unit = isRuleId(finding.rule) ? RULES[finding.rule].unit : null;
   if (typeof low !== "number" || typeof high !== "number" || unit === null) return [];

@@ -5,6 +5,7 @@
  */
 
 import type * as R from "../core/result.ts";
+import { generation } from "./generation-schema.ts";
 import {
   anySample,
   clusteredMean,
@@ -142,19 +143,7 @@ const quality = fields<R.Quality>({
       from: oneOf<R.FirstTokenResult["from"]>("generated", "logits"),
     }),
   ),
-  generation: nullable(
-    fields<R.GenerationResult>({
-      samples: count,
-      exact: count,
-      firstDivergence: nullable(
-        fields<NonNullable<R.GenerationResult["firstDivergence"]>>({
-          mean: number,
-          p50: number,
-          min: number,
-        }),
-      ),
-    }),
-  ),
+  generation,
   determinism: nothing,
   klLowerBound: nullable(
     fields<R.KlBoundResult>({

@@ -39,6 +39,32 @@ export function layOutTable(
   return [line(columns.map(({ title }) => title)), ...rows.map(line)];
 }
 
+/** The beginning of `text` that takes at most `columns` columns, with a mark where it was cut. */
+export function cutEnd(text: string, columns: number, ellipsis: string): string {
+  return width(text) <= columns
+    ? text
+    : fitting(Array.from(text), columns - width(ellipsis)) + ellipsis;
+}
+
+/** The same of its end. */
+export function cutStart(text: string, columns: number, ellipsis: string): string {
+  if (width(text) <= columns) return text;
+  const end = fitting(Array.from(text).reverse(), columns - width(ellipsis));
+  return ellipsis + Array.from(end).reverse().join("");
+}
+
+/** As many characters from the front as fit. */
+function fitting(characters: readonly string[], columns: number): string {
+  let shown = "";
+  let taken = 0;
+  for (const character of characters) {
+    taken += width(character);
+    if (taken > columns) break;
+    shown += character;
+  }
+  return shown;
+}
+
 /** Breaks `text` at spaces into lines of at most `columns` columns; a longer word stays whole. */
 export function wrapText(text: string, columns: number): readonly string[] {
   const lines: string[] = [];

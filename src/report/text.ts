@@ -8,6 +8,7 @@ import { noticeLines } from "./notices.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
+import { generationBlock } from "./text-generation.ts";
 import { layerTable } from "./text-layers.ts";
 import { unmeasuredQuality, verdictLines } from "./verdict-lines.ts";
 
@@ -52,11 +53,12 @@ export function renderText(result: ComparisonResult, options: TextOptions): stri
   };
   const blocks =
     result.verdict === "pass"
-      ? [verdictBlock(result, context)]
+      ? [generationBlock(result, context), verdictBlock(result, context)]
       : [
           headerBlock(result, context),
           ...layerTable(result, context),
           qualityBlock(result, context),
+          generationBlock(result, context),
           verdictBlock(result, context),
         ];
   return `${blocks

@@ -15,7 +15,7 @@ import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { ownLines } from "./own-lines.ts";
-import { perplexityPair, undecidedReasons } from "./quality-rows.ts";
+import { generationLines, perplexityPair, undecidedReasons } from "./quality-rows.ts";
 import { sentenceName } from "./tensor-label.ts";
 
 export interface VerdictLines {
@@ -74,7 +74,12 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
     quality.length === 0 ? unmeasuredQuality(result, m) : quality.join(m.quality.separator);
   return {
     headline: passHeadline(result, count, lang),
-    evidence: [line, ...decodeLine(result, m), ...ownLines(result, m)],
+    evidence: [
+      line,
+      ...generationLines(q.generation, m),
+      ...decodeLine(result, m),
+      ...ownLines(result, m),
+    ],
     next: null,
   };
 }
@@ -153,7 +158,7 @@ function failHeadline(
     return m.headline.missing(m.tensorCount(names.size));
   }
   if (main.tensor === null) {
-    const headline = m.headline.quality(how);
+    const headline = result.tensors.length === 0 ? how : m.headline.quality(how);
     return main.step === "decode" ? m.group.of(m.step.decode, headline) : headline;
   }
   return m.headline.tensor(escapeText(main.tensor), how);

@@ -37,7 +37,7 @@ class Continuation:
 
 
 class _TopTokens(LogitsProcessor):
-    """Notes the likeliest tokens of each step and changes nothing; generate() asks it before it warps for sampling."""
+    """Notes the likeliest tokens of each step and changes nothing; asked before anything is warped for sampling."""
 
     def __init__(self, k: int) -> None:
         self.k = k

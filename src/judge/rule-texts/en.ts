@@ -153,6 +153,27 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["the fault that the layer rules name", "a wrong row: cache, position, mask"],
     tune: "The limit is the method's. See flips in the JSON result.",
   },
+  "quality/keywords": {
+    message:
+      "{value} of {keywords} keywords are in the reference's continuation and not in the candidate's, first in prompt {sample}",
+    why: "Whoever captured the runs named keywords that a continuation must contain (expect). The reference shows that the model can; a keyword is looked for as it is written, case and all, in Unicode's composed form (NFC).",
+    causes: [
+      "the continuations parted at a near tie and went on differently: the margin where they part says so",
+      "a real fault that shows in what the model says",
+      "the candidate's continuation is shorter",
+    ],
+    tune: "Look at both texts. Where a legal near tie decides, expect a keyword that does not hang on it, or fewer tokens.",
+  },
+  "quality/undecided": {
+    message: "the continuations leave it open: {reason}",
+    why: "Continuations that agree prove no tensor, and continuations that differ may part at a near tie: without a figure that a rule reads, nothing has passed.",
+    causes: [
+      "a server that tells texts alone",
+      "one side was captured without --generate, or without a tokenizer",
+      "the tokens were drawn, not taken greedily",
+    ],
+    tune: "Name keywords (expect), set --min-first-token where both sides store generated_ids, or capture logits on both sides.",
+  },
 
   "input/config": {
     message: "{key} differs: {reference} in the reference, {candidate} in the candidate",
@@ -261,6 +282,12 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     why: "A comparison of runs on different inputs means nothing.",
     causes: ["a writer of your own that leaves out input_ids"],
     tune: "Store input_ids, or input.0 for a module without token ids.",
+  },
+  "input/prompts-only": {
+    message: "a side stores no token ids: only the texts of the prompts show that the inputs agree",
+    why: "Other ids for the same text, by another tokenizer or chat template, are another input. No tensor is compared on such a footing, continuations alone are.",
+    causes: ["a chat endpoint, which tells no token ids"],
+    tune: "Store input_ids on both sides: --tokens-from.",
   },
   "input/repeats": {
     message: "{file} holds {value} repetitions of its run; only the first is compared",

@@ -143,6 +143,27 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["逐层规则指出的问题", "整行出错：KV cache、位置编号、掩码"],
     tune: "上限由方法给定，详见 JSON 结果中的 flips。",
   },
+  "quality/keywords": {
+    message:
+      "{keywords} 个关键词中有 {value} 个出现在基准的续写中而待测侧没有，首个在 prompt {sample}",
+    why: "采集时指定了续写必须包含的关键词（expect）。基准的输出表明模型能够做到；关键词按原样查找，区分大小写，双方均取 Unicode 合成形式（NFC）。",
+    causes: [
+      "两侧在几乎相等处分叉，之后走向不同：分叉处的差距会说明这一点",
+      "确有故障，并已反映在输出文本中",
+      "待测侧的续写更短",
+    ],
+    tune: "请查看两侧文本。如果是正常的几乎相等所致，请改用不依赖它的关键词，或生成更少的 token。",
+  },
+  "quality/undecided": {
+    message: "仅凭续写无法判定：{reason}",
+    why: "续写一致不能证明任何张量正确，续写不同也可能只是在几乎相等处分叉：没有任何规则可用的指标，就不能算通过。",
+    causes: [
+      "服务端只返回文本",
+      "有一侧采集时没有 --generate，或没有 tokenizer",
+      "token 由采样得到，而非贪心解码",
+    ],
+    tune: "请指定关键词（expect）；两侧都保存 generated_ids 时可设置 --min-first-token；或两侧都采集 logits。",
+  },
 
   "input/config": {
     message: "{key} 不一致：基准 {reference}，待测 {candidate}",
@@ -247,6 +268,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     why: "输入不同的两次运行，比较没有意义。",
     causes: ["自行编写的采集程序没有保存 input_ids"],
     tune: "请保存 input_ids；没有 token id 的模块请保存 input.0。",
+  },
+  "input/prompts-only": {
+    message: "有一侧未保存 token id：仅由 prompt 文本确认输入一致",
+    why: "同一文本经不同 tokenizer 或对话模板得到的 id 不同，就是不同的输入。此时不比较任何张量，只比较续写。",
+    causes: ["对话接口不返回 token id"],
+    tune: "请在两侧都保存 input_ids：--tokens-from。",
   },
   "input/repeats": {
     message: "{file} 含 {value} 次重复运行，只比较第一次",

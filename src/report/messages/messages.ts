@@ -112,6 +112,9 @@ export interface Messages {
     readonly storeDensely: string;
     readonly forceReferences: string;
     readonly storeLogits: string;
+    /** What would decide continuations, by the reason why they are open. */
+    readonly storeText: string;
+    readonly judgeTexts: string;
     leftOpen(rules: string): string;
     readonly isolated: string;
     independent(tensors: string): string;
@@ -145,10 +148,38 @@ export interface Messages {
     top1Short(agreed: string, positions: string): string;
     firstToken(agreed: string, samples: string): string;
     firstTokenShort(agreed: string, samples: string): string;
-    generation(exact: string, samples: string): string;
+    /** Continuations that were compared, of which `byText` by their texts alone. */
+    generation(exact: string, samples: string, byText: string | null): string;
+    /** Of those that part, how many at near ties, beyond them, and where nobody knows. */
+    parting(nearTies: number, real: number, unknown: number): string;
+    sampled(sides: string): string;
+    oneSided(reference: string, candidate: string): string;
+    keywords(reference: string, candidate: string, of: string, lost: string): string;
     notApplied(reason: string, rules: string): string;
     notAvailable(reason: string, figures: string): string;
     readonly separator: string;
+  };
+
+  /** Both continuations of a prompt. */
+  readonly texts: {
+    prompt(sample: number): string;
+    readonly keywords: string;
+    /** A side without a text: that it has no continuation, or only so many tokens of one. */
+    readonly none: string;
+    tokensOnly(tokens: string): string;
+    atToken(token: string): string;
+    atCharacter(character: string): string;
+    readonly apart: string;
+    ends(side: string): string;
+    /** How far each side prefers its own token, in nats. */
+    margin(reference: string, candidate: string): string;
+    nearTie(z: string | null): string;
+    noNearTie(z: string): string;
+    unknownTie(reason: string): string;
+    readonly yes: string;
+    readonly no: string;
+    readonly unknown: string;
+    more(count: string): string;
   };
 
   readonly rule: {
@@ -188,6 +219,18 @@ export interface Messages {
     readonly noIds: string;
     readonly notReached: string;
     readonly replayed: string;
+    readonly texts: string;
+    readonly number: string;
+    readonly prompt: string;
+    textColumn(side: string): string;
+    readonly firstTokenColumn: string;
+    readonly agrees: string;
+    readonly disagrees: string;
+    readonly parts: string;
+    readonly keywordsColumn: string;
+    readonly identical: string;
+    readonly notCompared: string;
+    moreTexts(count: string): string;
     readonly conclusion: string;
     readonly data: string;
     readonly limits: string;

@@ -1,0 +1,105 @@
+/** The JSON form of what the two sides wrote. */
+
+import type * as R from "../core/result.ts";
+import {
+  count,
+  fields,
+  flag,
+  list,
+  nullable,
+  number,
+  oneOf,
+  type SchemaOf,
+  text,
+} from "./schema-types.ts";
+
+const side = oneOf<"reference" | "candidate">("reference", "candidate");
+const excerpt = fields<R.Excerpt>({ text, omitted: count });
+/** A file may hold any integer as an id. */
+const anyId: SchemaOf<number> = { type: "integer" };
+const token = nullable(fields<R.GeneratedToken>({ id: anyId, text: nullable(text) }));
+const gap = nullable(fields<R.ChoiceGap>({ nats: number, atLeast: flag }));
+
+const continuation = nullable(
+  fields<R.Continuation>({
+    tokens: nullable(count),
+    characters: nullable(count),
+    text: nullable(excerpt),
+    firstToken: token,
+  }),
+);
+
+const divergenceSide = fields<R.DivergenceSide>({ token, ended: flag, text: nullable(excerpt) });
+
+const divergence = nullable(
+  fields<R.TextDivergence>({
+    token: nullable(count),
+    character: nullable(count),
+    shared: nullable(excerpt),
+    reference: divergenceSide,
+    candidate: divergenceSide,
+    margin: fields<R.DivergenceMargin>({
+      reference: gap,
+      candidate: gap,
+      z: nullable(number),
+      sigmaFrom: nullable(
+        oneOf<NonNullable<R.DivergenceMargin["sigmaFrom"]>>("floor", "candidate", "lists"),
+      ),
+      nearTie: nullable(flag),
+      reason: nullable(text),
+    }),
+  }),
+);
+
+const sampleTexts = fields<R.SampleTexts>({
+  sample: count,
+  prompt: nullable(excerpt),
+  reference: continuation,
+  candidate: continuation,
+  firstTokenAgrees: nullable(flag),
+  identical: nullable(flag),
+  divergence,
+  keywords: list(
+    fields<R.KeywordResult>({
+      keyword: excerpt,
+      reference: nullable(flag),
+      candidate: nullable(flag),
+    }),
+  ),
+  keywordsOmitted: count,
+});
+
+export const generation = nullable(
+  fields<R.GenerationResult>({
+    samples: count,
+    exact: count,
+    firstDivergence: nullable(
+      fields<NonNullable<R.GenerationResult["firstDivergence"]>>({
+        mean: number,
+        p50: number,
+        min: number,
+      }),
+    ),
+    byText: count,
+    sampled: list(side),
+    only: fields<R.GenerationResult["only"]>({ reference: count, candidate: count }),
+    divergences: fields<R.GenerationResult["divergences"]>({
+      nearTies: count,
+      real: count,
+      unknown: count,
+    }),
+    keywords: nullable(
+      fields<R.KeywordTotals>({
+        keywords: count,
+        reference: count,
+        candidate: count,
+        lost: count,
+        open: count,
+        firstLost: nullable(count),
+        firstOpen: nullable(count),
+      }),
+    ),
+    listed: list(sampleTexts),
+    omitted: count,
+  }),
+);

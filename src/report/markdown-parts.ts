@@ -1,0 +1,48 @@
+/** Parts of a Markdown report: tables, titles, and text that opens no markup. */
+
+import { escapeText } from "../core/escape.ts";
+import type { InputSummary } from "../core/result.ts";
+import { deviceOf, dtypeOf } from "./input-label.ts";
+
+/** A figure without a side of its own. */
+export const NO_SIDE = "—";
+
+/** `NPU (Ascend910B2), BF16`; the side's own word where the dump names no device. */
+export function sideTitle(input: InputSummary, side: string): string {
+  const device = deviceOf(input);
+  const dtype = dtypeOf(input);
+  const shown =
+    device === null
+      ? side
+      : device.replace(/^(?:cpu|npu|gpu|cuda)\b/, (type) => type.toUpperCase());
+  return dtype === null ? shown : `${shown}, ${dtype}`;
+}
+
+/** The first row is the head. */
+export function markdownTable(rows: readonly (readonly string[])[]): readonly string[] {
+  const [head = [], ...body] = rows;
+  const line = (cells: readonly string[]): string => `| ${cells.map(escapeCell).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...body.map(line)];
+}
+
+/** A cell; our own `**` around a whole one stays. */
+function escapeCell(text: string): string {
+  const own = /^\*\*([^*]+)\*\*$/.exec(text);
+  return own?.[1] === undefined ? escapeMarkdown(text) : `**${escapeMarkdown(own[1])}**`;
+}
+
+/** A line of a list, which no heading, quote or list may open. */
+export function escapeLine(text: string): string {
+  return escapeMarkdown(text).replace(/^(?:[#>+-]|\d+[.)])/, "\\$&");
+}
+
+/** Text that Markdown and HTML show as it is, that links to nothing and mentions nobody. */
+export function escapeMarkdown(text: string): string {
+  return escapeText(text, 1000)
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll("@", "&#64;")
+    .replaceAll("://", "&#58;//")
+    .replace(/www\./gi, (word) => `${word.slice(0, 3)}&#46;`)
+    .replace(/[\\`*_[\]|~$]/g, "\\$&");
+}
