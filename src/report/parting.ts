@@ -26,7 +26,7 @@ export function partingMargin(divergence: TextDivergence, m: Messages): readonly
   if (ended !== null) return [m.texts.ends(m.side[ended])];
   const shown = (gap: ChoiceGap | null): string => {
     if (gap === null) return m.texts.unknown;
-    const nats = formatPlain(gap.nats);
+    const nats = m.texts.nats(formatPlain(gap.nats));
     return gap.atLeast ? m.bound.lower(nats) : nats;
   };
   const isMeasured = margin.reference !== null || margin.candidate !== null;

@@ -26,9 +26,10 @@ export function generationBlock(
   const differing = generation.listed.filter(isTold);
   if (differing.length === 0) return [];
   const shown = mostUrgent(differing, SHOWN);
-  const rest = generation.listed.length - shown.length + generation.omitted;
-  const identical = generation.listed.length - differing.length;
-  const more = rest - Math.min(rest, Math.max(identical, generation.exact));
+  const { listed, omitted, exact } = generation;
+  const identical = listed.filter((one) => one.identical === true).length;
+  // Of those that are not listed, the others are identical.
+  const more = differing.length - shown.length + Math.max(0, omitted - (exact - identical));
   return [
     ...shown.flatMap((one) => sampleLines(one, context)),
     ...(more === 0

@@ -2,8 +2,10 @@
 
 import type {
   ComparisonResult,
+  Continuation,
   Finding,
   InputSummary,
+  KeywordResult,
   Origin,
   OwnFigures,
   Quality,
@@ -954,6 +956,219 @@ function withoutFloor(parts: Partial<ComparisonResult>): ComparisonResult {
   });
 }
 
+/** Continuations: one the same, one that parts at a near tie, one beyond it with a keyword lost, and one that one side lacks. */
+export const FAIL_BY_KEYWORDS: ComparisonResult = comparison({
+  verdict: "fail",
+  findings: [
+    finding("quality/keywords", {
+      value: 1,
+      limit: 0,
+      limitFrom: "flag",
+      sample: 2,
+      detail: { keywords: 4 },
+    }),
+    finding("quality/undecided", {
+      level: "warning",
+      sample: 3,
+      detail: { reason: "no-generated-text" },
+    }),
+  ],
+  rules: [...FLOOR_RULES, rule("quality/keywords", 0, "flag")],
+  quality: {
+    ...QUALITY,
+    firstToken: null,
+    notAvailable: [{ figure: "firstToken", reason: "some-continuations" }],
+    generation: {
+      samples: 3,
+      exact: 1,
+      firstDivergence: { mean: 4.5, p50: 4.5, min: 1 },
+      byText: 0,
+      sampled: [],
+      only: { reference: 1, candidate: 0 },
+      divergences: { nearTies: 1, real: 1, unknown: 0 },
+      keywords: {
+        keywords: 4,
+        reference: 3,
+        candidate: 1,
+        lost: 1,
+        open: 1,
+        firstLost: 2,
+        firstOpen: 3,
+      },
+      listed: [
+        {
+          sample: 0,
+          prompt: { text: "The capital of France is", omitted: 0 },
+          reference: continuation(" Paris. It is located in the north.", 9, 7042, " Paris"),
+          candidate: continuation(" Paris. It is located in the north.", 9, 7042, " Paris"),
+          firstTokenAgrees: true,
+          identical: true,
+          divergence: null,
+          keywords: [keyword("Paris", true, true)],
+          keywordsOmitted: 0,
+        },
+        {
+          sample: 1,
+          prompt: { text: "人工智能是", omitted: 0 },
+          reference: continuation(
+            "计算机科学的一个分支，研究如何让机器表现出智能。",
+            14,
+            31,
+            "计算机",
+          ),
+          candidate: continuation(
+            "计算机科学的一个分支，旨在创造像人类一样工作和反应的智能机器。",
+            16,
+            31,
+            "计算机",
+          ),
+          firstTokenAgrees: true,
+          identical: false,
+          divergence: {
+            token: 8,
+            character: 11,
+            shared: { text: "计算机科学的一个分支，", omitted: 0 },
+            reference: {
+              token: { id: 211, text: "研究" },
+              ended: false,
+              text: { text: "研究如何让机器表现出智能。", omitted: 0 },
+            },
+            candidate: {
+              token: { id: 97, text: null },
+              ended: false,
+              text: { text: "旨在创造像人类一样工作和反应的智能机器。", omitted: 0 },
+            },
+            margin: {
+              reference: { nats: 0.031, atLeast: false },
+              candidate: { nats: 0.0625, atLeast: false },
+              z: 0.42,
+              sigmaFrom: "lists",
+              nearTie: true,
+              reason: null,
+            },
+          },
+          keywords: [],
+          keywordsOmitted: 0,
+        },
+        {
+          sample: 2,
+          prompt: {
+            text: "2, 3, 5, 7, 11, and the next prime number after these five is",
+            omitted: 40,
+          },
+          reference: continuation(
+            " 13. The prime numbers below twenty are 2, 3, 5, 7, 11, 13, 17 and 19.",
+            40,
+            1,
+            " 1",
+          ),
+          candidate: continuation(" twelve", 1, 2, " twelve"),
+          firstTokenAgrees: false,
+          identical: false,
+          divergence: {
+            token: 1,
+            character: 1,
+            shared: { text: " ", omitted: 0 },
+            reference: {
+              token: { id: 1, text: "3" },
+              ended: false,
+              text: {
+                text: "13. The prime numbers below twenty are 2, 3, 5, 7, 11, 13, 17 and 19.",
+                omitted: 120,
+              },
+            },
+            candidate: {
+              token: { id: 2, text: " twelve" },
+              ended: false,
+              text: { text: "twelve", omitted: 0 },
+            },
+            margin: {
+              reference: { nats: 7.5, atLeast: true },
+              candidate: null,
+              z: 31.2,
+              sigmaFrom: "floor",
+              nearTie: false,
+              reason: null,
+            },
+          },
+          keywords: [keyword("13", true, false), keyword("prime", true, null)],
+          keywordsOmitted: 3,
+        },
+        {
+          sample: 3,
+          prompt: null,
+          reference: { ...continuation("", 12, 3, null), text: null, characters: null },
+          candidate: null,
+          firstTokenAgrees: null,
+          identical: null,
+          divergence: null,
+          keywords: [keyword("Rome", null, null)],
+          keywordsOmitted: 0,
+        },
+      ],
+      omitted: 0,
+    },
+  },
+});
+
+/** The same without what fails. */
+const PASS_WITH_TEXTS: ComparisonResult = comparison({
+  quality: {
+    ...QUALITY,
+    generation: {
+      samples: 0,
+      exact: 0,
+      firstDivergence: null,
+      byText: 0,
+      sampled: ["reference", "candidate"],
+      only: { reference: 0, candidate: 0 },
+      divergences: { nearTies: 0, real: 0, unknown: 0 },
+      keywords: null,
+      listed: [
+        {
+          sample: 0,
+          prompt: { text: "Once upon a time", omitted: 0 },
+          reference: continuation(" there was a fox.", 6, 7, " there"),
+          candidate: continuation(
+            ", in a village far away, there lived a young woman who knew every tree",
+            20,
+            8,
+            ",",
+          ),
+          firstTokenAgrees: null,
+          identical: null,
+          divergence: null,
+          keywords: [],
+          keywordsOmitted: 0,
+        },
+      ],
+      omitted: 12,
+    },
+  },
+});
+
+function continuation(
+  text: string,
+  tokens: number,
+  id: number,
+  first: string | null,
+): Continuation {
+  return {
+    tokens,
+    characters: Array.from(text).length,
+    text: { text, omitted: 0 },
+    firstToken: { id, text: first },
+  };
+}
+
+function keyword(
+  text: string,
+  reference: boolean | null,
+  candidate: boolean | null,
+): KeywordResult {
+  return { keyword: { text, omitted: 0 }, reference, candidate };
+}
+
 export const RESULTS = {
   pass: comparison(),
   "fail by layer": FAIL_BY_LAYER,
@@ -975,4 +1190,6 @@ export const RESULTS = {
   isolated: ISOLATED,
   "fail with own errors": FAIL_WITH_OWN,
   "pass with own errors": PASS_WITH_OWN,
+  "fail by keywords": FAIL_BY_KEYWORDS,
+  "pass with texts": PASS_WITH_TEXTS,
 } as const satisfies Record<string, ComparisonResult>;

@@ -193,7 +193,7 @@ export const EN: Messages = {
       ].join(", "),
     sampled: (sides) => `tokens were drawn (${sides}): the continuations are not expected to agree`,
     oneSided: (reference, candidate) =>
-      `continued on one side alone: ${reference} prompts by the reference, ${candidate} by the candidate`,
+      `prompts that one side alone continued: reference ${reference}, candidate ${candidate}`,
     keywords: (reference, candidate, of, lost) =>
       `keywords: reference ${reference} of ${of}, candidate ${candidate} of ${of}, ${lost} lost`,
     notApplied: (reason, rules) => `not applied (${reason}): ${rules}`,
@@ -209,8 +209,9 @@ export const EN: Messages = {
     atCharacter: (character) => `parts at character ${character}`,
     apart: "differ",
     ends: (side) => `the ${side} ends there`,
+    nats: (nats) => `${nats} nats`,
     margin: (reference, candidate) =>
-      `margin ${reference} nats in the reference, ${candidate} in the candidate`,
+      `margin ${reference} in the reference, ${candidate} in the candidate`,
     nearTie: (z) => (z === null ? "a near tie" : `a near tie (z = ${z})`),
     noNearTie: (z) => `no near tie (z = ${z})`,
     unknownTie: (reason) => `near tie or not is unknown: ${reason}`,

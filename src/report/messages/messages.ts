@@ -171,7 +171,8 @@ export interface Messages {
     atCharacter(character: string): string;
     readonly apart: string;
     ends(side: string): string;
-    /** How far each side prefers its own token, in nats. */
+    nats(nats: string): string;
+    /** How far each side prefers its own token. */
     margin(reference: string, candidate: string): string;
     nearTie(z: string | null): string;
     noNearTie(z: string): string;

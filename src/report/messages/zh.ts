@@ -190,7 +190,7 @@ export const ZH: Messages = {
       ].join("，"),
     sampled: (sides) => `token 由采样得到（${sides}）：不要求续写一致`,
     oneSided: (reference, candidate) =>
-      `只有一侧续写：仅基准 ${reference} 条 prompt，仅待测 ${candidate} 条`,
+      `只有一侧续写的 prompt：基准 ${reference} 条，待测 ${candidate} 条`,
     keywords: (reference, candidate, of, lost) =>
       `关键词：基准命中 ${reference}/${of}，待测命中 ${candidate}/${of}，丢失 ${lost}`,
     notApplied: (reason, rules) => `未适用（${reason}）：${rules}`,
@@ -206,7 +206,8 @@ export const ZH: Messages = {
     atCharacter: (character) => `在第 ${character} 个字符处分叉`,
     apart: "不同",
     ends: (side) => `${side}在此结束`,
-    margin: (reference, candidate) => `差距：基准 ${reference} nats，待测 ${candidate} nats`,
+    nats: (nats) => `${nats} nats`,
+    margin: (reference, candidate) => `差距：基准 ${reference}，待测 ${candidate}`,
     nearTie: (z) => (z === null ? "几乎相等" : `几乎相等（z = ${z}）`),
     noNearTie: (z) => `并非几乎相等（z = ${z}）`,
     unknownTie: (reason) => `是否几乎相等未知：${reason}`,
