@@ -20,7 +20,7 @@ export function generationSection(
   m: Messages,
 ): readonly (readonly string[])[] {
   if (generation === null) return [];
-  const { listed, omitted, keywords } = generation;
+  const { listed, omitted, keywords, only } = generation;
   const shown = mostUrgent(listed, SHOWN);
   const withKeywords = keywords !== null;
   const head = [
@@ -42,12 +42,14 @@ export function generationSection(
     ...(withKeywords ? [keywordCell(one, m)] : []),
   ]);
   const more = listed.length + omitted - shown.length;
+  // What one side alone said is no comparison, unless keywords are asked for.
+  const isTable = listed.length + omitted > only.reference + only.candidate || withKeywords;
   return [
     [`**${m.card.texts}**`],
-    markdownTable([head, ...rows]),
+    ...(isTable ? [markdownTable([head, ...rows])] : []),
     [
       ...generationLines(generation, m).map((line) => `- ${line}`),
-      ...(more === 0 ? [] : [`- ${m.card.moreTexts(formatCount(more))}`]),
+      ...(more === 0 || !isTable ? [] : [`- ${m.card.moreTexts(formatCount(more))}`]),
     ],
   ];
 }

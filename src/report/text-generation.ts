@@ -26,21 +26,26 @@ export function generationBlock(
   const differing = generation.listed.filter(isTold);
   if (differing.length === 0) return [];
   const shown = mostUrgent(differing, SHOWN);
-  const { listed, omitted, exact } = generation;
-  const identical = listed.filter((one) => one.identical === true).length;
-  // Of those that are not listed, the others are identical.
-  const more = differing.length - shown.length + Math.max(0, omitted - (exact - identical));
+  const { listed, omitted, exact, only } = generation;
+  const untold = exact + only.reference + only.candidate;
+  // Of those that are not listed, the others are identical, or one side's alone.
+  const more =
+    differing.length -
+    shown.length +
+    omitted -
+    Math.max(0, untold - (listed.length - differing.length));
   return [
     ...shown.flatMap((one) => sampleLines(one, context)),
-    ...(more === 0
+    ...(more <= 0
       ? []
       : wrapText(m.texts.more(formatCount(more)), context.columns - 2).map((line) => `  ${line}`)),
   ];
 }
 
-function isTold({ identical, keywords }: SampleTexts): boolean {
+/** What one side alone continued, as where the other was forced to its tokens, is no difference. */
+function isTold({ identical, keywords, reference, candidate }: SampleTexts): boolean {
   return (
-    identical !== true ||
+    (identical !== true && reference !== null && candidate !== null) ||
     keywords.some(({ reference, candidate }) => reference !== false && candidate !== true)
   );
 }

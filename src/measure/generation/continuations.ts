@@ -51,12 +51,17 @@ export class Continuations {
     throw this.corrupt(entry, "is no list of token ids", `[${entry.shape.join(", ")}]`, "[N]");
   }
 
-  /** Token `index` of a sample's continuation; null where there is none. */
-  token(sample: number, index: number): GeneratedToken | null {
+  /** The id of token `index` of a sample's continuation; null where there is none. */
+  id(sample: number, index: number): number | null {
     const entry = this.ids(sample);
     if (entry === null || index >= entry.elements) return null;
-    const id = readIds(this.dump, entry, index, 1)[0] as number;
-    return { id, text: this.tokenText(sample, index, entry.elements) };
+    return readIds(this.dump, entry, index, 1)[0] as number;
+  }
+
+  /** The same token with how it is written. */
+  token(sample: number, index: number): GeneratedToken | null {
+    const id = this.id(sample, index);
+    return id === null ? null : { id, text: this.tokenText(sample, index) };
   }
 
   /**
@@ -83,12 +88,12 @@ export class Continuations {
   }
 
   /** How one token is written; what it is decides nothing, so a list that cannot be read is none. */
-  private tokenText(sample: number, index: number, tokens: number): string | null {
+  private tokenText(sample: number, index: number): string | null {
     const json = this.decode(this.tokenTextTable.get(tokenKey(sample, 0)), true);
     if (json === null) return null;
     try {
       const texts: unknown = JSON.parse(json);
-      if (!Array.isArray(texts) || texts.length !== tokens) return null;
+      if (!Array.isArray(texts) || texts.length !== this.ids(sample)?.elements) return null;
       const text: unknown = texts[index];
       return typeof text === "string" ? text.slice(0, MAX_TOKEN_TEXT) : null;
     } catch {

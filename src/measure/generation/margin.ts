@@ -138,8 +138,7 @@ function gapOf(step: StepLogits, own: number, other: number): ChoiceGap | null {
   if (mine === null) return null;
   if (theirs !== null) return gap(mine - theirs, false);
   // Any token that is not listed is at most as likely as the last one that is.
-  const last = step.kind === "list" ? step.top.logprobs.at(-1) : undefined;
-  return last === undefined ? null : gap(mine - last, true);
+  return step.kind === "list" ? gap(mine - step.least, true) : null;
 }
 
 function gap(nats: number, atLeast: boolean): ChoiceGap | null {
@@ -168,8 +167,8 @@ function sameWidth(x: Whole, y: Whole): boolean {
  * of the spread.
  */
 function sharedSpread(x: StepLogits, y: StepLogits, choices: readonly number[]): number | null {
-  const listed = x.kind === "list" ? x.top.ids : y.kind === "list" ? y.top.ids : [];
-  const errors = [...listed].flatMap((id) => {
+  const listed = x.kind === "list" ? x : y.kind === "list" ? y : null;
+  const errors = [...(listed?.logprobs.keys() ?? [])].flatMap((id) => {
     const [a, b] = [valueOf(x, id), valueOf(y, id)];
     const error = a === null || b === null ? Number.NaN : b - a;
     return choices.includes(id) || !Number.isFinite(error) ? [] : [error];

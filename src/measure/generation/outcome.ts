@@ -40,15 +40,15 @@ export function outcomeOf(sample: number, sides: BothSides, margins: MarginMeter
   }
   const token = firstDifference(reference.dump, a, candidate.dump, b);
   if (token === null) return { kind: "identical", byText: false };
-  const [mine, theirs] = [reference.token(sample, token), candidate.token(sample, token)];
+  const [mine, theirs] = [reference.id(sample, token), candidate.id(sample, token)];
   if (mine === null || theirs === null) {
     return { kind: "parts", token, margin: unknownMargin("ended") };
   }
   const margin = margins.measure({
     sample,
     step: token,
-    reference: { ids: a, choice: mine.id },
-    candidate: { ids: b, choice: theirs.id },
+    reference: { ids: a, choice: mine },
+    candidate: { ids: b, choice: theirs },
   });
   return { kind: "parts", token, margin };
 }

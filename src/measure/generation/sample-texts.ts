@@ -60,7 +60,7 @@ export function firstTokenAgrees(
   if (reference.sampled || candidate.sampled) return null;
   const [a, b] = [reference.ids(sample), candidate.ids(sample)];
   if (a === null || b === null || a.elements + b.elements === 0) return null;
-  return reference.token(sample, 0)?.id === candidate.token(sample, 0)?.id;
+  return reference.id(sample, 0) === candidate.id(sample, 0);
 }
 
 function continuationOf(sample: number, side: Continuations): Continuation | null {

@@ -5,7 +5,6 @@ import { readIds, type TokenTable, tokenKey, tokenTable } from "../../align/toke
 import { DTYPES, isFloatDType } from "../../core/dtype.ts";
 import { decodeInto } from "../../dump/decode.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
-import type { TopList } from "../logits-form.ts";
 import { StoredForm } from "../stored-form.ts";
 
 /** Longest row of logits that is read: 32 MiB in float64, sixteen times the largest vocabulary of today. */
@@ -14,12 +13,16 @@ const MAX_VOCABULARY = 2 ** 22;
 /** Log-probabilities of one position up to a constant: a whole row of logits, or the best tokens alone. */
 export type StepLogits =
   | { readonly kind: "whole"; readonly logits: Float64Array }
-  | { readonly kind: "list"; readonly top: TopList };
+  | {
+      readonly kind: "list";
+      readonly logprobs: ReadonlyMap<number, number>;
+      /** Of the last token that is listed: no other is likelier. */
+      readonly least: number;
+    };
 
 /** The log-probability of a token up to the position's constant; null where it is not known. */
 export function valueOf(step: StepLogits, id: number): number | null {
-  const value =
-    step.kind === "whole" ? step.logits[id] : step.top.logprobs[step.top.ids.indexOf(id)];
+  const value = step.kind === "whole" ? step.logits[id] : step.logprobs.get(id);
   return value === undefined || Number.isNaN(value) ? null : value;
 }
 
@@ -103,7 +106,10 @@ export class StepReader {
       Number.POSITIVE_INFINITY,
     );
     const { top } = form.at(row);
-    return top === null ? null : { kind: "list", top };
+    if (top === null) return null;
+    const listed = new Map<number, number>();
+    for (const [i, token] of top.ids.entries()) listed.set(token, top.logprobs[i] as number);
+    return { kind: "list", logprobs: listed, least: top.logprobs.at(-1) as number };
   }
 
   private at(name: string, sample: number, step: number): TensorEntry | undefined {
