@@ -242,6 +242,10 @@ function absences(
   filter: TensorFilter,
 ): { readonly missing: readonly Absence[]; readonly notCaptured: readonly Absence[] } {
   const select = selectOf(dump);
+  // A side that tells no ids at all, and therefore holds no tensors either, ran no step that could be missing.
+  const tellsIds = dump.tensors.some(({ name }) => name === "input_ids");
+  const meant = (name: string): boolean =>
+    (select === null || select.covers(name)) && (name !== "input_ids" || tellsIds);
   const missing: Absence[] = [];
   const notCaptured: Absence[] = [];
   for (const [id, entries] of present) {
@@ -261,7 +265,7 @@ function absences(
       places: lacking.map(([, entry]) => placeName(entry)),
       firstSample: sample,
     };
-    (select === null || select.covers(name) ? missing : notCaptured).push(absence);
+    (meant(name) ? missing : notCaptured).push(absence);
   }
   for (const name of select?.names ?? []) {
     const id = unitId(name, "prefill");

@@ -45,10 +45,8 @@ const TOP1: RowRules = {
 };
 const FIRST_TOKEN: RowRules = { metric: "firstToken", rules: ["limit/first-token"] };
 const GENERATION: RowRules = { metric: "generation", rules: [] };
-const KEYWORDS: RowRules = {
-  metric: "generation.keywords",
-  rules: ["quality/keywords", "quality/undecided"],
-};
+const KEYWORDS: RowRules = { metric: "generation.keywords", rules: ["quality/keywords"] };
+const OPEN_KEYWORDS: RowRules = { ...KEYWORDS, rules: ["quality/keywords", "quality/undecided"] };
 const DECODE: RowRules = {
   metric: "decode",
   rules: ["limit/ppl-increase", "limit/kl", "limit/top1"],
@@ -105,7 +103,11 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
   }
   if (generation !== null) {
     for (const text of generationFigures(generation, m)) add(text, GENERATION);
-    if (generation.keywords !== null) add(keywordFigures(generation.keywords, m), KEYWORDS);
+    const { keywords, sampled } = generation;
+    if (keywords !== null) {
+      const isOpen = keywords.open > 0 && sampled.length === 0;
+      add(keywordFigures(keywords, m), isOpen ? OPEN_KEYWORDS : KEYWORDS);
+    }
   }
   if (decode !== null) {
     const text = decodeFigures(decode, m).join(m.quality.separator);

@@ -190,6 +190,6 @@ test("of many prompts those that a reader asks for first are listed, and the res
   expect(listed.map(({ sample }) => sample)).toContain(2500);
   expect(listed.every(({ identical }) => identical === false)).toBe(true);
   const text = renderText(result, { lang: "en", style: PLAIN, ascii: false, columns: 80 });
-  expect(text).toContain("71 more prompts");
-  expect(renderMarkdown(result, { lang: "en" })).toContain("2980 more prompts are not shown.");
+  expect(text).toContain("more prompts: 71;");
+  expect(renderMarkdown(result, { lang: "en" })).toContain("prompts that are not shown: 2980");
 });

@@ -120,6 +120,8 @@ describe("keywords", () => {
       reason: "sampled",
     });
     expect(rulesOf(result, "error")).toEqual([]);
+    const text = renderText(result, { lang: "en", style: PLAIN, ascii: false, columns: 80 });
+    expect(text).toMatch(/keywords: .* 1 lost +not judged/);
   });
 
   test.each([
@@ -156,6 +158,17 @@ describe("without token ids", () => {
       expect(rulesOf(result, "warning")).not.toContain("input/unverified");
       expect(result.verdict).toBe("inconclusive");
     }
+  });
+
+  test("decode steps of the other side are not missing", async () => {
+    const steps = [{ fed: 1, logits: [1, 2] }];
+    const reference = [{ ...text("p", "Paris"), input: INPUT, ids: [1, 1], steps }];
+    const result = await compare(reference, [text("p", "in Paris")], {
+      reference: { expect: { "0": ["Paris"] }, capture: { select: ["logits"] } },
+    });
+    expect(result.missing.candidate).toEqual([]);
+    expect(result.notCaptured.candidate).toEqual(["input_ids@0.1", "logits@0.1"]);
+    expect(result.verdict).toBe("pass");
   });
 
   test.each([

@@ -218,7 +218,7 @@ export const EN: Messages = {
     yes: "yes",
     no: "no",
     unknown: "unknown",
-    more: (count) => `${count} more prompts, up to 50 in --format json`,
+    more: (count) => `more prompts: ${count}; up to 50 in --format json`,
   },
   rule: {
     level: { error: "error", warning: "warning", info: "information" },
@@ -269,7 +269,7 @@ export const EN: Messages = {
     keywordsColumn: "Keywords (reference / candidate)",
     identical: "identical",
     notCompared: "not compared",
-    moreTexts: (count) => `${count} more prompts are not shown.`,
+    moreTexts: (count) => `prompts that are not shown: ${count}`,
     conclusion: "Conclusion",
     data: "Data",
     limits: "Limits",

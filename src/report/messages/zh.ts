@@ -181,7 +181,7 @@ export const ZH: Messages = {
     firstToken: (agreed, samples) => `首 token 一致：${samples} 条 prompt 中 ${agreed} 条`,
     firstTokenShort: (agreed, samples) => `首 token ${agreed}/${samples}`,
     generation: (exact, samples, byText) =>
-      `续写完全一致：${samples} 条 prompt 中 ${exact} 条${byText === null ? "" : `（其中 ${byText} 条按文本比较）`}`,
+      `续写完全一致：${samples} 条 prompt 中 ${exact} 条${byText === null ? "" : `（${byText} 条按文本比较）`}`,
     parting: (nearTies, real, unknown) =>
       [
         ...(nearTies > 0 ? [`${nearTies} 条在几乎相等处分叉`] : []),
@@ -265,7 +265,7 @@ export const ZH: Messages = {
     keywordsColumn: "关键词（基线 / 待测）",
     identical: "完全一致",
     notCompared: "未比较",
-    moreTexts: (count) => `另有 ${count} 条 prompt 未列出。`,
+    moreTexts: (count) => `另有 ${count} 条 prompt 未列出`,
     conclusion: "结论",
     data: "测试数据",
     limits: "判定阈值",
