@@ -70,18 +70,24 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(work: Path) -> Path:
-    """SmolLM2-135M-Instruct, in bfloat16, with its rotary base where old and new readers of a configuration look.
+    """SmolLM2-135M-Instruct, in bfloat16, written so that transformers 4 reads it as transformers 5 does.
 
-    transformers 5 writes it into ``rope_parameters`` alone. Older engines do not look there and take 10,000.
+    The newer one writes the rotary base into ``rope_parameters`` alone, and older engines then take 10,000; and it
+    names a class of tokenizers that the older one does not have.
     """
     source, folder = Path(os.environ["NPU_DUMP_TEST_MODEL"]), work / "SmolLM2-135M-Instruct"
     folder.mkdir()
     for file in source.iterdir():
         (folder / file.name).symlink_to(file)
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
-    (folder / "config.json").unlink()
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    tokenizer = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
+    changed = {
+        "config.json": config | {"rope_theta": config["rope_parameters"]["rope_theta"]},
+        "tokenizer_config.json": tokenizer | {"tokenizer_class": "PreTrainedTokenizerFast"},
+    }
+    for name, values in changed.items():
+        (folder / name).unlink()
+        (folder / name).write_text(json.dumps(values), encoding="utf-8")
     return folder
 
 
