@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DumpError
+from ..inputs import token_texts
 from ..progress import Progress
 from ..run import Outcome
 from ..tokens import Sample
@@ -48,6 +49,7 @@ def stored_of(request: EngineRequest, sample: Sample, output: Any, free: Any, to
         arrays["generated_ids"] = ("int64", [len(ids)], ids)
         if tokenizer is not None:
             texts["generated_text"] = tokenizer.decode(ids, skip_special_tokens=True)
+            texts["generated_token_text"] = token_texts(tokenizer, ids)
         best = [_best(step, request.top_k) for step in (completion.logprobs or [])[:count]]
         arrays |= _topk("generated_topk", best)
     return texts, arrays
