@@ -13,6 +13,7 @@ from ..errors import DumpError
 from ..models import out_of_memory
 from ..progress import Progress
 from .adapter import REQUEST_KEY, version
+from .watch import Watch
 
 # How much of what the engine says is shown.
 _LINES, _REASON = 4, 400
@@ -107,7 +108,7 @@ class Session:
     def generate(self, requests: Sequence[tuple[dict[str, Any], Any]]) -> list[Any]:
         """Run requests together and return the output of each."""
         prompts, parameters = zip(*requests, strict=True)
-        with _engine_errors("engine-died", "the engine ended while it ran"):
+        with _engine_errors("engine-died", "the engine ended while it ran"), Watch():
             return self._engine.generate(list(prompts), list(parameters), use_tqdm=False)
 
     def call(self, method: str, *arguments: Any) -> list[dict[str, Any]]:
@@ -116,7 +117,7 @@ class Session:
         Raises:
             DumpError: one of them failed.
         """
-        with _engine_errors("engine-died", "the engine ended while it ran"):
+        with _engine_errors("engine-died", "the engine ended while it ran"), Watch():
             answers = self._engine.collective_rpc(method, args=arguments)
         for answer in answers:
             if parts := answer.get("error"):
