@@ -72,7 +72,7 @@ def test_a_file_of_several_ranks_is_refused(tmp_path: Path) -> None:
         writer.write("layers.0", np.ones(2), rank=1)
     with pytest.raises(DumpError) as error:
         load(tmp_path / "a.arrow")
-    assert error.value.code == "dump-repeats"
+    assert error.value.code == "dump-ranks"
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,10 @@ class Dump:
             host_tensor(value, row.pop("dtype", None), row.pop("shape", None)), name=name, sample=sample, **row
         )
 
-    def write_text(self, name: str, text: str, *, sample: int = 0) -> None:
+    def write_text(self, name: str, text: str, *, sample: int = 0, repeat: int = 0) -> None:
         """Store a text of your own, as `DumpWriter.write_text` does."""
         data = text.encode("utf-8", "replace")
-        self.write(name, data, sample=sample, dtype="U8", shape=[len(data)])
+        self.write(name, data, sample=sample, repeat=repeat, dtype="U8", shape=[len(data)])
 
     def checkpoint(self) -> None:
         """Let the tensors that are whole go to the disk now: whatever ends this process then does not lose them."""

@@ -41,6 +41,7 @@ class Request:
     top_k: int = DEFAULT_TOP_K
     generate: int = 0
     decode: int = 0
+    repeats: int = 1
     temperature: float | None = None
     top_p: float | None = None
     seed: int = 0

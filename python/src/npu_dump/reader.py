@@ -26,6 +26,8 @@ class DumpFile(Mapping[Key, Any]):
     Values are NumPy arrays; BF16 and 8-bit floats, which NumPy lacks, are torch tensors. A tensor is read when it is
     asked for.
 
+    Of a determinism run they are those of the run itself, repetition 0.
+
     The file of one rank of several gives what it holds as a whole, such as token ids; a slice or a term of a sum is
     an error, because nothing tells it from a tensor.
 
@@ -58,11 +60,11 @@ class DumpFile(Mapping[Key, Any]):
             )
             own = rank_of(self.run) if is_part(self.run) else 0
             foreign = (rank != own for name, rank in zip(names, ranks, strict=True) if name != contract.END_NAME)
-            if any(repeats) or any(foreign):
+            if any(foreign):
                 raise DumpError(
-                    "dump-repeats",
-                    "the dump holds several repeats or ranks, which this view cannot tell apart",
-                    facts=[("file", self.path.name), ("repeats", max(repeats)), ("ranks", max(ranks))],
+                    "dump-ranks",
+                    "the dump holds several ranks, which this view cannot tell apart",
+                    facts=[("file", self.path.name), ("this file's", own), ("highest", max(ranks))],
                     help="read the file with pyarrow, whose rows have the columns",
                 )
             encodings, modules = (
@@ -71,7 +73,7 @@ class DumpFile(Mapping[Key, Any]):
             )
             for row, key in enumerate(zip(names, samples, steps, strict=True)):
                 end = (number, row) if key[0] == contract.END_NAME else None
-                if end is None:
+                if end is None and repeats[row] == 0:
                     self._chunks.setdefault(key, []).append((starts[row], number, row))
                     self._encodings[key] = encodings[row]
                     self._modules[key[0]] = modules[row]

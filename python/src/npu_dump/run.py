@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .outcome import Outcome
 from .precision import float64_throughout
 from .progress import Progress
 from .reader import load
+from .repeats import schedule
 from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
@@ -101,6 +102,7 @@ def capture_samples(
                 _store_texts(dump, batch, first)
                 feeder.feed(_continued(request, model, batch, dump, tokenizer))
                 progress.step("capturing", dump.samples, len(samples), "samples")
+            _repeat(request, model, samples, dump, tokenizer, progress)
     except DumpError:
         raise
     except Exception as error:
@@ -191,6 +193,14 @@ def run_metadata(
             "top_p": request.top_p or 1.0,
             "seed": request.seed,
         }
+    if request.repeats > 1:
+        repetitions = schedule(request.repeats, batch=request.batch, samples=len(samples))
+        metadata["determinism"] = {
+            "repeats": request.repeats,
+            # Of hidden states and logits there is the first repetition alone.
+            "stored": "continuations",
+            "schedule": [repetition.as_json() for repetition in repetitions],
+        }
     if request.host_info:
         metadata["host"] = {"name": platform.node(), "system": platform.platform()}
     return metadata
@@ -209,21 +219,51 @@ def _padding_side(request: Request, samples: list[Sample]) -> str:
 
 def _continued(request: Request, model: Any, batch: list[Sample], dump: Dump, tokenizer: Any) -> list[Sample]:
     """Return the batch with its decode steps; store the continuation that the model itself gives, where asked for."""
-    first = dump.samples
-    forced = bool(request.tokens_from or request.replay)
-    count = request.generate if forced else max(request.generate, request.decode)
-    if not count:
+    if not _own_tokens(request):
         return batch
-    sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
-    with dump.paused():
-        continued = generate(model, [sample.ids for sample in batch], count, sampling, request.top_k)
-    _store_generated(dump, continued, first, tokenizer)
-    if forced:
+    continued = _continue(request, model, batch, dump)
+    _store_generated(dump, enumerate(continued, start=dump.samples), tokenizer)
+    if request.tokens_from or request.replay:
         return batch
     return [
         sample.continued_by(([token], None) for token in own.ids[: request.decode])
         for sample, own in zip(batch, continued, strict=True)
     ]
+
+
+def _repeat(
+    request: Request, model: Any, samples: list[Sample], dump: Dump, tokenizer: Any, progress: Progress
+) -> None:
+    """Continue all prompts again, and store what comes beside the ids that it came from.
+
+    The generator of random numbers is not set back: whatever in the model depends on it must be seen.
+    """
+    if not _own_tokens(request):
+        return
+    total = (request.repeats - 1) * len(samples)
+    for repetition in schedule(request.repeats, batch=request.batch, samples=len(samples))[1:]:
+        done = (repetition.number - 1) * len(samples)
+        for batch in repetition.batches(samples):
+            continued = _continue(request, model, [sample for _, sample in batch], dump)
+            for number, sample in batch:
+                ids = torch.tensor(sample.ids, dtype=torch.int64)
+                dump.write("input_ids", ids, sample=number, repeat=repetition.number)
+            numbered = zip([number for number, _ in batch], continued, strict=True)
+            _store_generated(dump, numbered, tokenizer, repetition.number)
+            done += len(batch)
+            progress.step("repeating", done, total, "samples")
+
+
+def _own_tokens(request: Request) -> int:
+    """Return how many tokens the model itself goes on with after each prompt."""
+    forced = request.tokens_from or request.replay
+    return request.generate if forced else max(request.generate, request.decode)
+
+
+def _continue(request: Request, model: Any, batch: list[Sample], dump: Dump) -> list[Continuation]:
+    sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
+    with dump.paused():
+        return generate(model, [sample.ids for sample in batch], _own_tokens(request), sampling, request.top_k)
 
 
 def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
@@ -234,11 +274,14 @@ def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
             dump.write_text("token_text", sample.tokens, sample=number)
 
 
-def _store_generated(dump: Dump, continued: list[Continuation], first: int, tokenizer: Any) -> None:
-    for number, own in enumerate(continued, start=first):
-        dump.write("generated_ids", torch.tensor(own.ids, dtype=torch.int64), sample=number)
-        dump.write("generated_topk_ids", own.top_ids, sample=number)
-        dump.write("generated_topk_logprobs", own.top_logprobs, sample=number)
+def _store_generated(
+    dump: Dump, continued: Iterable[tuple[int, Continuation]], tokenizer: Any, repeat: int = 0
+) -> None:
+    for number, own in continued:
+        place = {"sample": number, "repeat": repeat}
+        dump.write("generated_ids", torch.tensor(own.ids, dtype=torch.int64), **place)
+        dump.write("generated_topk_ids", own.top_ids, **place)
+        dump.write("generated_topk_logprobs", own.top_logprobs, **place)
         if tokenizer is not None:
-            dump.write_text("generated_text", tokenizer.decode(own.ids, skip_special_tokens=True), sample=number)
-            dump.write_text("generated_token_text", token_texts(tokenizer, own.ids), sample=number)
+            dump.write_text("generated_text", tokenizer.decode(own.ids, skip_special_tokens=True), **place)
+            dump.write_text("generated_token_text", token_texts(tokenizer, own.ids), **place)

@@ -71,6 +71,11 @@ def count(text: str) -> int:
     return _number(text, int, lambda value: 1 <= value < 2**31, "a whole number from 1")
 
 
+def repeats(text: str) -> int:
+    """Return how often a run is repeated, the run itself included: the metadata says of each how it was fed."""
+    return _number(text, int, lambda value: 1 <= value <= 1000, "a whole number from 1 to 1000")
+
+
 def count0(text: str) -> int:
     """Return a whole number from 0."""
     return _number(text, int, lambda value: 0 <= value < 2**31, "a whole number from 0")

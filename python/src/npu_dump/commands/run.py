@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import DumpError
 from . import capture
-from .options import add_prompt_options, check_prompt_options, count0
+from .options import add_prompt_options, check_prompt_options, count0, repeats
 
 HELP = "capture a teacher-forced forward of a transformers model"
 DESCRIPTION = "Feed prompts to a transformers model and store hidden states and logits."
@@ -18,6 +18,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     capture.add_capture_options(parser)
     add_samples_options(parser)
+    parser.add_argument(
+        "--repeats",
+        type=repeats,
+        default=1,
+        metavar="R",
+        help="continue the prompts R times: once more alike, then 8 at a time from the last, and so on (default 1)",
+    )
 
 
 def add_samples_options(parser: argparse.ArgumentParser) -> Any:
@@ -43,6 +50,17 @@ def check_options(options: argparse.Namespace) -> None:
             "--temperature has no meaning where all tokens come from a dump",
             facts=[("--temperature", values["temperature"]), ("--tokens-from", values["tokens_from"])],
             help="leave it out, or give --generate N to sample a continuation as well",
+        )
+    own = values["generate"] or (values["decode"] and values["tokens_from"] is None)
+    if values.get("repeats", 1) > 1 and (not own or values["temperature"] is not None):
+        raise DumpError(
+            "usage",
+            "--repeats has no meaning without greedy continuations",
+            facts=[
+                ("--repeats", values["repeats"]),
+                ("--generate, --temperature", f"{values['generate']}, {values['temperature'] or 'not given'}"),
+            ],
+            help="give --generate N, and leave --temperature out: what is drawn differs each time",
         )
     if values.get("padding_side") == "right" and values["decode"] and values["batch"] > 1:
         raise DumpError(
