@@ -83,6 +83,11 @@ export const OPTIONS = {
     group: "Limits",
     describe: "Smallest share of prompts whose next token agrees",
   },
+  "min-determinism": {
+    kind: "value",
+    group: "Limits",
+    describe: "Smallest share of prompts that repeat alike (default 99%)",
+  },
   decide: {
     kind: "value",
     group: "Limits",
@@ -166,6 +171,7 @@ export const LIMITS: readonly LimitSpec[] = [
   { option: "max-kl", limit: "maxKl", min: 0, max: INFINITE },
   { option: "min-top1", limit: "minTop1", min: 0, max: 1 },
   { option: "min-first-token", limit: "minFirstToken", min: 0, max: 1 },
+  { option: "min-determinism", limit: "minDeterminism", min: 0, max: 1 },
 ];
 
 /** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */

@@ -15,7 +15,8 @@ export type LimitName =
   | "maxPplIncrease"
   | "maxKl"
   | "minTop1"
-  | "minFirstToken";
+  | "minFirstToken"
+  | "minDeterminism";
 
 export interface CompareOptions {
   /** Path of the reference dump, or of a reference set: the folder that `npu-dump reference` made. */

@@ -1,5 +1,6 @@
 /** What the model says, as far as a comparison measures it. Field names are frozen, additions only. */
 
+import type { DeterminismResult } from "./determinism.ts";
 import type { GenerationResult } from "./generation.ts";
 import type { TokenAt } from "./result.ts";
 
@@ -63,7 +64,7 @@ export interface LseResult {
 export interface NotAvailable {
   /** Path of the figure inside `quality`. */
   readonly figure: string;
-  /** By a stable word: `reduced-logits`, `no-token-logprob`, `no-topk`, `short-topk`, `tied-topk`, `no-lse`, `no-ids`, `no-predictions`, `some-samples`, `sampled`, `no-generated-ids`, `some-continuations`, `no-continuations`. */
+  /** By a stable word: `reduced-logits`, `no-token-logprob`, `no-topk`, `short-topk`, `tied-topk`, `no-lse`, `no-ids`, `no-predictions`, `some-samples`, `sampled`, `no-generated-ids`, `some-continuations`, `no-continuations`, `some-repeats`. */
   readonly reason: string;
 }
 
@@ -129,7 +130,8 @@ export interface Quality {
   readonly deltaP: DeltaPResult | null;
   readonly firstToken: FirstTokenResult | null;
   readonly generation: GenerationResult | null;
-  readonly determinism: null;
+  /** Null where neither side repeats its run, or no repetition can be compared. */
+  readonly determinism: DeterminismResult | null;
   /** Only where the logits are stored in a reduced form on a side; `kl` is null then. */
   readonly klLowerBound: KlBoundResult | null;
   /** Only where the logits are stored in a reduced form on a side. */

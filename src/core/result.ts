@@ -8,6 +8,13 @@ import type { DType } from "./dtype.ts";
 import type { Quality } from "./quality.ts";
 
 export type {
+  DeterminismResult,
+  RepeatComparison,
+  RepeatDifference,
+  RepeatTensorDifference,
+  SideDeterminism,
+} from "./determinism.ts";
+export type {
   ChoiceGap,
   Continuation,
   DivergenceMargin,

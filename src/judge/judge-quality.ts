@@ -8,6 +8,7 @@ import type { CompareOptions } from "../core/options.ts";
 import type { AppliedRule, Finding, LimitSource, Quality, StepGroup } from "../core/result.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
 import { finding, isWithin } from "./findings.ts";
+import { judgeDeterminism } from "./judge-determinism.ts";
 import {
   MAX_FLIP_EXCESS,
   MAX_KL_RATIO,
@@ -53,10 +54,12 @@ export function judgeQuality(
   judge.flips(quality);
   judge.keywords(quality);
   const limits = judgeUserLimits(quality, options);
+  const determinism = judgeDeterminism(quality, options.limits);
+  const builtIn = [...judge.findings, ...determinism.findings];
   return {
-    findings: [...judge.findings, ...limits.findings],
-    rules: [...judge.rules, ...limits.rules],
-    inconclusive: limits.inconclusive || judge.findings.some(isOpen),
+    findings: [...builtIn, ...limits.findings],
+    rules: [...judge.rules, ...determinism.rules, ...limits.rules],
+    inconclusive: limits.inconclusive || builtIn.some(isOpen),
   };
 }
 

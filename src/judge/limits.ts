@@ -47,6 +47,12 @@ export function sampleAllowance(rows: number): number {
   return Math.max(2, rowsAllowance(rows));
 }
 
+/**
+ * Share of the prompts that a deterministic run continues alike each time. Set, not
+ * measured: what model cards hold their self-consistency to.
+ */
+export const MIN_DETERMINISM = 0.99;
+
 /** The prior's margin over what correct engines do. */
 const PRIOR_MARGIN = 2;
 

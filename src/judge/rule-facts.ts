@@ -138,11 +138,26 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "#{keyword ∈ expect : text(reference) ∋ keyword, text(candidate) ∌ keyword} > 0",
     "keywords",
   ),
+  "quality/determinism": facts(
+    "error",
+    "quality.determinism",
+    "share",
+    "samples with equal ids in all repetitions fed alike / samples < --min-determinism",
+    "side",
+  ),
+  "quality/batch-variance": facts(
+    "warning",
+    "quality.determinism",
+    "count",
+    "#{samples with other ids in other batches, or in another order} > 0",
+    "side",
+    "samples",
+  ),
   "quality/undecided": facts(
     "warning",
     "quality.generation",
     null,
-    "a keyword is expected in a text that is not stored, or nothing but continuations was compared",
+    "a keyword is expected in a text that is not stored, nothing but continuations was compared, or repetitions are lacking",
     "reason",
   ),
 
@@ -259,5 +274,5 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     null,
     "no input_ids on a side that holds continuations alone, and equal prompts",
   ),
-  "input/repeats": facts("warning", null, "count", "repeat > 0 in a dump", "file"),
+  "input/repeats": facts("info", null, "count", "repeat > 0 in a dump", "file"),
 };

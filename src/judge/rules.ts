@@ -56,6 +56,8 @@ export const RULE_IDS = [
   "quality/flips",
   "quality/real-flips",
   "quality/keywords",
+  "quality/determinism",
+  "quality/batch-variance",
   "quality/undecided",
   "input/config",
   "input/floor-config",

@@ -2,6 +2,7 @@
 
 import type { TokenTable } from "../align/tokens.ts";
 import type { Quality, StepGroup } from "../core/result.ts";
+import { type Determinism, determinismOf } from "./determinism/determinism.ts";
 import { Continuations } from "./generation/continuations.ts";
 import { firstTokenAgreement } from "./generation/first-token.ts";
 import { measureGeneration } from "./generation/generation.ts";
@@ -12,6 +13,8 @@ import { reducedQuality } from "./reduced-quality.ts";
 
 /** The meters of whole logits, which have seen them all. */
 export type LogitsMeters = Readonly<Record<StepGroup, LogitsMeter>>;
+
+const NOT_REPEATED: Determinism = { result: null, reason: null };
 
 /**
  * Puts {@link Quality} together. In an isolated replay it is empty: logits
@@ -43,13 +46,19 @@ export function qualityOf(
     : firstTokenAgreement(sides, lastRowAgreement);
   const generation = isolated ? null : measureGeneration(sides, floors);
   const noTexts = generation === null && !isolated && expectedKeywords(sides).size > 0;
+  const [ofReference, ofCandidate] = isolated
+    ? [NOT_REPEATED, NOT_REPEATED]
+    : [determinismOf(reference), determinismOf(candidate)];
   const decode = logits.decode.decodeQuality();
   const noDecode = decode === null && options.reduced.has("decode");
   return {
     ...ofLogits,
     firstToken: firstToken.result,
     generation,
-    determinism: null,
+    determinism:
+      ofReference.result === null && ofCandidate.result === null
+        ? null
+        : { reference: ofReference.result, candidate: ofCandidate.result },
     notAvailable: [
       ...ofLogits.notAvailable.filter(
         // What the logits lack counts only where the continuations do not tell either.
@@ -57,6 +66,10 @@ export function qualityOf(
           figure !== "firstToken" || (firstToken.result === null && firstToken.reason === null),
       ),
       ...(firstToken.reason === null ? [] : [{ figure: "firstToken", reason: firstToken.reason }]),
+      ...Object.entries({ reference: ofReference, candidate: ofCandidate }).flatMap(
+        ([side, { reason }]) =>
+          reason === null ? [] : [{ figure: `determinism.${side}`, reason }],
+      ),
       ...(noTexts ? [{ figure: "generation.keywords", reason: "no-continuations" }] : []),
       ...(noDecode ? [{ figure: "decode", reason: "reduced-logits" }] : []),
     ],

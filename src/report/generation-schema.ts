@@ -1,6 +1,7 @@
 /** The JSON form of what the two sides wrote. */
 
 import type * as R from "../core/result.ts";
+import { interval } from "./schema-parts.ts";
 import {
   count,
   fields,
@@ -31,6 +32,17 @@ const continuation = nullable(
 
 const divergenceSide = fields<R.DivergenceSide>({ token, ended: flag, text: nullable(excerpt) });
 
+const margin = fields<R.DivergenceMargin>({
+  reference: gap,
+  candidate: gap,
+  z: nullable(number),
+  sigmaFrom: nullable(
+    oneOf<NonNullable<R.DivergenceMargin["sigmaFrom"]>>("floor", "candidate", "lists"),
+  ),
+  nearTie: nullable(flag),
+  reason: nullable(text),
+});
+
 const divergence = nullable(
   fields<R.TextDivergence>({
     token: nullable(count),
@@ -38,16 +50,7 @@ const divergence = nullable(
     shared: nullable(excerpt),
     reference: divergenceSide,
     candidate: divergenceSide,
-    margin: fields<R.DivergenceMargin>({
-      reference: gap,
-      candidate: gap,
-      z: nullable(number),
-      sigmaFrom: nullable(
-        oneOf<NonNullable<R.DivergenceMargin["sigmaFrom"]>>("floor", "candidate", "lists"),
-      ),
-      nearTie: nullable(flag),
-      reason: nullable(text),
-    }),
+    margin,
   }),
 );
 
@@ -68,6 +71,59 @@ const sampleTexts = fields<R.SampleTexts>({
   ),
   keywordsOmitted: count,
 });
+
+const share = { share: nullable(number), ci95: interval };
+const repeatTensors = fields<R.RepeatComparison["tensors"]>({
+  compared: count,
+  identical: count,
+  largest: nullable(
+    fields<R.RepeatTensorDifference>({
+      tensor: text,
+      sample: count,
+      step: count,
+      repeat: count,
+      against: count,
+      index: list(count),
+      maxAbs: number,
+    }),
+  ),
+});
+const repeatComparison = nullable(
+  fields<R.RepeatComparison>({
+    comparisons: count,
+    samples: count,
+    identical: count,
+    ...share,
+    tensors: repeatTensors,
+  }),
+);
+const sideDeterminism = nullable(
+  fields<R.SideDeterminism>({
+    repeats: count,
+    comparisons: count,
+    samples: count,
+    identical: count,
+    ...share,
+    tensors: repeatTensors,
+    runToRun: repeatComparison,
+    batch: repeatComparison,
+    firstDifference: nullable(
+      fields<R.RepeatDifference>({
+        sample: count,
+        repeat: count,
+        against: count,
+        token: nullable(count),
+        expected: token,
+        found: token,
+        margin,
+      }),
+    ),
+  }),
+);
+
+export const determinism = nullable(
+  fields<R.DeterminismResult>({ reference: sideDeterminism, candidate: sideDeterminism }),
+);
 
 export const generation = nullable(
   fields<R.GenerationResult>({

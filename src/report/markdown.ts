@@ -129,8 +129,29 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
             formatCount(firstToken.samples),
           ),
     ),
+    ...determinismRow(result, m),
   ];
   return markdownTable(rows);
+}
+
+/** How far each side repeats itself, where one was repeated: what its limit is held to. */
+function determinismRow(
+  { quality: { determinism } }: ComparisonResult,
+  m: Messages,
+): readonly (readonly string[])[] {
+  if (determinism === null) return [];
+  const cell = (side: "reference" | "candidate"): string => {
+    const result = determinism[side];
+    const judged = result?.batch == null ? result : result.runToRun;
+    return judged?.share == null
+      ? NO_SIDE
+      : m.card.agreement(
+          formatShare(judged.share),
+          formatCount(judged.identical),
+          formatCount(judged.samples),
+        );
+  };
+  return [[m.card.determinism, cell("reference"), cell("candidate"), NO_SIDE]];
 }
 
 /** The figures of the decode steps, where there are any. */

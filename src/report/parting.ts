@@ -38,7 +38,7 @@ export function partingMargin(divergence: TextDivergence, m: Messages): readonly
 
 /** Whether it is a near tie, or why nobody knows. */
 export function nearTieText(
-  { margin: { z, nearTie, reason } }: TextDivergence,
+  { margin: { z, nearTie, reason } }: Pick<TextDivergence, "margin">,
   m: Messages,
 ): string {
   const shown = z === null ? null : formatRatio(z);

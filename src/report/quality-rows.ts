@@ -9,6 +9,7 @@ import type {
   KeywordTotals,
 } from "../core/result.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
+import { determinismLines } from "./determinism-lines.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";
 import {
   formatChange,
@@ -34,6 +35,8 @@ interface RowRules {
   readonly rules: readonly RuleId[];
   /** Where they look at the decode steps alone. */
   readonly step?: "decode";
+  /** Where they look at each side by itself. */
+  readonly side?: "reference" | "candidate";
 }
 
 const PERPLEXITY: RowRules = { metric: "perplexity", rules: ["limit/ppl-increase", "quality/nll"] };
@@ -56,8 +59,8 @@ const DECODE: RowRules = {
 /** The rows that have a figure, in the order of importance. */
 export function qualityRows(result: ComparisonResult, lang: Language): readonly QualityRow[] {
   const m = MESSAGES[lang];
-  const { perplexity, kl, klLowerBound, top1Agreement, firstToken, generation, decode } =
-    result.quality;
+  const { perplexity, kl, klLowerBound, top1Agreement, firstToken, generation } = result.quality;
+  const { determinism, decode } = result.quality;
   const rows: QualityRow[] = [];
   const add = (text: string, rules: RowRules): void => {
     rows.push(makeRow(text, rules, result, lang));
@@ -108,6 +111,9 @@ export function qualityRows(result: ComparisonResult, lang: Language): readonly 
       const isOpen = keywords.open > 0 && sampled.length === 0;
       add(keywordFigures(keywords, m), isOpen ? OPEN_KEYWORDS : KEYWORDS);
     }
+  }
+  for (const { side, rules, text } of determinismLines(determinism, m)) {
+    add(text, { metric: "determinism", rules, side });
   }
   if (decode !== null) {
     const text = decodeFigures(decode, m).join(m.quality.separator);
@@ -244,6 +250,7 @@ export function undecidedReasons(finding: Finding, lang: Language): readonly str
   const m = MESSAGES[lang];
   const { low, high, tokensNeeded, samplesNeeded, reason } = finding.detail;
   if (finding.rule === "quality/undecided") {
+    if (finding.detail["side"] !== undefined) return [m.evidence.repeatRuns];
     return [reason === "no-generated-text" ? m.evidence.storeText : m.evidence.judgeTexts];
   }
   if (typeof reason === "string") return [m.reasons[reason] ?? reason, m.evidence.storeLogits];
@@ -264,14 +271,16 @@ export function undecidedReasons(finding: Finding, lang: Language): readonly str
 
 function makeRow(
   text: string,
-  { metric, rules, step }: RowRules,
+  { metric, rules, step, side }: RowRules,
   result: ComparisonResult,
   lang: Language,
 ): QualityRow {
   const ids: ReadonlySet<string> = new Set(rules);
   const findings = result.findings.filter(
     ({ rule, step: at, detail }) =>
-      (ids.has(rule) && (at === "decode") === (step === "decode")) ||
+      (ids.has(rule) &&
+        (at === "decode") === (step === "decode") &&
+        (detail["side"] ?? null) === (side ?? null)) ||
       (rule === "quality/undefined" && String(detail["metric"]).startsWith(`${metric}.`)),
   );
   const applied = result.rules.some(

@@ -5,7 +5,7 @@
  */
 
 import type * as R from "../core/result.ts";
-import { generation } from "./generation-schema.ts";
+import { determinism, generation } from "./generation-schema.ts";
 import {
   anySample,
   clusteredMean,
@@ -144,7 +144,7 @@ const quality = fields<R.Quality>({
     }),
   ),
   generation,
-  determinism: nothing,
+  determinism,
   klLowerBound: nullable(
     fields<R.KlBoundResult>({
       mean: number,

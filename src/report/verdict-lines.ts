@@ -10,6 +10,7 @@ import type {
   TensorResult,
 } from "../core/result.ts";
 import { causeLines, nextCommand } from "./cause-lines.ts";
+import { determinismLines } from "./determinism-lines.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
@@ -77,6 +78,7 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
     evidence: [
       line,
       ...generationLines(q.generation, m),
+      ...determinismLines(q.determinism, m).map(({ text }) => text),
       ...decodeLine(result, m),
       ...ownLines(result, m),
     ],

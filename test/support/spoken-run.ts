@@ -5,6 +5,7 @@ import { createDumpWriter } from "../../src/dump/write-dump.ts";
 /** What a run says of one prompt. */
 export interface Spoken {
   readonly sample?: number;
+  readonly repeat?: number;
   readonly prompt?: string | Uint8Array;
   /** Token ids that were fed; none where undefined. */
   readonly input?: readonly number[];
@@ -36,11 +37,19 @@ export function writeSpoken(
     ...run,
   });
   for (const [number, one] of spoken.entries()) {
-    const sample = one.sample ?? number;
+    const [sample, repeat = 0] = [one.sample ?? number, one.repeat];
     const text = (name: string, value: string | Uint8Array | undefined): void => {
       if (value === undefined) return;
       const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
-      writer.write({ name, kind: "text", sample, dtype: "U8", shape: [bytes.length], bytes });
+      writer.write({
+        name,
+        kind: "text",
+        sample,
+        repeat,
+        dtype: "U8",
+        shape: [bytes.length],
+        bytes,
+      });
     };
     const integers = (
       name: string,
@@ -49,7 +58,7 @@ export function writeSpoken(
       step = 0,
     ) => {
       const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-      writer.write({ name, kind: "tokens", sample, step, dtype: "I64", shape, bytes });
+      writer.write({ name, kind: "tokens", sample, step, repeat, dtype: "I64", shape, bytes });
     };
     const floats = (
       name: string,
@@ -58,7 +67,7 @@ export function writeSpoken(
       step = 0,
     ) => {
       const bytes = new Uint8Array(Float64Array.from(values).buffer);
-      writer.write({ name, kind: "topk", sample, step, dtype: "F64", shape, bytes });
+      writer.write({ name, kind: "topk", sample, step, repeat, dtype: "F64", shape, bytes });
     };
     const lists = (names: readonly [string, string], rows: Spoken["top"]): void => {
       if (rows === undefined) return;

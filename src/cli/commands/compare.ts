@@ -47,6 +47,7 @@ export const compare: Command = {
     "max-kl",
     "min-top1",
     "min-first-token",
+    "min-determinism",
     "decide",
     "only",
     "skip",

@@ -164,6 +164,25 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "Look at both texts. Where a legal near tie decides, expect a keyword that does not hang on it, or fewer tokens.",
   },
+  "quality/determinism": {
+    message: "{side}: {value} of the prompts continue alike in every repetition, limit {limit}",
+    why: "A run that differs from itself, fed with the same prompts in the same batches and taking the likeliest token, cannot be compared with anything: what it does next is another run. Only repetitions fed alike count where the dump says how they were fed; without that, all do. The reference is not under test: there it is a warning.",
+    causes: [
+      "sums in an order that changes from run to run: atomic additions, communication between devices",
+      "dropout, or other random numbers, in a model that is not in evaluation mode",
+      "memory that is read before it is written, or a race between streams",
+    ],
+    tune: "Turn deterministic kernels on (torch.use_deterministic_algorithms, HCCL_DETERMINISTIC) and capture again. --min-determinism moves the limit.",
+  },
+  "quality/batch-variance": {
+    message: "{side}: {value} of {samples} prompts continue differently in other batches",
+    why: "Another batch, or another order in it, runs other kernels, which sum in another order. Correct engines differ by that wherever two tokens are nearly tied; it is no failure, and no run-to-run variance.",
+    causes: [
+      "kernels that are chosen by the size of the batch",
+      "padding that reaches the result: a wrong mask, or wrong positions",
+    ],
+    tune: "Look at the margin of the first difference: beyond a near tie, look at padding and masks.",
+  },
   "quality/undecided": {
     message: "the continuations leave it open: {reason}",
     why: "Continuations that agree prove no tensor, and continuations that differ may part at a near tie: without a figure that a rule reads, nothing has passed.",
@@ -171,6 +190,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
       "a server that tells texts alone",
       "one side was captured without --generate, or without a tokenizer",
       "the tokens were drawn, not taken greedily",
+      "a run that was to be repeated was cut short",
     ],
     tune: "Name keywords (expect), set --min-first-token where both sides store generated_ids, or capture logits on both sides.",
   },
@@ -290,9 +310,10 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Store input_ids on both sides: --tokens-from.",
   },
   "input/repeats": {
-    message: "{file} holds {value} repetitions of its run; only the first is compared",
-    why: "What is not compared must not be taken for compared.",
-    causes: ["a dump of a determinism run"],
-    tune: "Compare a dump of one run.",
+    message:
+      "{file} holds {value} repetitions of its run; the other side is compared with the first",
+    why: "The repetitions are held to each other alone: quality.determinism says how far the run repeats itself.",
+    causes: ["a dump of a determinism run: --repeats"],
+    tune: "Nothing needs to be done.",
   },
 };

@@ -154,6 +154,22 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "请查看两侧文本。如果是正常的几乎相等所致，请改用不依赖它的关键词，或生成更少的 token。",
   },
+  "quality/determinism": {
+    message: "{side}：{value} 的 prompt 在每次重复中续写一致，阈值 {limit}",
+    why: "同样的 prompt、同样的批次、贪心解码，结果却与自身不同，这样的运行无法与任何结果比较：下一次又会不同。dump 说明了输入方式时，只统计输入方式相同的重复；没有说明时统计全部重复。基准不是被测对象，仅给出警告。",
+    causes: [
+      "求和顺序每次不同：原子加，或设备间通信",
+      "模型未处于推理模式，仍有 dropout 等随机数",
+      "读取了尚未写入的内存，或流之间存在竞争",
+    ],
+    tune: "请启用确定性计算（torch.use_deterministic_algorithms、HCCL_DETERMINISTIC）后重新采集。--min-determinism 调整阈值。",
+  },
+  "quality/batch-variance": {
+    message: "{side}：{samples} 条 prompt 中有 {value} 条在其他批次中续写不同",
+    why: "批次大小或顺序不同，所用的算子就不同，求和顺序也随之不同。两个 token 几乎相等时，正确的引擎也会因此不同；这不算不通过，也不是运行间差异。",
+    causes: ["算子按批次大小选择", "填充影响了结果：掩码或位置有误"],
+    tune: "请查看首个差异处的差距：如果并非几乎相等，请检查填充与掩码。",
+  },
   "quality/undecided": {
     message: "仅凭续写无法判定：{reason}",
     why: "续写一致不能证明任何张量正确，续写不同也可能只是在几乎相等处分叉：没有任何规则可用的指标，就不能算通过。",
@@ -161,6 +177,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
       "服务端只返回文本",
       "有一侧采集时没有 --generate，或没有 tokenizer",
       "token 由采样得到，而非贪心解码",
+      "重复运行中途停止",
     ],
     tune: "请指定关键词（expect）；两侧都保存 generated_ids 时可设置 --min-first-token；或两侧都采集 logits。",
   },
@@ -276,9 +293,9 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "请在两侧都保存 input_ids：--tokens-from。",
   },
   "input/repeats": {
-    message: "{file} 含 {value} 次重复运行，只比较第一次",
-    why: "没有比较的内容不能当作已比较。",
-    causes: ["该 dump 来自确定性测试"],
-    tune: "请比较只含一次运行的 dump。",
+    message: "{file} 含 {value} 次重复运行，另一侧只与第一次比较",
+    why: "各次重复只在彼此之间比较：quality.determinism 说明该运行与自身的一致程度。",
+    causes: ["该 dump 来自确定性测试：--repeats"],
+    tune: "无需处理。",
   },
 };

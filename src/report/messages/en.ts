@@ -52,6 +52,9 @@ export const EN: Messages = {
     "no-generated-text": "a text in which a keyword is expected is not stored",
     "no-continuations": "neither side continues a prompt",
     "some-continuations": "a side lacks the continuation of some prompts",
+    "no-repeats": "the run is not repeated",
+    "some-repeats": "repetitions, or prompts of one, are lacking",
+    "other-batches": "no repetition was fed as the run itself",
     "texts-alone": "nothing else was compared",
     "by-text": "the texts alone were compared",
     ended: "one of them ends there",
@@ -155,6 +158,7 @@ export const EN: Messages = {
     storeDensely: "storing the tensors densely on both sides would decide",
     storeLogits: "storing the logits densely on both sides would decide",
     storeText: "storing generated_text on both sides would decide",
+    repeatRuns: "npu-dump run --generate N --repeats 3 on all prompts would decide",
     judgeTexts:
       "keywords (expect), --min-first-token with generated_ids, or logits on both sides would decide",
     leftOpen: (rules) => `left open: ${rules}`,
@@ -199,6 +203,20 @@ export const EN: Messages = {
     notApplied: (reason, rules) => `not applied (${reason}): ${rules}`,
     notAvailable: (reason, figures) => `not available (${reason}): ${figures}`,
     separator: ", ",
+  },
+  determinism: {
+    repeated: (repetitions, ...figures) =>
+      [`repeated ${repetitions} ${repetitions === "1" ? "time" : "times"}`, ...figures]
+        .filter((one) => one !== null)
+        .join(", "),
+    otherBatches: (repetitions, ...figures) =>
+      [`in other batches ${repetitions} ${repetitions === "1" ? "time" : "times"}`, ...figures]
+        .filter((one) => one !== null)
+        .join(", "),
+    agreement: (identical, samples) => `${identical} of ${samples} prompts continue alike`,
+    largest: (maxAbs, tensors) =>
+      `largest difference ${maxAbs} in ${tensors} ${tensors === "1" ? "tensor" : "tensors"}`,
+    first: (sample, repeat) => `first difference: prompt ${sample}, repetition ${repeat},`,
   },
   texts: {
     prompt: (sample) => `prompt ${sample}`,
@@ -252,6 +270,7 @@ export const EN: Messages = {
     kl: "KL(reference ‖ candidate), mean",
     top1: "Top-1 agreement",
     firstToken: "First-token agreement",
+    determinism: "Determinism (self-consistency)",
     agreement: (share, agreed, of) => `${share} (${agreed}/${of})`,
     notMeasured: (why) => `not measured: ${why}`,
     noLogits: "no logits on both sides",

@@ -114,6 +114,7 @@ export interface Messages {
     readonly storeLogits: string;
     /** What would decide continuations, by the reason why they are open. */
     readonly storeText: string;
+    readonly repeatRuns: string;
     readonly judgeTexts: string;
     leftOpen(rules: string): string;
     readonly isolated: string;
@@ -158,6 +159,18 @@ export interface Messages {
     notApplied(reason: string, rules: string): string;
     notAvailable(reason: string, figures: string): string;
     readonly separator: string;
+  };
+
+  /** How far one side repeats itself. */
+  readonly determinism: {
+    /** Repetitions fed alike, or of which nobody knows; `agreement` and `difference` where there are such. */
+    repeated(repetitions: string, agreement: string | null, difference: string | null): string;
+    otherBatches(repetitions: string, agreement: string | null, difference: string | null): string;
+    agreement(identical: string, samples: string): string;
+    /** Over the tensors that two repetitions store. */
+    largest(maxAbs: string, tensors: string): string;
+    /** Where the place and the tokens follow. */
+    first(sample: number, repeat: number): string;
   };
 
   /** Both continuations of a prompt. */
@@ -214,6 +227,7 @@ export interface Messages {
     readonly kl: string;
     readonly top1: string;
     readonly firstToken: string;
+    readonly determinism: string;
     agreement(share: string, agreed: string, of: string): string;
     notMeasured(why: string): string;
     readonly noLogits: string;

@@ -52,6 +52,9 @@ export const ZH: Messages = {
     "no-generated-text": "应包含关键词的文本没有保存",
     "no-continuations": "两侧均未续写任何 prompt",
     "some-continuations": "有一侧缺少部分 prompt 的续写",
+    "no-repeats": "没有重复运行",
+    "some-repeats": "缺少某次重复，或其中的部分 prompt",
+    "other-batches": "没有输入方式相同的重复",
     "texts-alone": "除续写外没有比较任何内容",
     "by-text": "只比较了文本",
     ended: "其中一侧在此结束",
@@ -153,6 +156,7 @@ export const ZH: Messages = {
     storeDensely: "两侧都完整保存这些张量即可判定",
     storeLogits: "两侧都完整保存 logits 即可判定",
     storeText: "两侧都保存 generated_text 即可判定",
+    repeatRuns: "用 npu-dump run --generate N --repeats 3 对全部 prompt 重新采集即可判定",
     judgeTexts:
       "指定关键词（expect）、在两侧都有 generated_ids 时设置 --min-first-token，或两侧都采集 logits，即可判定",
     leftOpen: (rules) => `尚未判定的规则：${rules}`,
@@ -196,6 +200,15 @@ export const ZH: Messages = {
     notApplied: (reason, rules) => `未适用（${reason}）：${rules}`,
     notAvailable: (reason, figures) => `无法给出（${reason}）：${figures}`,
     separator: "，",
+  },
+  determinism: {
+    repeated: (repetitions, ...figures) =>
+      [`重复 ${repetitions} 次`, ...figures].filter((one) => one !== null).join("，"),
+    otherBatches: (repetitions, ...figures) =>
+      [`以其他批次重复 ${repetitions} 次`, ...figures].filter((one) => one !== null).join("，"),
+    agreement: (identical, samples) => `${samples} 条 prompt 中 ${identical} 条续写一致`,
+    largest: (maxAbs, tensors) => `${tensors} 个张量中最大差异 ${maxAbs}`,
+    first: (sample, repeat) => `首个差异：prompt ${sample}，第 ${repeat} 次重复，`,
   },
   texts: {
     prompt: (sample) => `prompt ${sample}`,
@@ -248,6 +261,7 @@ export const ZH: Messages = {
     kl: "KL 散度（基线 ‖ 待测，均值）",
     top1: "Top-1 一致率",
     firstToken: "首 token 一致率",
+    determinism: "自一致性（重复运行）",
     agreement: (share, agreed, of) => `${share}（${agreed}/${of}）`,
     notMeasured: (why) => `未测量：${why}`,
     noLogits: "两侧未同时提供 logits",
