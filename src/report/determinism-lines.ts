@@ -71,7 +71,8 @@ function firstDifferenceText(difference: RepeatDifference, m: Messages): string 
   const place = token === null ? m.texts.apart : m.texts.atToken(formatCount(token));
   const shown = [expected, found].map((one) => (one === null ? NONE : tokenLabel(one)));
   return [
-    `${m.determinism.first(sample, repeat)} ${place}${token === null ? "" : `${m.colon}${shown.join(" / ")}`}`,
+    m.determinism.first(sample, repeat),
+    token === null ? place : `${place}${m.colon}${shown.join(" / ")}`,
     ...(expected === null || found === null ? [] : [nearTieText(difference, m)]),
   ].join(m.quality.separator);
 }

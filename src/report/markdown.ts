@@ -3,6 +3,7 @@
 import { isOpen } from "../core/open-finding.ts";
 import type { AppliedRule, ComparisonResult, Finding, TensorResult } from "../core/result.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
+import { determinismLines } from "./determinism-lines.ts";
 import {
   formatChange,
   formatCosine,
@@ -196,6 +197,10 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
   const { headline, evidence } = verdictLines(result, lang);
   const lacking = notAvailableLines(result, m);
   const told = new Set(generationLines(result.quality.generation, m));
+  // Of a pass they are evidence.
+  const repeats = determinismLines(result.quality.determinism, m)
+    .map(({ text }) => text)
+    .filter((line) => !evidence.includes(line));
   const model = modelOf(result);
   const data = [
     ...(model.id === null ? [] : [model.id]),
@@ -205,7 +210,7 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
     `**${m.card.conclusion}**${m.colon}${m.verdict[result.verdict]}${m.stop}${escapeMarkdown(headline)}`,
     "",
     // The totals of the continuations stand under their table.
-    ...[...evidence.filter((line) => !told.has(line)), ...lacking].map(
+    ...[...evidence.filter((line) => !told.has(line)), ...repeats, ...lacking].map(
       (line) => `- ${escapeLine(line)}`,
     ),
     `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,

@@ -62,6 +62,7 @@ export function repetitionsOf(dump: Dump): readonly Repetition[] | null {
   const numbers = [...entries.keys()].sort((a, b) => a - b);
   const isWhole = numbers.every((number, index) => number === index);
   if (!isWhole || (repeats !== null && repeats !== numbers.length)) return null;
+  if (numbers.length === 1) return [new Repetition(0, dump, null)];
   return numbers.map((number) => {
     const fed = schedule?.length === numbers.length ? (schedule[number] ?? null) : null;
     return new Repetition(number, viewOf(dump, entries.get(number) ?? []), fed);

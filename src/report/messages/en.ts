@@ -216,7 +216,7 @@ export const EN: Messages = {
     agreement: (identical, samples) => `${identical} of ${samples} prompts continue alike`,
     largest: (maxAbs, tensors) =>
       `largest difference ${maxAbs} in ${tensors} ${tensors === "1" ? "tensor" : "tensors"}`,
-    first: (sample, repeat) => `first difference: prompt ${sample}, repetition ${repeat},`,
+    first: (sample, repeat) => `first difference: prompt ${sample}, repetition ${repeat}`,
   },
   texts: {
     prompt: (sample) => `prompt ${sample}`,

@@ -208,7 +208,7 @@ export const ZH: Messages = {
       [`以其他批次重复 ${repetitions} 次`, ...figures].filter((one) => one !== null).join("，"),
     agreement: (identical, samples) => `${samples} 条 prompt 中 ${identical} 条续写一致`,
     largest: (maxAbs, tensors) => `${tensors} 个张量中最大差异 ${maxAbs}`,
-    first: (sample, repeat) => `首个差异：prompt ${sample}，第 ${repeat} 次重复，`,
+    first: (sample, repeat) => `首个差异：prompt ${sample}，第 ${repeat} 次重复`,
   },
   texts: {
     prompt: (sample) => `prompt ${sample}`,
