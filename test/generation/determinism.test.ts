@@ -115,7 +115,8 @@ describe("repetitions", () => {
       margin: { reference: { nats: 0.25 }, candidate: { nats: 0.25 } },
     });
     for (const lang of ["en", "zh"] as const) {
-      const text = renderText(result, { lang, style: PLAIN, ascii: true, columns: 80 });
+      const lines = renderText(result, { lang, style: PLAIN, ascii: true, columns: 80 });
+      const text = lines.replaceAll(/\s+/g, " ");
       expect(text).toContain("8 / 13");
       expect(text).toContain("99.0 %");
       expect(renderMarkdown(result, { lang })).toContain("62.5 %");

@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=repeats,
         default=1,
         metavar="R",
-        help="continue the prompts R times: once more alike, then 8 at a time from the last, and so on (default 1)",
+        help="continue the prompts R times in all: alike and, every other time, in other batches (default 1)",
     )
 
 
