@@ -47,7 +47,7 @@ function only(folder, ...allowed) {
       ? []
       : [
           {
-            pattern: "^\\.\\./(\\.\\./)*(compare|index)\\.ts$",
+            pattern: "^\\.\\./(\\.\\./)*(compare|compare-task-results|index)\\.ts$",
             message: "the pipeline is above the stages",
           },
         ]),

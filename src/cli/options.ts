@@ -32,6 +32,21 @@ export const OPTIONS = {
     group: "Input",
     describe: "Forced reference: a replay of the candidate or of a floor (repeatable)",
   },
+  baseline: {
+    kind: "value",
+    group: "Input",
+    describe: "Accuracy of the reference where only that number is known, such as 22%",
+  },
+  "reference-run": {
+    kind: "list",
+    group: "Input",
+    describe: "One more run of the reference on the same items (repeatable)",
+  },
+  "candidate-run": {
+    kind: "list",
+    group: "Input",
+    describe: "One more run of the candidate on the same items (repeatable)",
+  },
 
   preset: {
     kind: "value",
@@ -88,6 +103,11 @@ export const OPTIONS = {
     group: "Limits",
     describe: "Smallest share of prompts that repeat alike (default 99%)",
   },
+  "max-drop": {
+    kind: "value",
+    group: "Limits",
+    describe: "Largest drop of the accuracy, such as 1% for one point (the default)",
+  },
   decide: {
     kind: "value",
     group: "Limits",
@@ -108,6 +128,21 @@ export const OPTIONS = {
     kind: "flag",
     group: "Selection",
     describe: "Stop measuring at the first tensor that fails",
+  },
+  metric: {
+    kind: "value",
+    group: "Selection",
+    describe: "Metric that counts (default: the first that a task lists)",
+  },
+  filter: {
+    kind: "value",
+    group: "Selection",
+    describe: "Filter of the answers that counts (default: the first in the file)",
+  },
+  "pass-at": {
+    kind: "value",
+    group: "Selection",
+    describe: "An item counts by pass@K over its runs (default: 1, the mean over runs)",
   },
 
   jobs: {

@@ -37,7 +37,7 @@ const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
 /**
  * Reads the values of `-o` and refuses what could not be written later.
  *
- * @param inputs paths of the dumps, which no report may replace
+ * @param inputs paths of the files that are read, which no report may replace
  * @throws NpuDiffError `usage` or `output-unwritable`
  */
 export function parseOutputs(
@@ -47,7 +47,7 @@ export function parseOutputs(
 ): readonly OutputRequest[] {
   const requests = values.map((given) => parseOutput(given, cwd));
   const taken = new Map<string, string>();
-  for (const input of inputs) taken.set(identity(resolve(cwd, input)), `the dump ${input}`);
+  for (const input of inputs) taken.set(identity(resolve(cwd, input)), `the input ${input}`);
   for (const { given, path } of requests) {
     const owner = taken.get(identity(path));
     if (owner !== undefined) {

@@ -233,25 +233,34 @@ function checkFlags(command: Command, argv: readonly string[]): void {
 
 function refuseWrongPositionals(command: Command, positionals: readonly string[]): void {
   const least = command.positionals.length;
-  const most = least + (command.optional?.length ?? 0);
+  const most = least + (command.optional?.length ?? 0) + (command.leading === undefined ? 0 : 1);
   const fits = positionals.length >= least && positionals.length <= most;
   if (fits && !positionals.includes("")) return;
-  const number = least === most ? count(most, "argument") : `at most ${count(most, "argument")}`;
+  const number =
+    least === most
+      ? count(most, "argument")
+      : least === 0
+        ? `at most ${count(most, "argument")}`
+        : `${least} to ${count(most, "argument")}`;
   throw usageError(
     `npu-diff ${command.name} takes ${number}`,
     {
       expected: signature(command).join(" ") || "none",
       given: positionals.map((text) => JSON.stringify(text)).join(" ") || "none",
     },
-    positionals.some((text) => text.includes("*"))
+    command.takesDumps === true && positionals.some((text) => text.includes("*"))
       ? "the files of all ranks of a run count as one dump; after an option quote their pattern: --floor 'NAME.rank*.arrow'"
       : `npu-diff ${command.name} --help shows an example; an option takes one value, repeat the option for more`,
   );
 }
 
 /** The positionals as the help writes them: `<required>`, `[optional]`. */
-function signature({ positionals, optional = [] }: Command): readonly string[] {
-  return [...positionals.map((name) => `<${name}>`), ...optional.map((name) => `[${name}]`)];
+function signature({ leading, positionals, optional = [] }: Command): readonly string[] {
+  return [
+    ...(leading === undefined ? [] : [`[${leading}]`]),
+    ...positionals.map((name) => `<${name}>`),
+    ...optional.map((name) => `[${name}]`),
+  ];
 }
 
 /** What the shell may put for the last of `words`, where the command knows its positionals by name. */

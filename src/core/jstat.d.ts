@@ -2,8 +2,14 @@
 declare module "jstat" {
   const jstat: {
     readonly jStat: {
-      readonly studentt: { inv(p: number, degreesOfFreedom: number): number };
-      readonly normal: { cdf(x: number, mean: number, standardDeviation: number): number };
+      readonly studentt: {
+        inv(p: number, degreesOfFreedom: number): number;
+        cdf(x: number, degreesOfFreedom: number): number;
+      };
+      readonly normal: {
+        cdf(x: number, mean: number, standardDeviation: number): number;
+        inv(p: number, mean: number, standardDeviation: number): number;
+      };
     };
   };
   export default jstat;

@@ -11,7 +11,7 @@ const { jStat } = jstat;
 export const MIN_CLUSTERS_FOR_INTERVAL = 6;
 
 /** Two-sided 95 % point of the normal distribution. */
-const Z95 = 1.959963984540054;
+export const Z95 = 1.959963984540054;
 
 /** Φ(x), the standard normal distribution function; Φ(−∞) = 0. */
 export function normalCdf(x: number): number {
@@ -56,9 +56,14 @@ export function clusteredMean(clusters: readonly ClusterSum[]): ClusteredMean | 
 /** From here on, t is the normal distribution to six digits. */
 const MANY_DEGREES = 1e6;
 
-/** Two-sided 95 % point of Student's t. */
-function studentT(degrees: number): number {
-  return jStat.studentt.inv(0.975, Math.min(degrees, MANY_DEGREES));
+/** Two-sided point of Student's t, of 95 % unless another confidence is asked for. */
+export function studentT(degrees: number, confidence = 0.95): number {
+  return jStat.studentt.inv((1 + confidence) / 2, Math.min(degrees, MANY_DEGREES));
+}
+
+/** Two-sided point of the normal distribution. */
+export function normalPoint(confidence: number): number {
+  return jStat.normal.inv((1 + confidence) / 2, 0, 1);
 }
 
 /**

@@ -17,6 +17,19 @@ export interface Disagreement {
 // Node passes lengths of reads as int32; a block of 1 GiB also keeps them aligned.
 const MAX_READ = 2 ** 30;
 
+/** What a file is meant to hold, for messages about one that cannot hold it. */
+export interface Kind {
+  readonly expected: string;
+  readonly help: string;
+  readonly whenEmpty: string;
+}
+
+const DUMP: Kind = {
+  expected: "an Arrow file",
+  help: "give the path of a dump file",
+  whenEmpty: "capture the dump again, and look for why its writer stopped (a full disk?)",
+};
+
 const HELP: Partial<Record<ErrorCode, string>> = {
   "dump-corrupt":
     "copy the file again from where it was captured (sha256sum tells whether the copy is whole), or capture it again",
@@ -51,7 +64,7 @@ export class DumpFile {
    *
    * @throws NpuDiffError `file-not-found`, `file-unreadable`, `file-empty`
    */
-  static open(path: string): DumpFile {
+  static open(path: string, kind: Kind = DUMP): DumpFile {
     let descriptor: number;
     try {
       // Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
@@ -73,7 +86,7 @@ export class DumpFile {
             },
             { label: "expected", text: "a regular file" },
           ],
-          help: "give the path of a dump file",
+          help: kind.help,
         });
       }
       const file = new DumpFile(path, status.size, descriptor);
@@ -81,8 +94,8 @@ export class DumpFile {
         throw file.fail(
           "file-empty",
           `${file.name} is empty`,
-          { found: "0 bytes", expected: "an Arrow file" },
-          "capture the dump again, and look for why its writer stopped (a full disk?)",
+          { found: "0 bytes", expected: kind.expected },
+          kind.whenEmpty,
         );
       }
       return file;

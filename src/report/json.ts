@@ -11,8 +11,12 @@ import type { Schema } from "./schema-types.ts";
  * `"Infinity"` and `"-Infinity"`, because JSON has no numbers for them.
  */
 export function renderJson(result: ComparisonResult): string {
-  const document = { $schema: RESULT_SCHEMA_ID, ...result };
-  return machineJson(ordered(document, RESULT_SCHEMA));
+  return orderedJson({ $schema: RESULT_SCHEMA_ID, ...result }, RESULT_SCHEMA);
+}
+
+/** {@link machineJson} with keys in the order of `schema`. */
+export function orderedJson(document: object, schema: Schema): string {
+  return machineJson(ordered(document, schema));
 }
 
 /** `value` as indented JSON with a final newline; what is no finite number becomes a string. */
@@ -28,15 +32,30 @@ export function machineJson(value: unknown): string {
 
 /** The published JSON Schema of {@link renderJson}, ending with a newline. */
 export function renderResultSchema(): string {
-  const schema = {
-    $schema: "https://json-schema.org/draft/2020-12/schema",
-    $id: RESULT_SCHEMA_ID,
-    $comment:
-      "Generated from src/report/result-schema.ts by the tests: npx vitest run test/report --update",
+  return publishedSchema(RESULT_SCHEMA, {
+    id: RESULT_SCHEMA_ID,
+    source: "src/report/result-schema.ts",
     title: "Result of npu-diff compare",
-    ...RESULT_SCHEMA,
-  };
-  return machineJson(schema);
+  });
+}
+
+/** What a published schema says of itself. */
+interface Publication {
+  readonly id: string;
+  /** The file that it is generated from. */
+  readonly source: string;
+  readonly title: string;
+}
+
+/** `schema` as a document of its own, ending with a newline. */
+export function publishedSchema(schema: Schema, { id, source, title }: Publication): string {
+  return machineJson({
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: id,
+    $comment: `Generated from ${source} by the tests: npx vitest run test/report --update`,
+    title,
+    ...schema,
+  });
 }
 
 function ordered(value: unknown, schema: Schema | undefined): unknown {

@@ -1,6 +1,7 @@
 import type { Command } from "./command.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
+import { evaluate } from "./eval.ts";
 import { explain } from "./explain.ts";
 import { inspect } from "./inspect.ts";
 import { repair } from "./repair.ts";
@@ -8,4 +9,11 @@ import { repair } from "./repair.ts";
 export type { Command } from "./command.ts";
 
 /** All commands, in the order in which the help lists them. */
-export const COMMANDS: readonly Command[] = [compare, inspect, repair, explain, completion];
+export const COMMANDS: readonly Command[] = [
+  compare,
+  evaluate,
+  inspect,
+  repair,
+  explain,
+  completion,
+];

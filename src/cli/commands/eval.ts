@@ -1,0 +1,148 @@
+import { resolve } from "node:path";
+import type { TaskResultsComparison, TaskResultsOptions } from "../../core/task-results.ts";
+import { LANGUAGES } from "../../report/messages/index.ts";
+import { FORMATS, type Format } from "../../report/render.ts";
+import { PLAIN } from "../../report/style.ts";
+import type { TextOptions } from "../../report/text.ts";
+import { type Arguments, usageError } from "../arguments.ts";
+import { makeStyle } from "../color.ts";
+import { EXIT } from "../exit-code.ts";
+import { readFormat } from "../format.ts";
+import type { OptionName } from "../options.ts";
+import { parseOutputs, writeOutputs } from "../outputs.ts";
+import type { Command } from "./command.ts";
+
+/** Text on paper, in a file or a pipe. */
+const DEFAULT_COLUMNS = 80;
+const MAX_PASS_AT = 10_000;
+
+/** What this command says differently. */
+const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
+  only: "Only tasks that match this glob (repeatable)",
+  skip: "No tasks that match this glob (repeatable)",
+};
+
+export const evaluate: Command = {
+  name: "eval",
+  describe:
+    "Compare the task results of both sides item by item: accuracy, flips, and whether it fell",
+  leading: "reference",
+  positionals: ["candidate"],
+  examples: [
+    "npu-diff eval cpu/ npu/    # folders of lm_eval --log_samples",
+    "npu-diff eval cpu.jsonl npu.jsonl --max-drop 1%",
+    "npu-diff eval --baseline 22% npu.jsonl    # of the reference only a number",
+    "npu-diff eval --baseline 22% greedy.jsonl --candidate-run t07.jsonl --pass-at 2",
+  ],
+  options: [
+    "baseline",
+    "reference-run",
+    "candidate-run",
+    "max-drop",
+    "decide",
+    "only",
+    "skip",
+    "metric",
+    "filter",
+    "pass-at",
+    "format",
+    "json",
+    "output",
+    "exit-zero",
+    "lang",
+    "color",
+    "ascii",
+    "debug",
+  ],
+  describeOption: (option) => {
+    const describe = DESCRIPTIONS[option];
+    return describe === undefined ? {} : { describe };
+  },
+
+  async run(args, host) {
+    const options = readOptions(args);
+    const format = readFormat(args, FORMATS);
+    const { taskFilesAt } = await import("../../dump/task-results/task-files.ts");
+    const inputs = [...options.reference, ...options.candidate].flatMap((path) =>
+      taskFilesAt(resolve(host.cwd, path)),
+    );
+    const requests = parseOutputs(args.list("output"), inputs, host.cwd);
+    const lang = args.choice("lang", LANGUAGES, "en");
+    const when = args.choice("color", ["auto", "always", "never"], "auto");
+    const exitZero = args.flag("exit-zero");
+    const ascii = args.flag("ascii");
+
+    const { compareTaskResults } = await import("../../compare-task-results.ts");
+    const result = compareTaskResults(options);
+
+    const render = await renderer(result);
+    const file = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
+    const reports = requests.map((request) => ({ request, text: render(request.format, file) }));
+    await host.stdout.write(
+      render(format, {
+        lang,
+        ascii,
+        style: makeStyle(when, host.env, host.stdout.isTTY),
+        columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
+      }),
+    );
+    writeOutputs(reports, host);
+    return exitZero ? EXIT.pass : EXIT[result.verdict];
+  },
+};
+
+function readOptions(args: Arguments): TaskResultsOptions {
+  const baseline = args.number("baseline", 0, 1);
+  const [first = "", second] = args.positionals;
+  const referenceRuns = args.list("reference-run");
+  if (baseline !== null && (second !== undefined || referenceRuns.length > 0)) {
+    throw usageError(
+      "--baseline stands for the reference",
+      {
+        baseline: String(baseline),
+        reference: second === undefined ? (referenceRuns[0] ?? "") : first,
+      },
+      "give the candidate alone with --baseline; more runs of it by --candidate-run",
+    );
+  }
+  if (baseline === null && second === undefined) {
+    throw usageError(
+      "npu-diff eval takes 2 arguments, or 1 with --baseline",
+      { expected: "<reference> <candidate>", given: JSON.stringify(first) },
+      "give the results of both sides, or --baseline and those of the candidate",
+    );
+  }
+  return {
+    reference: baseline === null ? [first, ...referenceRuns] : [],
+    candidate: [second ?? first, ...args.list("candidate-run")],
+    baseline,
+    passAt: args.integer("pass-at", 1, MAX_PASS_AT) ?? 1,
+    maxDrop: args.number("max-drop", 0, 1),
+    decide: args.choice("decide", ["interval", "point"], "interval"),
+    metric: args.text("metric"),
+    filter: args.text("filter"),
+    only: args.list("only"),
+    skip: args.list("skip"),
+  };
+}
+
+/** The renderers of task results; other commands start sooner without them. */
+async function renderer(
+  result: TaskResultsComparison,
+): Promise<(format: Format, options: TextOptions) => string> {
+  const [{ renderTaskText }, { renderTaskJson }, { renderTaskMarkdown }] = await Promise.all([
+    import("../../report/task-results/text.ts"),
+    import("../../report/task-results/json.ts"),
+    import("../../report/task-results/markdown.ts"),
+  ]);
+  return (format, options) => {
+    switch (format) {
+      case "text":
+        return renderTaskText(result, options);
+      case "json":
+        return renderTaskJson(result);
+      case "md":
+        return renderTaskMarkdown(result, options);
+    }
+  };
+}

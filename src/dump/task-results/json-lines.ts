@@ -1,0 +1,162 @@
+/** Lines of JSON out of a file of any size: bounded, and nothing is taken for whole that is not. */
+
+import { createHash } from "node:crypto";
+import type { DumpFile } from "../dump-file.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
+
+/** Bytes of a line. A line holds one document with its prompts and answers; long contexts take a MiB. */
+export const MAX_LINE_BYTES: number = 64 * 1024 * 1024;
+
+const CHUNK_BYTES = 1024 * 1024;
+const NEWLINE = 0x0a;
+
+export interface JsonLine {
+  /** From 1. */
+  readonly number: number;
+  readonly value: JsonObject;
+}
+
+/**
+ * The objects of a file, line by line; blank lines are left out. NaN and
+ * infinities, which Python writes and JSON does not know, become the strings
+ * `"NaN"`, `"Infinity"` and `"-Infinity"`.
+ *
+ * @returns SHA-256 of the file, in hexadecimal
+ * @throws NpuDiffError `results-truncated` where the last line breaks off, `results-invalid` where a line
+ *   is no object, is too long, or is no UTF-8
+ */
+export function* readJsonLines(file: DumpFile): Generator<JsonLine, string> {
+  const hash = createHash("sha256");
+  let number = 0;
+  for (const { bytes, ended } of splitLines(file, (chunk) => hash.update(chunk))) {
+    number += 1;
+    const value = parseLine(file, bytes, number, ended);
+    if (value !== null) yield { number, value };
+  }
+  return hash.digest("hex");
+}
+
+interface Line {
+  readonly bytes: Uint8Array;
+  /** Whether a newline followed. */
+  readonly ended: boolean;
+}
+
+function* splitLines(file: DumpFile, seen: (chunk: Uint8Array) => void): Generator<Line> {
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  let lines = 0;
+  for (let position = 0; position < file.size; position += CHUNK_BYTES) {
+    const chunk = file.read(position, Math.min(CHUNK_BYTES, file.size - position));
+    seen(chunk);
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
+      yield { bytes: joined([...pending, chunk.subarray(start, end)]), ended: true };
+      lines += 1;
+      pending = [];
+      pendingBytes = 0;
+      start = end + 1;
+    }
+    if (start < chunk.length) pending.push(chunk.subarray(start));
+    pendingBytes += chunk.length - start;
+    if (pendingBytes > MAX_LINE_BYTES) {
+      throw file.fail(
+        "results-invalid",
+        `${file.name}: line ${lines + 1} is too long`,
+        { found: `more than ${MAX_LINE_BYTES} bytes`, expected: "one item a line" },
+        "give a file of JSON lines, such as samples_*.jsonl of lm_eval --log_samples",
+      );
+    }
+  }
+  if (pendingBytes > 0) yield { bytes: joined(pending), ended: false };
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+}
+
+/** The object of one line; null where the line is blank. */
+function parseLine(
+  file: DumpFile,
+  bytes: Uint8Array,
+  number: number,
+  ended: boolean,
+): JsonObject | null {
+  const invalid = (what: string, found: string, cause?: unknown) =>
+    file.fail(
+      "results-invalid",
+      `${file.name}: line ${number} ${what}`,
+      { found, expected: "one JSON object a line" },
+      "give a file of JSON lines, such as samples_*.jsonl of lm_eval --log_samples",
+      cause,
+    );
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw invalid("is not UTF-8", "other bytes", cause);
+  }
+  if (text.trim() === "") return null;
+  let value: unknown;
+  try {
+    value = parsePythonJson(text);
+  } catch (cause) {
+    if (!ended) {
+      throw file.fail(
+        "results-truncated",
+        `${file.name} breaks off in line ${number}`,
+        { found: `${bytes.length} bytes without an end`, expected: "a whole JSON object" },
+        "wait until the evaluation has ended, or run it again",
+        cause,
+      );
+    }
+    throw invalid("is not JSON", cause instanceof Error ? cause.message : "no JSON", cause);
+  }
+  if (!isJsonObject(value)) {
+    throw invalid("is not an object", Array.isArray(value) ? "an array" : typeof value);
+  }
+  return value;
+}
+
+/**
+ * JSON as Python's `json` writes it.
+ *
+ * @throws SyntaxError
+ */
+export function parsePythonJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text)) throw error;
+    return JSON.parse(quoteNonFinite(text));
+  }
+}
+
+/** `text` with quotes around the words for what is no finite number, outside of strings. */
+function quoteNonFinite(text: string): string {
+  const parts: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const open = text.indexOf('"', at);
+    const end = open === -1 ? text.length : open;
+    parts.push(text.slice(at, end).replace(/-?\b(?:NaN|Infinity)\b/g, '"$&"'));
+    const after = open === -1 ? text.length : endOfString(text, open);
+    parts.push(text.slice(end, after));
+    at = after;
+  }
+  return parts.join("");
+}
+
+/** The place behind the string that opens at `open`; the end of `text` where it does not close. */
+function endOfString(text: string, open: number): number {
+  for (
+    let close = text.indexOf('"', open + 1);
+    close !== -1;
+    close = text.indexOf('"', close + 1)
+  ) {
+    let backslashes = 0;
+    while (text[close - 1 - backslashes] === "\\") backslashes += 1;
+    if (backslashes % 2 === 0) return close + 1;
+  }
+  return text.length;
+}

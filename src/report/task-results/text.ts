@@ -1,0 +1,228 @@
+/** The report of task results for a terminal. */
+
+import { escapeText } from "../../core/escape.ts";
+import type {
+  TaskFigures,
+  TaskInput,
+  TaskResult,
+  TaskResultsComparison,
+  TaskSideFigures,
+} from "../../core/task-results.ts";
+import { formatCount } from "../format-number.ts";
+import { MESSAGES } from "../messages/index.ts";
+import { cutEnd, layOutTable, padEnd, padStart, width, wrapText } from "../table.ts";
+import type { TextOptions } from "../text.ts";
+import { evidence, headline } from "./conclusion.ts";
+import { formatP, formatPercent, formatPoints } from "./format-points.ts";
+import { TASK_MESSAGES, type TaskMessages } from "./messages.ts";
+
+/** Tasks that the table lists; `--json` has all. */
+const TASKS_SHOWN = 60;
+const FILE_LENGTH = 30;
+
+interface Context extends TextOptions {
+  readonly m: TaskMessages;
+  readonly dot: string;
+  readonly ellipsis: string;
+}
+
+type Row = readonly [label: string, text: string];
+
+/** The report as lines of text, ending with a newline. */
+export function renderTaskText(result: TaskResultsComparison, options: TextOptions): string {
+  const context: Context = {
+    ...options,
+    columns: Math.max(40, options.columns),
+    m: TASK_MESSAGES[options.lang],
+    dot: options.ascii ? "|" : "·",
+    ellipsis: options.ascii ? ".." : "…",
+  };
+  const blocks = [
+    ["npu-diff eval", ...rowLines(inputRows(result, context), context)],
+    ...(result.tasks.length > 1 ? [taskTable(result.tasks, context)] : []),
+    rowLines(figureRows(result, context), context),
+    verdictBlock(result, context),
+  ];
+  return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+function rowLines(rows: readonly Row[], { columns }: Context): readonly string[] {
+  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
+  return rows.flatMap(([label, text]) =>
+    wrapText(text, columns - labelWidth - 4).map((line, i) =>
+      `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${line}`.trimEnd(),
+    ),
+  );
+}
+
+function inputRows(result: TaskResultsComparison, { m, dot }: Context): readonly Row[] {
+  const { inputs, baseline, tasks, pooled } = result;
+  const [only] = tasks;
+  const items =
+    pooled.groups === null
+      ? formatCount(pooled.items)
+      : m.groups(formatCount(pooled.items), formatCount(pooled.groups));
+  return [
+    baseline === null
+      ? [m.labels.reference, runNames(inputs.reference)]
+      : [m.labels.baseline, `${formatPercent(baseline)} %`],
+    [m.labels.candidate, runNames(inputs.candidate)],
+    ...(tasks.length === 1 && only !== undefined
+      ? [[m.labels.task, taskText(only, m, dot)] as const]
+      : []),
+    [m.labels.items, items],
+  ];
+}
+
+/** The files of each run; of a folder the first, and how many more. */
+function runNames(runs: readonly (readonly TaskInput[])[]): string {
+  return runs
+    .map(([first, ...rest]) => {
+      const name = escapeText(first?.file ?? "", FILE_LENGTH);
+      return rest.length === 0 ? name : `${name} + ${formatCount(rest.length)}`;
+    })
+    .join(", ");
+}
+
+function taskText(
+  { task, metric, filter, version }: TaskResult,
+  m: TaskMessages,
+  dot: string,
+): string {
+  return [task, metric, filter, version === null ? null : m.version(version)]
+    .filter((part): part is string => part !== null && part !== "")
+    .map((part) => escapeText(part, 60))
+    .join(` ${dot} `);
+}
+
+function figureRows(result: TaskResultsComparison, { m }: Context): readonly Row[] {
+  const { pooled, passAt } = result;
+  const { reference, candidate, difference, flips, test } = pooled;
+  const shares = [reference, candidate]
+    .flatMap((side) => (side === null ? [] : [side, ...side.runs]))
+    .map(({ accuracy }) => formatPercent(accuracy));
+  const shareWidth = Math.max(...shares.map(width));
+  const side = (label: string, figures: TaskSideFigures): readonly Row[] => {
+    const many = figures.runs.length > 1;
+    const share = (accuracy: number): string =>
+      `${padStart(formatPercent(accuracy), shareWidth)} %`;
+    const parts = [
+      `${share(figures.accuracy)}  ${countText(figures, pooled.items, m)}`,
+      ...(many ? [`pass@${passAt}`] : []),
+      intervalText(figures, (bound) => formatPercent(bound), m),
+    ];
+    return [
+      [label, parts.join(", ")],
+      ...(many
+        ? figures.runs.map(
+            (run, i): Row => [
+              `  ${m.run(formatCount(i + 1))}`,
+              `${share(run.accuracy)}  ${countText(run, pooled.items, m)}`,
+            ],
+          )
+        : []),
+    ];
+  };
+  return [
+    ...(reference === null ? [] : side(m.labels.reference, reference)),
+    ...side(m.labels.candidate, candidate),
+    [
+      m.labels.difference,
+      `${m.points(formatPoints(difference.value))}, ${intervalText(difference, formatPoints, m)}`,
+    ],
+    [
+      flips === null ? "" : m.labels.flips,
+      [
+        ...(flips === null ? [] : [m.flips(formatCount(flips.lost), formatCount(flips.gained))]),
+        m.p(m.tests[test.method], formatP(test.p)),
+      ].join("; "),
+    ],
+  ];
+}
+
+function countText(
+  { correct }: { readonly correct: number | null },
+  items: number,
+  m: TaskMessages,
+): string {
+  return correct === null
+    ? m.mean(formatCount(items))
+    : m.of(formatCount(correct), formatCount(items));
+}
+
+function intervalText(
+  { ci95, interval }: Pick<TaskFigures["difference"], "ci95" | "interval">,
+  format: (bound: number) => string,
+  m: TaskMessages,
+): string {
+  if (ci95 === null) return m.noInterval;
+  return m.interval(format(ci95[0]), format(ci95[1]), m.methods[interval]);
+}
+
+const URGENCY = { fail: 0, inconclusive: 1, pass: 2 } as const;
+
+function taskTable(all: readonly TaskResult[], context: Context): readonly string[] {
+  const { m, lang, columns, ellipsis, style } = context;
+  const words = MESSAGES[lang].tensorVerdict;
+  // Of many, those that the reader must see.
+  const tasks =
+    all.length <= TASKS_SHOWN
+      ? all
+      : all.toSorted((a, b) => URGENCY[a.verdict] - URGENCY[b.verdict]).slice(0, TASKS_SHOWN);
+  const cells = tasks.map(({ items, reference, candidate, difference, verdict }) => [
+    formatCount(items),
+    ...(reference === null ? [] : [formatPercent(reference.accuracy)]),
+    formatPercent(candidate.accuracy),
+    formatPoints(difference.value),
+    difference.ci95 === null ? "-" : difference.ci95.map((bound) => formatPoints(bound)).join(" "),
+    words[verdict],
+  ]);
+  const titles = [
+    m.columns.items,
+    m.columns.reference,
+    m.columns.candidate,
+    m.columns.difference,
+    m.columns.interval,
+    m.columns.verdict,
+  ];
+  const used = titles.map((title, i) =>
+    Math.max(width(title), ...cells.map((row) => width(row[i] ?? ""))),
+  );
+  const room = Math.max(8, columns - 2 - used.reduce((sum, one) => sum + 2 + one, 0));
+  const lines = layOutTable(
+    [
+      { title: m.columns.task, align: "left" },
+      ...titles.map((title, i) => ({
+        title,
+        align: i === titles.length - 1 ? ("left" as const) : ("right" as const),
+      })),
+    ],
+    tasks.map(({ task }, i) => [
+      cutEnd(escapeText(task, 200), room, ellipsis),
+      ...(cells[i] ?? []),
+    ]),
+  );
+  const rest = all.length - tasks.length;
+  return [
+    ...lines.map((line, i) =>
+      i > 0 && tasks[i - 1]?.verdict === "fail" ? style.bold(`  ${line}`) : `  ${line}`,
+    ),
+    ...(rest > 0 ? [`  ${m.more(formatCount(rest))}`] : []),
+  ];
+}
+
+function verdictBlock(result: TaskResultsComparison, context: Context): readonly string[] {
+  const { lang, m, style, columns } = context;
+  const colour = { pass: style.green, fail: style.red, inconclusive: style.yellow };
+  const word = MESSAGES[lang].verdict[result.verdict];
+  const indent = " ".repeat(width(word) + 2);
+  const room = columns - indent.length;
+  const [first = "", ...rest] = wrapText(headline(result, m), room);
+  return [
+    `${style.bold(colour[result.verdict](word))}  ${first}`,
+    ...rest.map((line) => `${indent}${line}`),
+    ...evidence(result, m)
+      .flatMap((line) => wrapText(line, room))
+      .map((line) => `${indent}${line}`),
+  ];
+}
