@@ -10,7 +10,7 @@ import {
 } from "./core/task-results.ts";
 import { readTaskRun } from "./dump/task-results/read-task-run.ts";
 import { judgeDrop, verdictOfTasks } from "./judge/judge-tasks.ts";
-import { measureTasks } from "./measure/task-figures.ts";
+import { flippedItems, measureTasks } from "./measure/task-figures.ts";
 
 /** What holds where nothing is said. */
 const DEFAULTS: Omit<TaskResultsOptions, "candidate"> = {
@@ -60,8 +60,9 @@ export function compareTaskResults(
   const tasks = aligned.map((one): TaskResult => {
     const figures = measureTasks([one], measurement);
     const { task, metric, filter, otherFilters, version } = one;
+    const flipped = flippedItems(one, measurement);
     const judgement = judgeDrop(figures, limit, isOneOfMany);
-    return { task, metric, filter, otherFilters, version, ...figures, ...judgement };
+    return { task, metric, filter, otherFilters, version, flipped, ...figures, ...judgement };
   });
   // No correction for what is one figure.
   const together = measureTasks(aligned, { ...measurement, tasks: 1 });

@@ -19,6 +19,7 @@
  */
 
 export { compareDumps } from "./compare.ts";
+export { compareTaskResults } from "./compare-task-results.ts";
 export type { DType, FloatDType } from "./core/dtype.ts";
 export { type ErrorCode, type ErrorFact, isNpuDiffError, NpuDiffError } from "./core/errors.ts";
 export type {
@@ -30,6 +31,19 @@ export type {
   Progress,
 } from "./core/options.ts";
 export type * from "./core/result.ts";
+export type {
+  IntervalMethod,
+  TaskDifference,
+  TaskFigures,
+  TaskInput,
+  TaskJudgement,
+  TaskResult,
+  TaskResultsComparison,
+  TaskResultsOptions,
+  TaskRunFigures,
+  TaskSideFigures,
+  TestMethod,
+} from "./core/task-results.ts";
 export type { Dump, RunMetadata, TensorEntry, TensorStats } from "./dump/dump.ts";
 export { openDump } from "./dump/open-dump.ts";
 export { type RepairReport, repairDump } from "./dump/repair.ts";

@@ -5,6 +5,7 @@ test("the names that the package exports", () => {
   expect(Object.keys(api).toSorted()).toEqual([
     "NpuDiffError",
     "compareDumps",
+    "compareTaskResults",
     "isNpuDiffError",
     "openDump",
     "repairDump",

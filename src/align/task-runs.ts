@@ -12,6 +12,7 @@ export interface LabelledRun {
 /** The scores of one task, items in one order on all sides. */
 export interface AlignedTask
   extends Pick<TaskItems, "task" | "metric" | "filter" | "otherFilters" | "version"> {
+  readonly ids: readonly string[];
   /** Scores by run and item; no run where there is only a baseline. */
   readonly reference: readonly (readonly number[])[];
   readonly candidate: readonly (readonly number[])[];
@@ -50,6 +51,7 @@ export function alignTaskRuns(
       filter: base.filter,
       otherFilters: base.otherFilters,
       version: base.version,
+      ids: base.ids,
       reference: scoresOf(reference, "reference"),
       candidate: scoresOf(candidate, "candidate"),
       groups: numbered(base.groups),

@@ -18,6 +18,6 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 export const EXIT_CODES_HELP = `Exit codes:
   0    passed
   1    failed
-  2    could not compare: bad usage, unusable dumps, an internal error
+  2    could not compare: bad usage, unusable input, an internal error
   3    inconclusive
   130  interrupted`;

@@ -96,6 +96,8 @@ export interface TaskResult extends TaskFigures, TaskJudgement {
   readonly otherFilters: readonly string[];
   /** Version of the task, as the harness names it; null where it does not say. */
   readonly version: string | null;
+  /** The first items that flipped, 20 each way; null without pairs. */
+  readonly flipped: { readonly lost: readonly string[]; readonly gained: readonly string[] } | null;
 }
 
 /** A file that was read. */

@@ -2,6 +2,9 @@
 
 import type { Decide } from "../core/options.ts";
 import type { Verdict } from "../core/result.ts";
+import { tangoInterval } from "../core/statistics/paired-shares.ts";
+import { timesToDecide } from "../core/statistics/times-to-decide.ts";
+import { wilsonInterval, Z95 } from "../core/statistics.ts";
 import type { TaskFigures, TaskJudgement } from "../core/task-results.ts";
 
 /** The limit and how it is held. */
@@ -22,11 +25,12 @@ const ROUNDING = 1e-12;
  *   for all tasks at once: of fifty tasks some fall by chance
  */
 export function judgeDrop(
-  { difference, items }: TaskFigures,
+  figures: TaskFigures,
   { maxDrop, decide }: DropLimit,
   isOneOfMany = false,
 ): TaskJudgement {
   const least = -maxDrop - ROUNDING;
+  const { difference, items } = figures;
   const { value, ci95 } = difference;
   if (decide === "point") {
     return { verdict: value >= least ? "pass" : "fail", itemsNeeded: null };
@@ -34,15 +38,30 @@ export function judgeDrop(
   const wide = isOneOfMany ? difference.simultaneous : ci95;
   if (ci95 !== null && ci95[0] >= least) return { verdict: "pass", itemsNeeded: null };
   if (wide !== null && wide[1] < least) return { verdict: "fail", itemsNeeded: null };
-  return { verdict: "inconclusive", itemsNeeded: ci95 === null ? null : needed() };
+  const times =
+    ci95 === null ? Number.POSITIVE_INFINITY : timesToDecide(intervalAt(figures), -maxDrop);
+  return {
+    verdict: "inconclusive",
+    itemsNeeded: Number.isFinite(times) ? Math.ceil(items * times) : null,
+  };
+}
 
-  /** Intervals shrink with the root of the items; null where the value is the limit itself. */
-  function needed(): number | null {
-    const bound = value >= -maxDrop ? ci95?.[0] : wide?.[1];
-    const room = Math.abs(value + maxDrop);
-    if (bound === undefined || room < ROUNDING) return null;
-    return Math.ceil(items * ((bound - value) / room) ** 2);
-  }
+/** The 95 % interval that so many times these items would have. */
+function intervalAt({ items, candidate, flips, difference }: TaskFigures) {
+  const { value, ci95, interval } = difference;
+  const [low, high] = ci95 ?? [Number.NaN, Number.NaN];
+  return (times: number): readonly [number, number] => {
+    if (interval === "tango" && flips !== null) {
+      return tangoInterval(times * flips.lost, times * flips.gained, times * items, Z95);
+    }
+    if (interval === "wilson-less-baseline" && candidate.correct !== null) {
+      const baseline = candidate.accuracy - value;
+      const bounds = wilsonInterval(times * candidate.correct, times * items);
+      return [bounds[0] - baseline, bounds[1] - baseline];
+    }
+    const root = Math.sqrt(times);
+    return [value - (value - low) / root, value + (high - value) / root];
+  };
 }
 
 /**

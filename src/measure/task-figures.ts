@@ -11,6 +11,7 @@ import { type ClusterSum, normalPoint, wilsonInterval, Z95 } from "../core/stati
 import type {
   TaskDifference,
   TaskFigures,
+  TaskResult,
   TaskRunFigures,
   TaskSideFigures,
 } from "../core/task-results.ts";
@@ -43,7 +44,7 @@ export function measureTasks(
   const units = unitsOf(tasks);
   const isBinary = [...(reference?.items ?? []), ...candidate.items].every(isRightOrWrong);
   const spread: Spread = { units, isPlain: isBinary && units === null };
-  const simultaneous = 1 - (1 - CONFIDENCE) / judged;
+  const simultaneous = judged === 1 ? CONFIDENCE : 1 - (1 - CONFIDENCE) / judged;
   const common = {
     items: candidate.items.length,
     groups: units === null ? null : countOf(units),
@@ -53,6 +54,25 @@ export function measureTasks(
   return baseline !== null
     ? { ...common, ...againstBaseline(candidate.items, baseline, spread) }
     : { ...common, ...paired(reference?.items ?? [], candidate.items, spread, simultaneous) };
+}
+
+/** Items that are named of those that flipped, each way. */
+const NAMED = 20;
+
+/** The first items of a task that flipped; null where there is only a baseline. */
+export function flippedItems(
+  task: AlignedTask,
+  { baseline, passAt: k }: TaskMeasurement,
+): TaskResult["flipped"] {
+  if (baseline !== null) return null;
+  const reference = itemsOf(task, "reference", k);
+  const candidate = itemsOf(task, "candidate", k);
+  const named = (sign: 1 | -1): readonly string[] => {
+    const flips = (_: string, item: number): boolean =>
+      sign * ((candidate[item] as number) - (reference[item] as number)) > 0;
+    return task.ids.filter(flips).slice(0, NAMED);
+  };
+  return { lost: named(-1), gained: named(1) };
 }
 
 /** How the items vary. */
@@ -181,10 +201,14 @@ function paired(
   const items = differences.length;
   const value = sum(differences) / items;
   if (isPlain) {
+    const ci95 = tangoInterval(lost, gained, items, Z95);
     const difference: TaskDifference = {
       value,
-      ci95: tangoInterval(lost, gained, items, Z95),
-      simultaneous: tangoInterval(lost, gained, items, normalPoint(simultaneous)),
+      ci95,
+      simultaneous:
+        simultaneous === CONFIDENCE
+          ? ci95
+          : tangoInterval(lost, gained, items, normalPoint(simultaneous)),
       interval: "tango",
     };
     const test = { method: "mcnemar-exact", p: mcnemarExact(lost, gained) } as const;

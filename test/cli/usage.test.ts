@@ -71,6 +71,25 @@ describe.concurrent("refused on the command line", () => {
       /another file of this call/,
     ],
     ["unknown rule", ["explain", "layer/flor-ratio"], /did you mean layer\/floor-ratio\?/],
+    ["eval without a candidate", ["eval", "a.jsonl"], /takes 2 arguments, or 1 with --baseline/],
+    ["eval of nothing", ["eval"], /takes 1 to 2 arguments/],
+    ["eval of three files", ["eval", "a", "b", "c"], /takes 1 to 2 arguments/],
+    [
+      "a baseline and a reference",
+      ["eval", "a", "b", "--baseline", "0.2"],
+      /--baseline stands for the reference/,
+    ],
+    [
+      "a baseline and a run of the reference",
+      ["eval", "b", "--baseline", "0.2", "--reference-run", "a"],
+      /--baseline stands for the reference/,
+    ],
+    ["a baseline above 1", ["eval", "a", "--baseline", "22"], /from 0 to 1/],
+    ["a drop of NaN", ["eval", "a", "b", "--max-drop", "NaN"], /given +"NaN"/],
+    ["a negative drop", ["eval", "a", "b", "--max-drop=-1%"], /from 0 to 1/],
+    ["pass@0", ["eval", "a", "b", "--pass-at", "0"], /whole number/],
+    ["more k than runs", ["eval", "a", "b", "--pass-at", "2"], /pass@2 needs as many runs/],
+    ["a floor of task results", ["eval", "a", "b", "--floor", "c"], /unknown option --floor/],
     ["version with more", ["--version", "compare"], /./],
   ])("%s", async (_name, argv, expected) => {
     const result = await cli(argv);
@@ -95,7 +114,7 @@ describe.concurrent("refused in the environment", () => {
 });
 
 describe.concurrent("help", () => {
-  test.each([["compare"], ["inspect"], ["repair"], ["explain"], ["completion"]])(
+  test.each([["compare"], ["eval"], ["inspect"], ["repair"], ["explain"], ["completion"]])(
     "%s --help",
     async (command) => {
       const { code, stdout, stderr } = await cli([command, "--help"]);
@@ -110,7 +129,7 @@ describe.concurrent("help", () => {
 
   test("npu-diff --help lists every command", async () => {
     const { code, stdout } = await cli(["--help"]);
-    for (const command of ["compare", "inspect", "repair", "explain", "completion"]) {
+    for (const command of ["compare", "eval", "inspect", "repair", "explain", "completion"]) {
       expect(stdout).toContain(`npu-diff ${command}`);
     }
     expect(code).toBe(0);

@@ -1,12 +1,12 @@
 /** One line of task results: lm-evaluation-harness's, or plain. */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { DumpFile } from "../dump-file.ts";
 import type { JsonObject } from "../json.ts";
 import type { ItemContent } from "./task-run.ts";
 
-/** Hexadecimal digits of a hash that are kept: 64 bits tell items apart. */
-const HASH_DIGITS = 16;
+/** Hexadecimal digits of a hash that are kept: two texts of one item differ in them but once in 2⁴⁸. */
+const HASH_DIGITS = 12;
 
 /** The metric of plain lines that hold an answer and no score. */
 const ANSWER_METRIC = "prediction = target";
@@ -122,8 +122,8 @@ export class ItemReader {
   content(value: JsonObject): ItemContent {
     if (ItemReader.isHarness(value)) {
       const [document, prompt, target] = ["doc_hash", "prompt_hash", "target_hash"].map((name) => {
-        const hash = own(value, name);
-        return typeof hash === "string" ? hash.slice(0, HASH_DIGITS) : "";
+        const found = own(value, name);
+        return typeof found === "string" ? found.slice(0, HASH_DIGITS) : "";
       });
       return { document: document ?? "", prompt: prompt ?? "", target: target ?? "" };
     }
@@ -147,7 +147,7 @@ function isScalar(value: unknown): value is string | number | boolean {
 function hashed(value: unknown): string {
   if (value === undefined || value === null) return "";
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return createHash("sha256").update(text).digest("hex").slice(0, HASH_DIGITS);
+  return hash("sha256", text).slice(0, HASH_DIGITS);
 }
 
 /** A value in a few words, for a message. */

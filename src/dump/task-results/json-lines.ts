@@ -1,6 +1,7 @@
 /** Lines of JSON out of a file of any size: bounded, and nothing is taken for whole that is not. */
 
 import { createHash } from "node:crypto";
+import { TextDecoder } from "node:util";
 import type { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 
@@ -27,10 +28,11 @@ export interface JsonLine {
  */
 export function* readJsonLines(file: DumpFile): Generator<JsonLine, string> {
   const hash = createHash("sha256");
+  const decoder = new TextDecoder("utf-8", { fatal: true });
   let number = 0;
   for (const { bytes, ended } of splitLines(file, (chunk) => hash.update(chunk))) {
     number += 1;
-    const value = parseLine(file, bytes, number, ended);
+    const value = parseLine(file, { bytes, ended, number, decoder });
     if (value !== null) yield { number, value };
   }
   return hash.digest("hex");
@@ -79,9 +81,12 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
 /** The object of one line; null where the line is blank. */
 function parseLine(
   file: DumpFile,
-  bytes: Uint8Array,
-  number: number,
-  ended: boolean,
+  {
+    bytes,
+    ended,
+    number,
+    decoder,
+  }: Line & { readonly number: number; readonly decoder: TextDecoder },
 ): JsonObject | null {
   const invalid = (what: string, found: string, cause?: unknown) =>
     file.fail(
@@ -93,7 +98,7 @@ function parseLine(
     );
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = decoder.decode(bytes);
   } catch (cause) {
     throw invalid("is not UTF-8", "other bytes", cause);
   }

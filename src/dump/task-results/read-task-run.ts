@@ -20,6 +20,9 @@ const KIND = {
   whenEmpty: "run the evaluation again, and look for why it stopped",
 };
 
+/** Tasks of one file; with more, what names a task names an item. */
+const MAX_TASKS = 4096;
+
 /** Other filters of a task that are remembered. */
 const MAX_FILTERS = 16;
 
@@ -32,6 +35,8 @@ export function readTaskRun(path: string, selection: TaskSelection): TaskRun {
   const inputs: TaskInput[] = [];
   const tasks: TaskItems[] = [];
   for (const file of taskFilesAt(path)) {
+    const task = namedSamples(file)?.task;
+    if (task !== undefined && !counts(task, selection)) continue;
     const read = readTaskFile(file, selection);
     inputs.push(read.input);
     tasks.push(...read.tasks);
@@ -59,6 +64,11 @@ export function readTaskRun(path: string, selection: TaskSelection): TaskRun {
   return { inputs, tasks };
 }
 
+/** Whether a task is among those that are asked for. */
+function counts(task: string, { only, skip }: TaskSelection): boolean {
+  return (only.length === 0 || matchesAny(only, task)) && !matchesAny(skip, task);
+}
+
 function readTaskFile(
   path: string,
   selection: TaskSelection,
@@ -72,17 +82,21 @@ function readTaskFile(
     const builders = new Map<string, TaskBuilder>();
     const lines = readJsonLines(file);
     let next = lines.next();
+    let isEmpty = true;
     for (; next.done !== true; next = lines.next()) {
       const line = next.value;
+      isEmpty = false;
       const task = named?.task ?? reader.task(line.value) ?? "";
+      if (!counts(task, selection)) continue;
       let builder = builders.get(task);
       if (builder === undefined) {
         builder = new TaskBuilder(file, reader, task, selection, summary?.(task) ?? null);
         builders.set(task, builder);
+        if (builders.size > MAX_TASKS) throw tooManyTasks(file);
       }
       builder.add(line);
     }
-    if (builders.size === 0) {
+    if (isEmpty) {
       throw file.fail(
         "file-empty",
         `${file.name} holds no item`,
@@ -90,17 +104,22 @@ function readTaskFile(
         KIND.whenEmpty,
       );
     }
-    const { only, skip } = selection;
-    const kept = [...builders.values()].filter(
-      ({ task }) => (only.length === 0 || matchesAny(only, task)) && !matchesAny(skip, task),
-    );
     return {
       input: { file: basename(path), bytes: file.size, sha256: next.value },
-      tasks: kept.map((builder) => builder.build()),
+      tasks: Array.from(builders.values(), (builder) => builder.build()),
     };
   } finally {
     file.close();
   }
+}
+
+function tooManyTasks(file: DumpFile): NpuDiffError {
+  return file.fail(
+    "results-invalid",
+    `${file.name} names too many tasks`,
+    { found: `more than ${MAX_TASKS}`, expected: "the same task in many lines" },
+    "leave task out of the lines where each has one of its own",
+  );
 }
 
 /** Collects the items of one task; the first line says which metric and filter count. */
@@ -136,6 +155,17 @@ class TaskBuilder {
     const { metric, filter } = (this.#choice ??= this.#choose(value, number));
     const found = reader.filter(value);
     if (found !== null && this.#filters.size < MAX_FILTERS) this.#filters.add(found);
+    if ((found === null) !== (filter === null)) {
+      throw this.#file.fail(
+        "results-invalid",
+        `${this.#file.name}: line ${number} is of another format than the first`,
+        {
+          found: found === null ? "no filter and metrics" : "a filter and metrics",
+          expected: filter === null ? "none, as before" : "both, as before",
+        },
+        "keep results of the harness and others in files of their own",
+      );
+    }
     // The harness writes an item once for each filter.
     if (found !== filter) return;
     const id = reader.id(value, number);

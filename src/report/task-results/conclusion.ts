@@ -42,6 +42,7 @@ export function evidence(result: TaskResultsComparison, m: TaskMessages): readon
   const { ci95 } = pooled.difference;
   const runs = Math.max(inputs.reference.length, inputs.candidate.length);
   const filters = tasks.filter(({ otherFilters }) => otherFilters.length > 0);
+  const twice = givenTwice(result);
   const isOpen = result.verdict === "inconclusive";
   return [
     ...(failed.length > 0
@@ -55,11 +56,15 @@ export function evidence(result: TaskResultsComparison, m: TaskMessages): readon
         ]
       : []),
     ...(open.length > 0 ? [m.tasksOpen(formatCount(open.length), formatCount(tasks.length))] : []),
-    ...(isOpen && pooled.itemsNeeded !== null ? [m.needed(formatCount(pooled.itemsNeeded))] : []),
+    // Two digits: more is not known.
+    ...(isOpen && pooled.itemsNeeded !== null
+      ? [m.needed(formatCount(Number(pooled.itemsNeeded.toPrecision(2))))]
+      : []),
     ...(isOpen ? [m.decidePoint] : []),
     ...(decide === "point" && ci95 !== null
       ? [m.byPoint(formatPoints(ci95[0]), formatPoints(ci95[1]))]
       : []),
+    ...(twice.length > 0 ? [m.sameBytes(names(twice, m))] : []),
     ...(limitFrom === "method" ? [m.defaultLimit] : []),
     ...(many && decide === "interval" ? [m.taskIntervalNote] : []),
     ...(baseline === null ? [] : [m.baselineNote]),
@@ -70,6 +75,19 @@ export function evidence(result: TaskResultsComparison, m: TaskMessages): readon
         m.filterNote(name(task) || m.labels.task, name(filter ?? ""), names(otherFilters, m)),
       ),
   ];
+}
+
+/** Files whose bytes another file has as well: a side beside itself, or a run taken for two. */
+function givenTwice({ inputs }: TaskResultsComparison): readonly string[] {
+  const all = [...inputs.reference, ...inputs.candidate].flat();
+  const seen = new Set<string>();
+  return all
+    .filter(({ sha256 }) => {
+      const isSeen = seen.has(sha256);
+      seen.add(sha256);
+      return isSeen;
+    })
+    .map(({ file }) => file);
 }
 
 function name(text: string): string {

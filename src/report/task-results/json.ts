@@ -59,6 +59,9 @@ const task = fields<T.TaskResult>({
   filter: nullable(text),
   otherFilters: list(text),
   version: nullable(text),
+  flipped: nullable(
+    fields<NonNullable<T.TaskResult["flipped"]>>({ lost: list(text), gained: list(text) }),
+  ),
   ...figures,
 });
 const inputs = list(list(fields<T.TaskInput>({ file: text, bytes: count, sha256: text })));

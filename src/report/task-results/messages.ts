@@ -3,9 +3,21 @@
 import type { IntervalMethod, TestMethod } from "../../core/task-results.ts";
 import type { Language } from "../messages/index.ts";
 
+interface TaskColumnTitles {
+  readonly task: string;
+  readonly items: string;
+  readonly reference: string;
+  readonly candidate: string;
+  readonly difference: string;
+  readonly interval: string;
+  readonly verdict: string;
+}
+
 /** Arguments are texts that are already formatted and escaped. */
 export interface TaskMessages {
   readonly title: string;
+  readonly comma: string;
+  readonly semicolon: string;
   readonly labels: {
     readonly reference: string;
     readonly baseline: string;
@@ -14,21 +26,13 @@ export interface TaskMessages {
     readonly items: string;
     readonly difference: string;
     readonly flips: string;
+    readonly lost: string;
+    readonly gained: string;
     readonly all: string;
   };
-  readonly columns: {
-    readonly task: string;
-    readonly items: string;
-    readonly reference: string;
-    readonly candidate: string;
-    readonly difference: string;
-    readonly interval: string;
-    readonly flips: string;
-    readonly p: string;
-    readonly verdict: string;
-  };
+  readonly columns: TaskColumnTitles;
   /** Titles of the table for model cards. */
-  readonly card: TaskMessages["columns"];
+  readonly card: TaskColumnTitles & { readonly flips: string; readonly p: string };
   readonly version: (version: string) => string;
   readonly runs: (count: string) => string;
   readonly run: (number: string) => string;
@@ -62,10 +66,13 @@ export interface TaskMessages {
   readonly runsNote: (k: string) => string;
   readonly filterNote: (task: string, filter: string, others: string) => string;
   readonly taskIntervalNote: string;
+  readonly sameBytes: (files: string) => string;
 }
 
 const EN: TaskMessages = {
   title: "Task accuracy",
+  comma: ", ",
+  semicolon: "; ",
   labels: {
     reference: "reference",
     baseline: "baseline",
@@ -74,6 +81,8 @@ const EN: TaskMessages = {
     items: "items",
     difference: "difference",
     flips: "flips",
+    lost: "lost",
+    gained: "gained",
     all: "all tasks",
   },
   columns: {
@@ -83,8 +92,6 @@ const EN: TaskMessages = {
     candidate: "CAND %",
     difference: "DIFF",
     interval: "95 %",
-    flips: "FLIPS",
-    p: "P",
     verdict: "VERDICT",
   },
   card: {
@@ -106,7 +113,7 @@ const EN: TaskMessages = {
   groups: (items, groups) => `${items} in ${groups} groups`,
   points: (value) => `${value} points`,
   interval: (low, high, method) => `95 % ${low} to ${high} (${method})`,
-  noInterval: "no interval below six groups",
+  noInterval: "no interval below six items or groups",
   methods: {
     wilson: "Wilson",
     tango: "Tango, paired",
@@ -130,9 +137,9 @@ const EN: TaskMessages = {
       `accuracy fell by more than ${limit} points: ${value}, at best ${bound} (95 %)`,
     open: (low, high, limit) =>
       `the items do not decide: 95 % from ${low} to ${high} points, limit -${limit}`,
-    noInterval: (limit) => `too few groups for an interval to hold to the limit -${limit}`,
+    noInterval: (limit) => `too few items for an interval to hold to the limit -${limit}`,
     point: (value, limit) => `${value} points by its value alone, limit -${limit}`,
-    tasksBeyond: (count, limit) => `${count} fell by more than ${limit} points`,
+    tasksBeyond: (count, limit) => `${count} tasks fell by more than ${limit} points`,
   },
   defaultLimit: "this limit is the default; --max-drop sets another",
   needed: (items) => `about ${items} items like these would decide`,
@@ -148,10 +155,13 @@ const EN: TaskMessages = {
   filterNote: (task, filter, others) =>
     `${task} is judged by its filter ${filter}; --filter chooses another: ${others}`,
   taskIntervalNote: "one task of many fails only beyond the interval that holds for all at once",
+  sameBytes: (files) => `the same bytes are given twice: ${files}`,
 };
 
 const ZH: TaskMessages = {
   title: "任务精度",
+  comma: "，",
+  semicolon: "；",
   labels: {
     reference: "基准",
     baseline: "基线",
@@ -160,6 +170,8 @@ const ZH: TaskMessages = {
     items: "题目",
     difference: "差异",
     flips: "翻转",
+    lost: "变错",
+    gained: "变对",
     all: "全部任务",
   },
   columns: {
@@ -169,8 +181,6 @@ const ZH: TaskMessages = {
     candidate: "待测 %",
     difference: "差异",
     interval: "95 %",
-    flips: "翻转",
-    p: "P",
     verdict: "结论",
   },
   card: {
@@ -192,7 +202,7 @@ const ZH: TaskMessages = {
   groups: (items, groups) => `${items}，分为 ${groups} 组`,
   points: (value) => `${value} 个百分点`,
   interval: (low, high, method) => `95 % 区间 ${low} 至 ${high}（${method}）`,
-  noInterval: "少于六组，没有区间",
+  noInterval: "少于六题（组），没有区间",
   methods: {
     wilson: "Wilson",
     tango: "Tango，配对",
@@ -216,7 +226,7 @@ const ZH: TaskMessages = {
       `精度下降超过 ${limit} 个百分点：${value}，最好 ${bound}（95 %）`,
     open: (low, high, limit) =>
       `题目数量不足以判定：95 % 区间 ${low} 至 ${high} 个百分点，上限 -${limit}`,
-    noInterval: (limit) => `组数太少，没有可与上限 -${limit} 比较的区间`,
+    noInterval: (limit) => `题数太少，没有可与上限 -${limit} 比较的区间`,
     point: (value, limit) => `仅按数值：${value} 个百分点，上限 -${limit}`,
     tasksBeyond: (count, limit) => `${count} 个任务下降超过 ${limit} 个百分点`,
   },
@@ -232,6 +242,7 @@ const ZH: TaskMessages = {
   filterNote: (task, filter, others) =>
     `${task} 按其 filter ${filter} 判定；--filter 可选：${others}`,
   taskIntervalNote: "多个任务之一，只有超出对全部任务同时成立的区间才不通过",
+  sameBytes: (files) => `同样的内容给了两次：${files}`,
 };
 
 export const TASK_MESSAGES: Readonly<Record<Language, TaskMessages>> = { en: EN, zh: ZH };

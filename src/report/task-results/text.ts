@@ -10,20 +10,20 @@ import type {
 } from "../../core/task-results.ts";
 import { formatCount } from "../format-number.ts";
 import { MESSAGES } from "../messages/index.ts";
-import { cutEnd, layOutTable, padEnd, padStart, width, wrapText } from "../table.ts";
+import { padEnd, padStart, width, wrapText } from "../table.ts";
 import type { TextOptions } from "../text.ts";
 import { evidence, headline } from "./conclusion.ts";
 import { formatP, formatPercent, formatPoints } from "./format-points.ts";
 import { TASK_MESSAGES, type TaskMessages } from "./messages.ts";
+import { type TaskTableOptions, taskTable } from "./task-table.ts";
 
-/** Tasks that the table lists; `--json` has all. */
-const TASKS_SHOWN = 60;
+/** Items that are named of those that flipped, each way. */
+const ITEMS_SHOWN = 5;
 const FILE_LENGTH = 30;
+const ID_LENGTH = 24;
 
-interface Context extends TextOptions {
-  readonly m: TaskMessages;
+interface Context extends TaskTableOptions {
   readonly dot: string;
-  readonly ellipsis: string;
 }
 
 type Row = readonly [label: string, text: string];
@@ -112,7 +112,7 @@ function figureRows(result: TaskResultsComparison, { m }: Context): readonly Row
       intervalText(figures, (bound) => formatPercent(bound), m),
     ];
     return [
-      [label, parts.join(", ")],
+      [label, parts.join(m.comma)],
       ...(many
         ? figures.runs.map(
             (run, i): Row => [
@@ -128,15 +128,36 @@ function figureRows(result: TaskResultsComparison, { m }: Context): readonly Row
     ...side(m.labels.candidate, candidate),
     [
       m.labels.difference,
-      `${m.points(formatPoints(difference.value))}, ${intervalText(difference, formatPoints, m)}`,
+      [
+        m.points(formatPoints(difference.value)),
+        intervalText(difference, (bound) => formatPoints(bound), m),
+      ].join(m.comma),
     ],
     [
       flips === null ? "" : m.labels.flips,
       [
         ...(flips === null ? [] : [m.flips(formatCount(flips.lost), formatCount(flips.gained))]),
         m.p(m.tests[test.method], formatP(test.p)),
-      ].join("; "),
+      ].join(m.semicolon),
     ],
+    ...flippedRows(result, m),
+  ];
+}
+
+/** The first items that flipped, of the only task. */
+function flippedRows({ tasks, pooled }: TaskResultsComparison, m: TaskMessages): readonly Row[] {
+  const [task, ...others] = tasks;
+  const { flips } = pooled;
+  if (task?.flipped == null || flips === null || others.length > 0) return [];
+  const row = (label: string, ids: readonly string[], count: number): readonly Row[] => {
+    const shown = ids.slice(0, ITEMS_SHOWN).map((id) => escapeText(id, ID_LENGTH));
+    const rest = count - shown.length;
+    const parts = [...shown, ...(rest > 0 ? [m.more(formatCount(rest))] : [])];
+    return count === 0 ? [] : [[`  ${label}`, parts.join(", ")]];
+  };
+  return [
+    ...row(m.labels.lost, task.flipped.lost, flips.lost),
+    ...row(m.labels.gained, task.flipped.gained, flips.gained),
   ];
 }
 
@@ -157,58 +178,6 @@ function intervalText(
 ): string {
   if (ci95 === null) return m.noInterval;
   return m.interval(format(ci95[0]), format(ci95[1]), m.methods[interval]);
-}
-
-const URGENCY = { fail: 0, inconclusive: 1, pass: 2 } as const;
-
-function taskTable(all: readonly TaskResult[], context: Context): readonly string[] {
-  const { m, lang, columns, ellipsis, style } = context;
-  const words = MESSAGES[lang].tensorVerdict;
-  // Of many, those that the reader must see.
-  const tasks =
-    all.length <= TASKS_SHOWN
-      ? all
-      : all.toSorted((a, b) => URGENCY[a.verdict] - URGENCY[b.verdict]).slice(0, TASKS_SHOWN);
-  const cells = tasks.map(({ items, reference, candidate, difference, verdict }) => [
-    formatCount(items),
-    ...(reference === null ? [] : [formatPercent(reference.accuracy)]),
-    formatPercent(candidate.accuracy),
-    formatPoints(difference.value),
-    difference.ci95 === null ? "-" : difference.ci95.map((bound) => formatPoints(bound)).join(" "),
-    words[verdict],
-  ]);
-  const titles = [
-    m.columns.items,
-    m.columns.reference,
-    m.columns.candidate,
-    m.columns.difference,
-    m.columns.interval,
-    m.columns.verdict,
-  ];
-  const used = titles.map((title, i) =>
-    Math.max(width(title), ...cells.map((row) => width(row[i] ?? ""))),
-  );
-  const room = Math.max(8, columns - 2 - used.reduce((sum, one) => sum + 2 + one, 0));
-  const lines = layOutTable(
-    [
-      { title: m.columns.task, align: "left" },
-      ...titles.map((title, i) => ({
-        title,
-        align: i === titles.length - 1 ? ("left" as const) : ("right" as const),
-      })),
-    ],
-    tasks.map(({ task }, i) => [
-      cutEnd(escapeText(task, 200), room, ellipsis),
-      ...(cells[i] ?? []),
-    ]),
-  );
-  const rest = all.length - tasks.length;
-  return [
-    ...lines.map((line, i) =>
-      i > 0 && tasks[i - 1]?.verdict === "fail" ? style.bold(`  ${line}`) : `  ${line}`,
-    ),
-    ...(rest > 0 ? [`  ${m.more(formatCount(rest))}`] : []),
-  ];
 }
 
 function verdictBlock(result: TaskResultsComparison, context: Context): readonly string[] {
