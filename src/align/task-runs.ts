@@ -92,7 +92,7 @@ function checkTasks(
     const missing = here.run.tasks.map(named).find((task) => !known.has(task));
     if (missing !== undefined) {
       throw differ(
-        `only the ${here.label} has task ${JSON.stringify(missing)}`,
+        `only the ${here.label} has ${missing === "" ? "items of no task" : `task ${JSON.stringify(missing)}`}`,
         first.run.tasks.map(named).join(", ") || "no name",
         other.run.tasks.map(named).join(", ") || "no name",
         "run the same tasks on both sides, or choose those of both with --only and --skip",

@@ -242,7 +242,7 @@ class TaskBuilder {
       "metric-missing",
       `${this.#file.name}: task ${JSON.stringify(this.task)} has no ${what} ${JSON.stringify(name)}`,
       { found: known.join(", "), expected: name },
-      `choose one of these with --${what}`,
+      `choose one of these with --${what}, or leave the task out with --skip`,
     );
   }
 
