@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .commands import capture, endpoint, probe, reference, replay, run, vllm, weights
+from .commands import capture, doctor, endpoint, probe, reference, replay, run, vllm, weights
 from .errors import DumpError, printable
 from .requirements import require_transformers
 
@@ -25,8 +25,9 @@ _COMMANDS = {
     "endpoint": endpoint,
     "probe": probe,
     "weights": weights,
+    "doctor": doctor,
 }
-_WITHOUT_TORCH = ("endpoint",)
+_WITHOUT_TORCH = ("endpoint", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .cann import cann_version
 from .errors import DumpError
 
 _INSTALL = {
@@ -134,20 +135,6 @@ def describe(device: torch.device) -> dict[str, Any]:
     if device.type == "npu":
         facts |= {"soc": _try(lambda: str(backend.get_soc_version())), "cann": cann_version()}
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def cann_version() -> str | None:
-    """Return the version of the CANN toolkit in use, from the version file beside its libraries, or None."""
-    home = os.environ.get("ASCEND_TOOLKIT_HOME") or os.environ.get("ASCEND_HOME_PATH")
-    for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
-        try:
-            with open(os.path.join(home or "", name), encoding="utf-8") as file:  # noqa: PTH118, PTH123
-                found = re.search(r"(?im)^version=\[?([\w.]+)", file.read())
-        except OSError:
-            continue
-        if found:
-            return found[1]
-    return None
 
 
 def numerics(device: torch.device) -> dict[str, Any]:

@@ -91,6 +91,11 @@ def positive(text: str) -> float:
     return _number(text, float, lambda value: value > 0, "a number above 0")
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0, at most a day: no clock waits for any number."""
+    return _number(text, float, lambda value: 0 < value <= 86400, "a number of seconds above 0, a day at most")
+
+
 def share(text: str) -> float:
     """Return a number above 0 and at most 1."""
     return _number(text, float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")

@@ -17,10 +17,14 @@ All this, and the texts of errors and warnings, are as torch_npu 2.9 has them (g
 ``NPUCachingAllocator.cpp``, ``CopyKernel.cpp``, ``ToKernelNpu.cpp``, ``VariableFallbackKernel.cpp``), with one
 exception: some chips compute some float64, slowly; here nothing does.
 
-`torch_npu.chip` sets a chip's memory, kernels and faults, and tells what it did.
+`torch_npu.chip` sets a chip's memory, kernels and faults, and tells what it did. For a process that no test can reach
+into, STANDIN_FAULTS names a Python file that does so once the stand-in is there.
 """
 
 from __future__ import annotations
+
+import os
+import runpy
 
 import torch
 
@@ -32,6 +36,8 @@ __version__ = torch.__version__.split("+")[0]
 __all__ = ["CHIPS", "chip", "npu", "npu_fusion_attention", "tensor"]
 
 tensor.register(npu)
+if "STANDIN_FAULTS" in os.environ:
+    runpy.run_path(os.environ["STANDIN_FAULTS"])
 
 
 def _autoload() -> None:

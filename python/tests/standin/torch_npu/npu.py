@@ -14,7 +14,7 @@ _current = 0
 
 
 class _Switch:
-    """Whether float32 is multiplied as HF32, a format of 19 bits."""
+    """Whether float32 is multiplied as HF32, which has 11 bits of mantissa."""
 
     def __init__(self, *, allow_hf32: bool) -> None:
         self.allow_hf32 = allow_hf32

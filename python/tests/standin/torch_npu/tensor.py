@@ -13,6 +13,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+from . import npu
 from .chip import CHIPS, Chip
 
 _aten = torch.ops.aten
@@ -73,9 +74,9 @@ class NpuTensor(torch.Tensor):
         return f"NpuTensor({tuple(self.shape)}, {self.dtype}, {self.device})"
 
 
-def register(npu: ModuleType) -> None:
+def register(backend: ModuleType) -> None:
     """Make ``npu`` the name of PyTorch's spare device type, and this module what runs its operators."""
-    _setup_privateuseone_for_python_backend("npu", backend_module=npu)
+    _setup_privateuseone_for_python_backend("npu", backend_module=backend)
     _FALLBACK.fallback(_execute, "PrivateUse1")
     # Where this one is called, PyTorch does not find the fallback.
     _ATEN.impl("_copy_from", partial(_execute, _aten._copy_from.default), "PrivateUse1")
@@ -146,8 +147,24 @@ def _histc(values: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return torch.histc(values.float(), *args, **kwargs).to(values.dtype)
 
 
-# Where the device can do more than the CPU.
-_KERNELS: dict[str, Callable[..., Any]] = {"aten::histc": _histc}
+def _as_hf32(values: torch.Tensor) -> torch.Tensor:
+    """Round float32 to 11 bits of mantissa where that is switched on, by arithmetic that float64 does exactly."""
+    if values.dtype != torch.float32 or not npu.matmul.allow_hf32:
+        return values
+    significand, exponent = torch.frexp(values.double())
+    return torch.ldexp((significand * 2**12).round(), exponent - 12).float()
+
+
+def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.mm(_as_hf32(left), _as_hf32(right))
+
+
+def _bmm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.bmm(_as_hf32(left), _as_hf32(right))
+
+
+# Where the device is not the CPU.
+_KERNELS: dict[str, Callable[..., Any]] = {"aten::histc": _histc, "aten::mm": _mm, "aten::bmm": _bmm}
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
