@@ -105,7 +105,7 @@ def kernel(body: str) -> str:
         ("chips[0].failing = {'aten::mm': 'EZ9999: code 507015'}", {"dtypes": "fail"}, "code 507015"),
         ("chips[0].failing = {'aten::silu': 'EZ9999: code 507015'}", {"model/forward": "fail"}, "code 507015"),
         (
-            kernel("pass") + "\ntensor._KERNELS['aten::silu_backward'] = lambda grad, x: grad * 1.001",
+            "tensor._KERNELS['aten::_log_softmax_backward_data'] = lambda grad, *_: grad",
             {"model/backward": "fail"},
             "gradients in float32: relative error",
         ),

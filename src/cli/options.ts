@@ -168,6 +168,11 @@ export const OPTIONS = {
     group: "Output",
     describe: "Exit with 0 instead of 1 and 3, never instead of 2",
   },
+  layers: {
+    kind: "value",
+    group: "Output",
+    describe: "Layers of the model, for the noise floor of a number format (default 32)",
+  },
   lang: {
     kind: "value",
     group: "Output",

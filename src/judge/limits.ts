@@ -9,6 +9,7 @@
 import type { Unit } from "../align/align.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import type { TensorRole } from "../dump/contract.ts";
+import { ONE_STORE } from "../measure/row-figures.ts";
 import type { JudgeContext } from "./judge-tensor.ts";
 
 /**
@@ -64,7 +65,7 @@ const PRIOR_MARGIN = 2;
 const FLOOR_MARGIN = 4;
 
 /** Growth of a propagated error with depth, gm = c·u·(l+1)^0.37: 2.1 u at layer 0, 4.5 u at 9, 7.6 u at 29. */
-const DEPTH_EXPONENT = 0.37;
+export const DEPTH_EXPONENT = 0.37;
 
 /** Kinds of tensors that the prior knows. */
 type PriorKind = "layer" | "attn" | "mlp" | "norm" | "logits";
@@ -119,16 +120,24 @@ export interface PriorLimits {
   readonly floor: number;
 }
 
+/** `gm` of the worst of correct engines: c·u·(l+1)^0.37, and of a look-up 0.85 u. */
+export function priorError(role: TensorRole, depth: number, u: number): number {
+  if (role === "embed") return ONE_STORE * u;
+  return priorFactor(role, u) * u * (depth + 1) ** DEPTH_EXPONENT;
+}
+
+/** c of {@link priorError}. */
+export function priorFactor(role: TensorRole, u: number): number {
+  return PRIOR[regimeOf(u)][kindOf(role)];
+}
+
 /** The limits of one tensor that do not depend on a floor. */
 export function priorLimits(subject: PriorSubject): PriorLimits {
   const { role, depth, u } = subject;
-  const regime = u <= ACCUMULATION_U ? "accumulation" : "stores";
   const bothSides = subject.bothSides ? Math.SQRT2 : 1;
   const isLookUp = role === "embed";
-  const gm = isLookUp
-    ? PRIOR_EMBED * u
-    : PRIOR_MARGIN * PRIOR[regime][kindOf(role)] * u * (depth + 1) ** DEPTH_EXPONENT;
-  const token = isLookUp ? PRIOR_MARGIN * gm : PRIOR_TOKEN[regime] * u;
+  const gm = isLookUp ? PRIOR_EMBED * u : PRIOR_MARGIN * priorError(role, depth, u);
+  const token = isLookUp ? PRIOR_MARGIN * gm : PRIOR_TOKEN[regimeOf(u)] * u;
   return {
     floor: Math.min(MAX_PRIOR, FLOOR_MARGIN * gm * bothSides),
     gm: Math.min(MAX_PRIOR, gm * bothSides * rowsAllowance(subject.rows)),
@@ -150,6 +159,10 @@ export function priorLimitsOf(
 
 /** u of f32: formats at least as fine err by accumulation. */
 const ACCUMULATION_U = 2 ** -25;
+
+function regimeOf(u: number): "stores" | "accumulation" {
+  return u <= ACCUMULATION_U ? "accumulation" : "stores";
+}
 
 function kindOf(role: TensorRole): PriorKind {
   switch (role) {

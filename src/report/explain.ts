@@ -1,14 +1,19 @@
-/** What `npu-diff explain` says of rules and causes. */
+/** What `npu-diff explain` says of rules, causes and number formats. */
 
 import type { CauseEntry } from "../diagnose/cause-texts/index.ts";
 import type { Rule } from "../judge/rules.ts";
+import { type FormatEntry, formatParts } from "./explain-format.ts";
+import type { Part } from "./explain-part.ts";
 import { machineJson } from "./json.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 
-/** A rule or a cause, which share one space of ids. */
-export type Entry = ({ readonly kind: "rule" } & Rule) | ({ readonly kind: "cause" } & CauseEntry);
+/** A rule, a cause or a number format, which share one space of ids. */
+export type Entry =
+  | ({ readonly kind: "rule" } & Rule)
+  | ({ readonly kind: "cause" } & CauseEntry)
+  | FormatEntry;
 
 export interface ExplainOptions {
   readonly lang: Language;
@@ -16,10 +21,7 @@ export interface ExplainOptions {
   readonly columns: number;
 }
 
-/** A label and its texts. */
-type Part = readonly [label: string, texts: readonly string[]];
-
-/** All that there is to say about one rule or cause; ends with a newline. */
+/** All that there is to say about one of them; ends with a newline. */
 export function renderEntry(entry: Entry, { lang, style, columns }: ExplainOptions): string {
   const parts = partsOf(entry, lang);
   const labelWidth = Math.max(...parts.map(([label]) => width(label)));
@@ -70,6 +72,7 @@ function titleOf(entry: Entry, lang: Language): string {
 
 function partsOf(entry: Entry, lang: Language): readonly Part[] {
   const { rule: ofRule, cause: ofCause } = MESSAGES[lang];
+  if (entry.kind === "dtype") return formatParts(entry, lang);
   if (entry.kind === "cause") {
     const text = entry[lang];
     return [

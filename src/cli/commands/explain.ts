@@ -1,5 +1,7 @@
+import { FORMAT_IDS, FORMATS, isFormatId } from "../../core/number-format.ts";
 import { CAUSE_IDS } from "../../diagnose/cause-texts/ids.ts";
 import { CAUSES, isCauseId } from "../../diagnose/cause-texts/index.ts";
+import { expectedNoise } from "../../judge/noise.ts";
 import { isRuleId, RULE_IDS, RULES } from "../../judge/rules.ts";
 import {
   type Entry,
@@ -8,6 +10,7 @@ import {
   renderList,
   renderListJson,
 } from "../../report/explain.ts";
+import { FORMAT_TEXTS_EN, FORMAT_TEXTS_ZH } from "../../report/format-texts.ts";
 import { LANGUAGES } from "../../report/messages/index.ts";
 import { usageError } from "../arguments.ts";
 import { makeStyle } from "../color.ts";
@@ -15,17 +18,21 @@ import { EXIT } from "../exit-code.ts";
 import { nearest } from "../suggest.ts";
 import type { Command } from "./command.ts";
 
-/** Rules and causes share one space of ids. */
-const IDS: readonly string[] = [...RULE_IDS, ...CAUSE_IDS];
+/** Rules, causes and number formats share one space of ids. */
+const IDS: readonly string[] = [...RULE_IDS, ...CAUSE_IDS, ...FORMAT_IDS];
+
+/** The depth for which noise is told where the user names none. */
+const DEFAULT_LAYERS = 32;
+const MOST_LAYERS = 100_000;
 
 export const explain: Command = {
   name: "explain",
-  describe: "Say what a rule or a cause means and what to do about it; list all without an id",
+  describe: "Say what a rule, a cause or a number format means; list all without an id",
   positionals: [],
   optional: ["id"],
   words: IDS,
-  examples: ["npu-diff explain cause/scale", "npu-diff explain"],
-  options: ["json", "lang", "color", "debug"],
+  examples: ["npu-diff explain cause/scale", "npu-diff explain dtype/bf16 --layers 24"],
+  options: ["layers", "json", "lang", "color", "debug"],
   describeOption: (option) =>
     option === "json" ? { describe: "Everything about it as JSON" } : {},
   async run(args, host) {
@@ -38,12 +45,20 @@ export const explain: Command = {
     };
     const json = args.flag("json");
     const [id] = args.positionals;
+    if (id !== undefined && !isFormatId(id) && args.isFlagged("layers")) {
+      throw usageError(
+        "--layers says how deep the model is in which a number format is used",
+        { id: JSON.stringify(id), expected: FORMAT_IDS.join(", ") },
+        "leave --layers out, or give the id of a number format",
+      );
+    }
+    const layers = args.integer("layers", 1, MOST_LAYERS) ?? DEFAULT_LAYERS;
     if (id === undefined) {
-      const all = IDS.map(entryOf);
+      const all = IDS.map((one) => entryOf(one, layers));
       await host.stdout.write(json ? renderListJson(all, lang) : renderList(all, options));
       return EXIT.pass;
     }
-    const entry = entryOf(id);
+    const entry = entryOf(id, layers);
     await host.stdout.write(json ? renderEntryJson(entry, lang) : renderEntry(entry, options));
     return EXIT.pass;
   },
@@ -52,12 +67,25 @@ export const explain: Command = {
 /**
  * @throws NpuDiffError `usage` where nothing has that id.
  */
-function entryOf(id: string): Entry {
+function entryOf(id: string, layers: number): Entry {
   if (isRuleId(id)) return { kind: "rule", ...RULES[id] };
   if (isCauseId(id)) return { kind: "cause", ...CAUSES[id] };
-  const meant = nearest(id, IDS);
+  if (isFormatId(id)) {
+    const format = FORMATS[id];
+    const noiseFloor = format.u === null ? null : expectedNoise(format.u, layers);
+    return {
+      kind: "dtype",
+      ...format,
+      noiseFloor,
+      en: FORMAT_TEXTS_EN[id],
+      zh: FORMAT_TEXTS_ZH[id],
+    };
+  }
+  // As dumps write a dtype, or without its group.
+  const lower = id.toLowerCase();
+  const meant = IDS.find((one) => one.endsWith(`/${lower}`)) ?? nearest(lower, IDS);
   throw usageError(
-    `there is no rule or cause ${JSON.stringify(id)}`,
+    `there is no rule, cause or number format ${JSON.stringify(id)}`,
     idsByGroup(),
     meant === null ? "give one of these, such as layer/floor-ratio" : `did you mean ${meant}?`,
   );

@@ -247,6 +247,32 @@ export const EN: Messages = {
     causes: "causes",
     tune: "what to do",
   },
+  format: {
+    bits: "bits",
+    layout: (exponent, mantissa) =>
+      `1 sign, ${exponent} exponent, ${mantissa} mantissa and one implied`,
+    range: "range",
+    extremes: (max, normal, subnormal) =>
+      `largest ${max}, smallest normal ${normal}, smallest subnormal ${subnormal}`,
+    unspecified: "not specified",
+    rounding: "rounding",
+    relative: (power, share, digits) =>
+      `relative error of one rounding at most 2^${power} = ${share}; ${digits} decimal digits for certain`,
+    overflow: "overflow",
+    leaves: (from, inclusive, to) => `|x| ${inclusive ? ">=" : ">"} ${from} becomes ${to}`,
+    beyond: "|x| >= 2^1024 - 2^970 becomes Infinity",
+    noise: "noise floor",
+    noiseOf: (layers) =>
+      `relative L2 error of correct engines against an exact reference, geometric mean over tokens, at most, with ${layers} layers (--layers):`,
+    expected: (tensor, error, limit) => `${tensor}  ${error}, layer/prior allows ${limit}`,
+    formula: "formula",
+    measured:
+      "u is half the relative error of one rounding. c was measured on SmolLM2-135M in bf16, f16 and f32; other formats follow from u. No limit is above 0.5.",
+    dumpName: "in a dump",
+    operandsOnly:
+      "not measured: tensors are stored as float32, and its limits are those of dtype/f32, which such products exceed",
+    source: "defined by",
+  },
   cause: {
     by: "found by",
     finder: {

@@ -206,6 +206,31 @@ export interface Messages {
     readonly tune: string;
   };
 
+  /** Number formats, as they are explained. */
+  readonly format: {
+    readonly bits: string;
+    layout(exponent: number, mantissa: number): string;
+    readonly range: string;
+    extremes(max: string, normal: string, subnormal: string): string;
+    readonly unspecified: string;
+    readonly rounding: string;
+    relative(power: number, share: string, digits: number): string;
+    readonly overflow: string;
+    leaves(from: string, inclusive: boolean, to: string): string;
+    /** Of a format whose largest values no float64 tells apart. */
+    readonly beyond: string;
+    readonly noise: string;
+    noiseOf(layers: number): string;
+    expected(tensor: string, error: string, limit: string): string;
+    readonly formula: string;
+    /** Where c was measured, and what caps the limits. */
+    readonly measured: string;
+    readonly dumpName: string;
+    /** That nobody has measured what a format costs that only operands have. */
+    readonly operandsOnly: string;
+    readonly source: string;
+  };
+
   readonly cause: {
     readonly by: string;
     readonly finder: Readonly<Record<"compare" | "probe", string>>;

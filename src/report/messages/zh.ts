@@ -238,6 +238,30 @@ export const ZH: Messages = {
     causes: "常见原因",
     tune: "处理",
   },
+  format: {
+    bits: "位",
+    layout: (exponent, mantissa) => `符号 1，指数 ${exponent}，尾数 ${mantissa}，另有隐含的 1 位`,
+    range: "范围",
+    extremes: (max, normal, subnormal) =>
+      `最大 ${max}，最小规格化数 ${normal}，最小次规格化数 ${subnormal}`,
+    unspecified: "未规定",
+    rounding: "舍入",
+    relative: (power, share, digits) =>
+      `一次舍入的相对误差至多 2^${power} = ${share}；保证 ${digits} 位十进制有效数字`,
+    overflow: "溢出",
+    leaves: (from, inclusive, to) => `|x| ${inclusive ? "≥" : ">"} ${from} 变为 ${to}`,
+    beyond: "|x| ≥ 2^1024 - 2^970 变为 Infinity",
+    noise: "噪声基底",
+    noiseOf: (layers) =>
+      `正确的引擎相对精确基线的相对 L2 误差（逐 token 几何平均），${layers} 层（--layers）时至多：`,
+    expected: (tensor, error, limit) => `${tensor}  ${error}，layer/prior 允许 ${limit}`,
+    formula: "公式",
+    measured:
+      "u 是一次舍入的相对误差的一半。c 在 SmolLM2-135M 上以 bf16、f16 和 f32 测得；其他格式由 u 推出。阈值不超过 0.5。",
+    dumpName: "dump 中的名称",
+    operandsOnly: "未测量：张量按 float32 存储，适用 dtype/f32 的阈值，这样的乘法会超过它",
+    source: "定义",
+  },
   cause: {
     by: "由谁发现",
     finder: {

@@ -73,7 +73,7 @@ def forward(device: torch.device, *, reduced: bool) -> Check:
 
 
 def backward(device: torch.device, *, reduced: bool) -> Check:
-    """Return the check of the gradients of all weights; where there are none it is a warning, as captures need none."""
+    """Return the check of the gradients of all weights; a device without any is a warning, as captures need none."""
     exact, here = (_gradients(*place) for place in _runs(device)[:2])
     try:
         there = _gradients(device, torch.float32)
@@ -112,7 +112,7 @@ _NEXT = "capture a model on both devices and let npu-diff compare say which modu
 
 
 def _runs(device: torch.device) -> list[tuple[torch.device, torch.dtype]]:
-    """The exact run, that of the CPU, and that of the device."""
+    """Return where and in what the model runs: exactly, on the CPU, on the device."""
     cpu = torch.device("cpu")
     return [(cpu, torch.float64), (cpu, torch.float32), (device, torch.float32)]
 
