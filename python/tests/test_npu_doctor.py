@@ -110,6 +110,7 @@ def kernel(body: str) -> str:
             "gradients in float32: relative error",
         ),
         ("chips[0].closed = 507033", {"device": "fail"}, "error code is 507033"),
+        ("npu.is_available = None", {"device": "fail"}, "TypeError"),
         ("chips.clear()", {"device": "fail"}, "torch_npu is installed but sees no NPU"),
         ("chips[0].capacity = 300_000", {"matmul/float32": "fail"}, "NPU out of memory"),
         ("tensor._KERNELS['aten::mm'] = lambda a, b: __import__('os').abort()", {"dtypes": "fail"}, "(SIGABRT)"),

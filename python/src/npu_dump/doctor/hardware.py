@@ -30,8 +30,13 @@ def choose(given: str | None, *, npu: bool) -> torch.device:
         return devices.resolve(given)
     if npu:
         return devices.resolve("npu:0")
-    kinds = (kind for kind in ("cuda", "xpu", "mps") if getattr(torch, kind).is_available())
-    return devices.resolve(next(kinds, "cpu"))
+    return devices.resolve(next(filter(_available, ("cuda", "xpu", "mps")), "cpu"))
+
+
+def _available(kind: str) -> bool:
+    # Not every version of torch has every backend, or lets it be asked.
+    ask = getattr(getattr(torch, kind, None), "is_available", None)
+    return ask is not None and bool(ask())
 
 
 def describe(device: torch.device) -> Check:

@@ -81,6 +81,9 @@ def run(given: str | None, report: _Report) -> None:
         else:
             report.tell(Check("device", "fail", f"{error.what} ({facts})", {}, error.help).as_json())
         return
+    except Exception as error:  # whatever a backend raises is what there is to report
+        report.tell(Check("device", "fail", reason(error), {}, _LOG).as_json())
+        return
     _on_device(device, report)
 
 
