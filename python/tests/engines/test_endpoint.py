@@ -161,6 +161,7 @@ def test_its_own_tokenizer_is_that_of_transformers(npu_dump: Run, model: Path, u
     assert load(tmp_path / "plain.arrow")["input_ids", 0, 0].tolist() == tokenizer("größer als 巴黎")["input_ids"]
 
 
+@pytest.mark.long
 def test_several_at_a_time_give_the_same_ids(npu_dump: Run, url: str, reference: Path, tmp_path: Path) -> None:
     path = tmp_path / "npu.arrow"
     options = ("--concurrency", 4, "--limit", 8, "--generate", 4)
@@ -171,6 +172,7 @@ def test_several_at_a_time_give_the_same_ids(npu_dump: Run, url: str, reference:
         np.testing.assert_array_equal(npu["input_ids", sample, 0], cpu["input_ids", sample, 0])
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_leaves_what_was_complete(
     npu_diff: Run, model: Path, reference: Path, tmp_path: Path
 ) -> None:

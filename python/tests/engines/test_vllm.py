@@ -118,6 +118,7 @@ def test_an_int8_projection_is_found_by_its_own_error(
     assert ratio < own
 
 
+@pytest.mark.long
 def test_a_wrong_rotary_base_fails_plainly_and_by_its_own_error(
     capture: Callable[..., Path],
     faulty: Callable[[str], dict[str, str]],
@@ -165,6 +166,7 @@ def decoded(npu_dump: Run, model: Path, prompts: Path, work: Path) -> tuple[Path
     return reference, floor
 
 
+@pytest.mark.long
 def test_a_batch_in_chunks_gives_what_single_prompts_give(
     npu_dump: Run, npu_diff: Run, model: Path, decoded: tuple[Path, Path], work: Path
 ) -> None:
@@ -195,6 +197,7 @@ def test_a_batch_in_chunks_gives_what_single_prompts_give(
     assert all(np.array_equal(best[:, 0], ids) for best, ids in zip(generated, greedy, strict=True))
 
 
+@pytest.mark.long
 def test_a_replay_measures_each_block_on_the_reference_stream(
     npu_dump: Run, npu_diff: Run, model: Path, decoded: tuple[Path, Path], work: Path
 ) -> None:
@@ -217,6 +220,7 @@ def test_a_replay_measures_each_block_on_the_reference_stream(
     assert max(errors) < 2 * torch.finfo(torch.bfloat16).eps
 
 
+@pytest.mark.long
 def test_graphs_are_compared_by_logprobs_and_generations(
     npu_dump: Run, npu_diff: Run, tiny: Path, prompts: Path, work: Path
 ) -> None:
