@@ -161,7 +161,6 @@ def test_its_own_tokenizer_is_that_of_transformers(npu_dump: Run, model: Path, u
     assert load(tmp_path / "plain.arrow")["input_ids", 0, 0].tolist() == tokenizer("größer als 巴黎")["input_ids"]
 
 
-@pytest.mark.long
 def test_several_at_a_time_give_the_same_ids(npu_dump: Run, url: str, reference: Path, tmp_path: Path) -> None:
     path = tmp_path / "npu.arrow"
     options = ("--concurrency", 4, "--limit", 8, "--generate", 4)
