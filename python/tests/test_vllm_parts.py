@@ -14,7 +14,13 @@ from npu_dump.parts import Parts
 from npu_dump.vllm.adapter import Runner, Segment
 from npu_dump.vllm.outputs import own_logprobs
 from npu_dump.vllm.requests import Requests
-from npu_dump.vllm.stream import handed_stream, returned_stream, with_handed_stream, with_returned_stream
+from npu_dump.vllm.stream import (
+    handed_tensors,
+    returned_tensors,
+    stream_of,
+    with_handed_stream,
+    with_returned_stream,
+)
 
 from .command import program
 
@@ -80,6 +86,16 @@ def test_several_new_tokens_at_once_are_refused(segment: Segment) -> None:
         requests.rows([segment])
 
 
+def test_tokens_that_are_run_once_more_are_refused_while_a_sample_goes_on() -> None:
+    requests = Requests()
+    requests.add([("a", {"sample": 0, "prompt": 3, "steps": 2}), ("b", {"sample": 1, "prompt": 3, "steps": 0})])
+    requests.rows([Segment("a", 0, (7, 8, 9)), Segment("b", 0, (1, 2, 3))])
+    # The engine made room for a: what b says from now on is not captured anyway.
+    assert requests.rows([Segment("b", 0, (1, 2, 3, 4))]) == []
+    with pytest.raises(DumpError, match="rows-again"):
+        requests.rows([Segment("a", 0, (7, 8, 9, 10))])
+
+
 def _pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     hidden, residual, stream = (torch.randn(3, WIDTH, generator=generator) for _ in range(3))
@@ -90,28 +106,36 @@ def test_the_stream_of_a_layer_is_the_sum_of_its_pair() -> None:
     hidden, residual, stream = _pair()
     positions = torch.arange(3)
     args = (positions, hidden, residual)
-    assert torch.equal(_some(handed_stream(args, {}, WIDTH, pair=True)), hidden + residual)
+    assert torch.equal(_some(stream_of(handed_tensors(args, {}, WIDTH), pair=True)), hidden + residual)
     # An attention that writes into its second argument adds nothing up.
-    assert torch.equal(_some(handed_stream(args, {}, WIDTH, pair=False)), hidden)
-    assert torch.equal(_some(handed_stream((positions, hidden, None), {}, WIDTH, pair=True)), hidden)
-    assert handed_stream((positions,), {}, WIDTH, pair=True) is None
-    fed, _ = with_handed_stream(args, {}, WIDTH, stream)
+    assert torch.equal(_some(stream_of(handed_tensors(args, {}, WIDTH), pair=False)), hidden)
+    assert torch.equal(_some(stream_of(handed_tensors((positions, hidden, None), {}, WIDTH), pair=True)), hidden)
+    assert stream_of(handed_tensors((positions,), {}, WIDTH), pair=True) is None
+    fed, _ = with_handed_stream(args, {}, WIDTH, stream, pair=True)
     assert torch.equal(fed[1] + fed[2], stream)
-    _, named = with_handed_stream((positions,), {"hidden_states": hidden, "residual": None}, WIDTH, stream)
+    fed, _ = with_handed_stream(args, {}, WIDTH, stream, pair=False)
+    assert torch.equal(fed[1], stream)
+    assert torch.equal(fed[2], residual)
+    named = {"hidden_states": hidden, "residual": None}
+    _, named = with_handed_stream((positions,), named, WIDTH, stream, pair=True)
     assert torch.equal(named["hidden_states"], stream)
     assert named["residual"] is None
 
 
 def test_what_a_layer_returns_is_replaced_as_a_pair() -> None:
     hidden, residual, stream = _pair()
-    assert torch.equal(_some(returned_stream((hidden, residual), {}, pair=True)), hidden + residual)
-    assert torch.equal(_some(returned_stream((hidden, None), {}, pair=True)), hidden)
+    assert torch.equal(_some(stream_of(returned_tensors((hidden, residual), {}), pair=True)), hidden + residual)
+    assert torch.equal(_some(stream_of(returned_tensors((hidden, residual), {}), pair=False)), hidden)
+    assert torch.equal(_some(stream_of(returned_tensors((hidden, None), {}), pair=True)), hidden)
     zero, replaced = with_returned_stream((hidden, residual), {}, stream, pair=True)
     assert not zero.any()
     assert torch.equal(replaced, stream)
+    replaced, beside = with_returned_stream((hidden, residual), {}, stream, pair=False)
+    assert torch.equal(replaced, stream)
+    assert torch.equal(beside, residual)
     assert torch.equal(with_returned_stream(hidden, {}, stream, pair=True), stream)
     written = {"output": hidden.clone()}
-    assert torch.equal(_some(returned_stream(None, written, pair=False)), hidden)
+    assert torch.equal(_some(stream_of(returned_tensors(None, written), pair=False)), hidden)
     assert with_returned_stream(None, written, stream, pair=False) is None
     assert torch.equal(written["output"], stream)
 

@@ -8,12 +8,18 @@ A rank writes ``NAME.rankR.arrow``. ``run.parallel`` says which rank it is (``wo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .select import matches
 
 # Fed to every rank, or answered by every rank: whole in every file.
 _REPLICATED = {"input_ids", "position_ids", "prompt", "token_text", "generated_ids", "generated_text"}
+
+
+def rank_paths(path: Path, ranks: int) -> list[Path]:
+    """Return where each rank writes: ``NAME.rank0.arrow`` and so on; the path itself where there is one."""
+    return [path] if ranks == 1 else [path.with_name(f"{path.stem}.rank{rank}{path.suffix}") for rank in range(ranks)]
 
 
 def rank_of(run: Mapping[str, Any]) -> int:

@@ -39,13 +39,18 @@ def expert_count_of(config: Any) -> int:
     return next((count for count in counts if isinstance(count, int) and count > 1), 0)
 
 
+def is_router(name: str, module: nn.Module) -> bool:
+    """Return whether a module inside a layer is called as routers are, by its name or its class."""
+    return bool(_NAME.fullmatch(name) or _CLASS.search(type(module).__name__))
+
+
 def find_routers(layer: nn.Module, experts: int) -> Iterator[tuple[str, nn.Module]]:
     """Yield the path inside the layer, and the module, of each outermost router: what gives one logit an expert."""
     found: list[str] = []
     for path, module in layer.named_modules():
         if not path or any(path.startswith(f"{outer}.") for outer in found):
             continue
-        named = _NAME.fullmatch(path.rpartition(".")[2]) or _CLASS.search(type(module).__name__)
+        named = is_router(path.rpartition(".")[2], module)
         if named and any(weight.ndim == 2 and weight.shape[0] == experts for weight in module.parameters()):
             found.append(path)
             yield path, module

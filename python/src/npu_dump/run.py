@@ -139,7 +139,14 @@ def load_tokenizer_for(request: Request, source: models.ModelSource) -> Any:
 
 
 def check_space(
-    request: Request, modes: Modes, config: Any, samples: list[Sample], dtype: torch.dtype | None, progress: Progress
+    request: Request,
+    modes: Modes,
+    config: Any,
+    samples: list[Sample],
+    dtype: torch.dtype | None,
+    progress: Progress,
+    *,
+    files: int = 1,
 ) -> None:
     """Raise a `DumpError` where the dump would not fit on the disk; say what it will take.
 
@@ -150,12 +157,13 @@ def check_space(
         samples: what is fed.
         dtype: precision of the run; None: the checkpoint's.
         progress: told in words.
+        files: how many of such dumps are written.
     """
     stored = dtype or getattr(config, "dtype", None) or torch.float32
     # What the model itself will generate is not known yet; it may come to its end before.
     ahead = 0 if request.tokens_from or request.replay else request.decode
     tokens = sum(sample.length + ahead for sample in samples)
-    needed = estimated_bytes(
+    needed = files * estimated_bytes(
         config,
         tokens,
         sum(1 + len(sample.steps) + ahead for sample in samples),

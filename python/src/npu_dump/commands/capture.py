@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
+from ..ranks import rank_paths
 from .options import add_loading_options, add_output_options, count
 
 if TYPE_CHECKING:
@@ -93,16 +94,18 @@ def finish(
         outcome = run(request, progress)
     except KeyboardInterrupt:
         progress.close()
-        _tell_interrupted(request.output)
+        ranks = rank_paths(request.output, values.get("tensor_parallel", 1))
+        _tell_interrupted(sorted({request.output, *ranks}))
         return "", EXIT_INTERRUPTED
     return json.dumps(outcome.as_json()) if as_json else str(outcome.path), EXIT_OK
 
 
-def _tell_interrupted(output: Path) -> None:
-    partial = output.with_name(output.name + ".partial")
-    kept = (
-        f"complete batches are in {partial.name}; npu-diff repair {partial.name} makes a dump of them"
-        if partial.exists()
+def _tell_interrupted(files: Sequence[Path]) -> None:
+    partials = [file.with_name(file.name + ".partial") for file in files]
+    kept = [partial.name for partial in partials if partial.exists()]
+    told = (
+        f"complete batches are in {', '.join(kept)}; npu-diff repair {kept[0]} makes a dump of them"
+        if kept
         else "nothing was written"
     )
-    print(f"npu-dump: interrupted; {printable(kept)}", file=sys.stderr)  # noqa: T201
+    print(f"npu-dump: interrupted; {printable(told)}", file=sys.stderr)  # noqa: T201

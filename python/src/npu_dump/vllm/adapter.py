@@ -25,6 +25,10 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     # The second generation of the model runner keeps its batch to itself; both call the same modules.
     "VLLM_USE_V2_MODEL_RUNNER": "0",
+    # Where the last token of a prompt is at the model's last position, the next is drawn, and never fed.
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
+    # A forward lasts as long as the disk takes for what is captured of it; by default ranks have five minutes.
+    "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "86400",
     # A fork of a process whose threads compute may hang.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -144,11 +148,11 @@ class Runner:
         """Call ``begin`` before each pass with the new requests, and what each says to us; return the way back."""
         original = self._runner.execute_model
 
-        def execute_model(scheduled: Any, *args: Any, **kwargs: Any) -> Any:
-            self._scheduled = scheduled
+        def execute_model(*args: Any, **kwargs: Any) -> Any:
+            scheduled = self._scheduled = args[0] if args else kwargs["scheduler_output"]
             try:
                 begin([(request.req_id, _told(request)) for request in scheduled.scheduled_new_reqs])
-                return original(scheduled, *args, **kwargs)
+                return original(*args, **kwargs)
             finally:
                 self._scheduled = None
 

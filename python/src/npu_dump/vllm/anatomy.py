@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,21 +14,26 @@ from torch import nn
 
 from ..errors import DumpError
 from ..module_tree import Decoder, is_norm_or_dropout
+from ..points import Point
 from ..probe import Call, as_rows, observed
-from .stream import handed_stream, returned_stream
+from ..router import is_router
+from .stream import handed_tensors, returned_tensors, stream_of
 
 
 def find_vllm_decoder(model: nn.Module, config: Any) -> Decoder:
     """Return the decoder: the shallowest list of as many layers as the text configuration has.
 
+    Of a model of images it is looked for inside its language model: an encoder may have as many layers.
+
     Raises:
         DumpError: ``decoder-absent``.
     """
     count, width = int(getattr(config, "num_hidden_layers", 0)), int(getattr(config, "hidden_size", 0))
+    inside = set(_language_model(model).modules())
     lists = [
         (path, module)
         for path, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == count
+        if isinstance(module, nn.ModuleList) and len(module) == count and module in inside
     ]
     if not lists or not width:
         raise DumpError(
@@ -44,18 +52,32 @@ def find_vllm_decoder(model: nn.Module, config: Any) -> Decoder:
     )
 
 
-class Observer:
-    """Notes the last call of each module in and around the layers, until it is removed.
+def _language_model(model: Any) -> nn.Module:
+    # Some models of images have the method and do not know the answer.
+    with suppress(Exception):
+        found = model.get_language_model()
+        return found if isinstance(found, nn.Module) else model
+    return model
 
-    Attributes:
-        calls: of each module by its path, in the order of completion.
-    """
+
+@dataclass(frozen=True)
+class _Seen:
+    """One call of a module: what it was handed and returned of the stream, in float64 on the CPU."""
+
+    module: nn.Module
+    handed: list[torch.Tensor]
+    returned: list[torch.Tensor]
+    epsilon: float
+
+
+class Observer:
+    """Notes the last call of each module in and around the layers, until it is removed."""
 
     def __init__(self, decoder: Decoder) -> None:
-        self.calls: dict[str, Call] = {}
+        self._seen: dict[str, _Seen] = {}
         self._width = decoder.hidden_size
-        self._layers = {module for _, module in decoder.layers}
-        self._handed: dict[nn.Module, torch.Tensor] = {}
+        self._layers = {module: path for path, module in decoder.layers}
+        self._handed: dict[nn.Module, list[torch.Tensor]] = {}
         self._removes: list[Callable[[], None]] = []
         self._paths: dict[nn.Module, list[str]] = defaultdict(list)
         for path, module in observed(decoder):
@@ -71,38 +93,99 @@ class Observer:
         for remove in self._removes:
             remove()
 
+    def pairs(self) -> bool:
+        """Return whether the stream is the sum of the two tensors that a layer returns, and not the first alone.
+
+        The next layer tells, by what it is handed or by what its first norm is: both of them, their sum, or the
+        first alone. Where nothing tells, the sum it is, as in most models.
+        """
+        alone = False
+        for before, after in pairwise(self._layers.values()):
+            if before not in self._seen or len(self._seen[before].returned) < 2:
+                continue
+            hidden, residual = self._seen[before].returned
+            allowed = self._seen[before].epsilon * (hidden.abs() + residual.abs())
+            for path, seen in self._seen.items():
+                # A layer may be handed a tensor that it does not look at, a norm adds up.
+                if not (path == after and len(seen.handed) == 1) and not path.startswith(f"{after}."):
+                    continue
+                read = self._stream(path, seen.handed, pair=True)
+                if read.shape == hidden.shape and bool(((read - hidden - residual).abs() <= allowed).all()):
+                    return True
+                alone |= torch.equal(seen.handed[0], hidden)
+        return not alone
+
+    def calls(self) -> dict[str, Call]:
+        """Return the last call of each module by its path, in the order of completion."""
+        pair = self.pairs()
+        return {
+            path: Call(
+                path.rpartition(".")[2],
+                path,
+                seen.module,
+                as_rows(self._stream(path, seen.handed, pair=pair)),
+                as_rows(self._stream(path, seen.returned, pair=pair and seen.module in self._layers)),
+                seen.epsilon,
+            )
+            for path, seen in self._seen.items()
+        }
+
+    def _stream(self, path: str, tensors: list[torch.Tensor], *, pair: bool) -> torch.Tensor:
+        """Return the stream among the tensors; only layers and norms are handed a residual beside hidden states."""
+        module = self._seen[path].module
+        adds = module in self._layers or is_norm_or_dropout(path.rpartition(".")[2], module)
+        stream = stream_of(tensors, pair=pair and adds)
+        return tensors[0] if stream is None else stream
+
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # A sum of the pair in float64 is the stream itself, not the stream rounded once more.
-        pair = module in self._layers or is_norm_or_dropout(self._paths[module][0].rpartition(".")[2], module)
-        stream = handed_stream(*_widened(args, kwargs), self._width, pair=pair)
-        if stream is not None:
-            self._handed[module] = as_rows(stream)
+        # Projections inside a block are handed tensors of other widths.
+        handed = handed_tensors(args, kwargs, self._width) or _floating([*args, *kwargs.values()])[:1]
+        if handed:
+            self._handed[module] = _widened(handed)
 
     def _after(self, module: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        precision = returned_stream(output, kwargs, pair=False)
-        if precision is None or not precision.is_floating_point() or module not in self._handed:
+        returned = _floating(returned_tensors(output, kwargs))
+        handed = self._handed.pop(module, None)
+        if not returned or handed is None:
             return
-        (widened,), wide = _widened((output,), kwargs)
-        stream = returned_stream(widened, wide, pair=module in self._layers)
         # Modules that serve several layers are the last one's: such models are not vLLM's.
         path = self._paths[module][-1]
-        self.calls.pop(path, None)
-        self.calls[path] = Call(
-            path.rpartition(".")[2],
-            path,
-            module,
-            self._handed.pop(module),
-            as_rows(stream if stream is not None else precision),
-            torch.finfo(precision.dtype).eps,
-        )
+        self._seen.pop(path, None)
+        self._seen[path] = _Seen(module, handed, _widened(returned), torch.finfo(returned[0].dtype).eps)
 
 
-def _widened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return copies of the floating tensors among arguments in float64 on the CPU."""
+def called_routers(decoder: Decoder, calls: Mapping[str, Call], experts: int) -> list[Point]:
+    """Return where each layer's router logits are, of the layers that have one router.
 
-    def wide(value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            return value.detach().to("cpu", torch.float64, copy=True)
-        return tuple(map(wide, value)) if isinstance(value, tuple) else value
+    Told by what it returns: engines pack its weights for their kernels.
 
-    return tuple(map(wide, args)), {name: wide(value) for name, value in kwargs.items()}
+    Args:
+        decoder: where its layers are.
+        calls: from `Observer.calls`.
+        experts: how many routed experts a layer has; 0: none.
+    """
+    points: list[Point] = []
+    for index, (path, _) in enumerate(decoder.layers if experts else ()):
+        routers = [
+            call
+            for call in calls.values()
+            if call.path.startswith(f"{path}.")
+            and is_router(call.name, call.module)
+            and call.output.shape[-1] == experts
+        ]
+        outermost = [call for call in routers if not any(call.path.startswith(f"{other.path}.") for other in routers)]
+        # Of two routers in one layer neither is the layer's.
+        if len(outermost) == 1:
+            points.append(
+                Point(f"layers.{index}.router", outermost[0].path, outermost[0].module, kind="router", layer=index)
+            )
+    return points
+
+
+def _floating(values: Iterable[Any]) -> list[torch.Tensor]:
+    return [value for value in values if isinstance(value, torch.Tensor) and value.is_floating_point()]
+
+
+def _widened(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return copies in float64 on the CPU: kernels overwrite, and a sum of the pair is then not rounded once more."""
+    return [tensor.detach().to("cpu", torch.float64, copy=True) for tensor in tensors]

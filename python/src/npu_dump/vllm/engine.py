@@ -10,15 +10,15 @@ from torch import nn
 
 from ..engine import Remove, Take
 from ..errors import DumpError
-from ..module_tree import Decoder, first_tensor, with_first_tensor
-from ..points import Point, router_points
+from ..module_tree import Decoder, first_tensor
+from ..points import Point
 from ..probe import Anatomy, anatomy_of
 from ..router import expert_count_of
 from ..samples import Row, Step
-from .adapter import Runner, Segment
-from .anatomy import find_vllm_decoder
+from .adapter import Runner
+from .anatomy import Observer, called_routers, find_vllm_decoder
 from .requests import Requests
-from .stream import handed_stream, returned_stream, with_handed_stream, with_returned_stream
+from .stream import handed_tensors, returned_tensors, stream_of, with_handed_stream, with_returned_stream
 
 
 class VllmEngine:
@@ -33,7 +33,9 @@ class VllmEngine:
         self.decoder: Decoder = find_vllm_decoder(self.model, self._config)
         # The engine's own path from the final norm to logits, whatever module it goes through.
         self.head: str | None = "compute_logits"
-        self.calls: dict[str, Any] = {}
+        self._anatomy: Anatomy | None = None
+        self._routers: list[Point] = []
+        self._pair = True
         self._requests = Requests()
         self._last: dict[int, torch.Tensor] = {}
         self._layers = {module for _, module in self.decoder.layers}
@@ -47,30 +49,40 @@ class VllmEngine:
         """How many tokens each sample was fed, prompt and decode steps."""
         return self._requests.fed
 
+    def learn(self, observer: Observer) -> None:
+        """Learn where tensors are from a forward that was observed.
+
+        Raises:
+            DumpError: ``layers-not-run``.
+        """
+        calls = observer.calls()
+        self._anatomy = anatomy_of(self.decoder, calls)
+        self._routers = called_routers(self.decoder, calls, expert_count_of(self._config))
+        self._pair = observer.pairs()
+
     def anatomy(self) -> Anatomy:  # noqa: D102
-        return anatomy_of(self.decoder, self.calls)
+        if self._anatomy is None:
+            raise AssertionError("a forward is observed before a dump is opened")
+        return self._anatomy
 
     def routers(self) -> list[Point]:  # noqa: D102
-        return router_points(self.decoder, expert_count_of(self._config))
+        return self._routers
 
     def hooks(self) -> list[Remove]:  # noqa: D102
         return [self._runner.observe(self._requests.add)]
 
     def watch(self, point: Point, take: Take) -> Remove:  # noqa: D102
-        width, pair = self.decoder.hidden_size, point.module in self._layers
+        width, pair = self.decoder.hidden_size, self._pair and point.module in self._layers
         if point.input:
 
             def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-                instead = take(handed_stream(args, kwargs, width, pair=True))
-                return None if instead is None else with_handed_stream(args, kwargs, width, instead)
+                instead = take(stream_of(handed_tensors(args, kwargs, width), pair=pair))
+                return None if instead is None else with_handed_stream(args, kwargs, width, instead, pair=pair)
 
             return point.module.register_forward_pre_hook(before, with_kwargs=True).remove
 
         def after(_module: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-            if point.kind in ("router", "other"):
-                instead = take(first_tensor(output))
-                return None if instead is None else with_first_tensor(output, instead)
-            instead = take(returned_stream(output, kwargs, pair=pair))
+            instead = take(stream_of(returned_tensors(output, kwargs), pair=pair))
             return None if instead is None else with_returned_stream(output, kwargs, instead, pair=pair)
 
         return point.module.register_forward_hook(after, with_kwargs=True).remove
@@ -79,6 +91,8 @@ class VllmEngine:
         segments = self._runner.segments()
         if segments is None:
             return None
+        # They are on the device, a vocabulary for each sample.
+        self._last = {sample: last for sample, last in self._last.items() if self._requests.goes_on(sample)}
         rows = self._requests.rows(segments)
         if not rows:
             return None
@@ -99,7 +113,7 @@ class VllmEngine:
             raise AssertionError("every step of this engine has positions")
         return step.position_ids
 
-    def logits(self, output: Any, step: Step) -> Callable[[Row], torch.Tensor]:  # noqa: ARG002, D102
+    def logits(self, output: Any, step: Step) -> Callable[[Row], torch.Tensor]:  # noqa: D102
         hidden = first_tensor(output)
         if hidden is None:
             raise DumpError(
@@ -107,6 +121,13 @@ class VllmEngine:
                 "the model returned no hidden states",
                 facts=[("model", type(self.model).__name__)],
                 help="capture without logits: --mode hidden",
+            )
+        if hidden.shape[0] != step.shape[1]:
+            raise DumpError(
+                "rows-unknown",
+                "the model returned hidden states of other rows than it was fed",
+                facts=[("rows fed", step.shape[1]), ("rows returned", hidden.shape[0])],
+                help="switch sequence parallelism off, on Ascend VLLM_ASCEND_ENABLE_FLASHCOMM1=0",
             )
         return lambda row: self._runner.logits(hidden[row.tokens])
 
@@ -149,6 +170,3 @@ def _check_order(args: tuple[Any, ...], kwargs: dict[str, Any], rows: list[Row],
                 ],
                 help="capture with --batch 1, and report this with the versions of vLLM and its plugins",
             )
-
-
-__all__ = ["Segment", "VllmEngine"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..inputs import Request, check_samples, read_samples
 from ..modes import LOGITS, Modes
 from ..probe import PROBE_TOKENS
 from ..progress import Progress
+from ..ranks import rank_paths
 from ..run import Outcome, check_space, load_tokenizer_for, run_metadata
 from ..target import check_target
 from ..tokens import Sample
@@ -50,8 +51,10 @@ def run(request: EngineRequest, progress: Progress) -> Outcome:
     Raises:
         DumpError: anything that the caller can act on.
     """
-    check_target(request.output, overwrite=request.force)
-    modes = Modes(request.mode)
+    # Without hooks it is not the ranks that write.
+    files = rank_paths(request.output, 1 if request.graph else request.tensor_parallel)
+    for file in files:
+        check_target(file, overwrite=request.force)
     source = models.locate(
         request.model, trust_remote_code=request.trust_remote_code, allow_download=request.allow_download
     )
@@ -66,8 +69,13 @@ def run(request: EngineRequest, progress: Progress) -> Outcome:
     tokenizer = load_tokenizer_for(request, source)
     samples = read_samples(request, tokenizer)
     check_samples(samples, config, request)
-    check_space(request, modes, config, samples, None, progress)
+    # Engines fail where more are asked for than there are.
+    request = replace(request, top_k=min(request.top_k, getattr(config, "vocab_size", None) or request.top_k))
+    # Every rank writes what it has, and without hooks there are reduced logits alone.
+    stored = replace(request, select=(LOGITS,), mode=("topk",)) if request.graph else request
+    check_space(stored, Modes(stored.mode), config, samples, None, progress, files=len(files))
     metadata = run_metadata(request, source, tokenizer, samples, progress)
+    metadata["batch"] = {"size": request.batch}
     arguments = known_arguments(_arguments(request, source, config, samples, tokenizer))
     with Session(arguments, progress) as session:
         if request.graph:
@@ -85,7 +93,6 @@ def _capture(
 ) -> Outcome:
     session.call("npu_dump_look")
     session.generate([session.request((samples[0].ids * PROBE_TOKENS)[:PROBE_TOKENS], tokens=1)])
-    modes = Modes(request.mode)
     options = {
         "select": list(request.select),
         "mode": list(request.mode),
@@ -102,12 +109,12 @@ def _capture(
             first = len(fed)
             asked = [_asked(request, session, sample, number) for number, sample in enumerate(batch, start=first)]
             outputs = session.generate(asked)
-            free = _continued_freely(request, session, batch, outputs)
+            free = _continued_freely(request, session, batch, outputs, first)
             for number, (sample, output, other) in enumerate(zip(batch, outputs, free, strict=True), start=first):
                 steps = len(sample.steps) or max(0, min(request.decode, len(output.outputs[0].token_ids) - 1))
                 fed.append(len(sample.ids) + steps)
                 # Reduced logits come with the token's own log-probability from the worker.
-                own = modes.form(LOGITS) != "topk"
+                own = "token_logprob" not in opened[0]["select"]
                 session.store(number, stored_of(request, sample, output, other, tokenizer, own=own))
             session.call("npu_dump_checkpoint")
             progress.step("capturing", len(fed), len(samples), "samples")
@@ -137,12 +144,13 @@ def _asked(request: EngineRequest, session: Session, sample: Sample, number: int
         prompt_logprobs=0,
         logprobs=request.top_k if wanted else None,
         sampling=request,
+        number=number,
         to_the_end=bool(forced),
     )
 
 
 def _continued_freely(
-    request: EngineRequest, session: Session, batch: Sequence[Sample], outputs: Sequence[Any]
+    request: EngineRequest, session: Session, batch: Sequence[Sample], outputs: Sequence[Any], first: int
 ) -> Sequence[Any]:
     """Return what tells the continuation that the model itself gives; None where it is not asked for."""
     if not request.is_forced:
@@ -151,8 +159,10 @@ def _continued_freely(
         return [None] * len(batch)
     return session.generate(
         [
-            session.request(sample.ids, tokens=request.generate, logprobs=request.top_k, sampling=request)
-            for sample in batch
+            session.request(
+                sample.ids, tokens=request.generate, logprobs=request.top_k, sampling=request, number=number
+            )
+            for number, sample in enumerate(batch, start=first)
         ]
     )
 
@@ -171,6 +181,8 @@ _RESERVED = {
     "enable_chunked_prefill",
     "worker_extension_cls",
     "logits_processors",
+    "logprobs_mode",
+    "async_scheduling",
     "tensor_parallel_size",
     "pipeline_parallel_size",
     "data_parallel_size",
@@ -202,20 +214,24 @@ def _arguments(
     ahead = max(request.generate, 0 if request.is_forced else request.decode + 1, 1)
     longest = max(max(sample.length + 1, len(sample.ids) + ahead) for sample in samples)
     together = max(sum(len(sample.ids) for sample in batch) for batch in _batches(samples, request.batch))
-    reach = getattr(config, "max_position_embeddings", None) or longest
+    tokens = request.chunk_tokens or max(together, longest, 2048)
     arguments: dict[str, Any] = {
         "model": str(source.files or source.name),
-        "dtype": request.dtype or "auto",
+        # Left to itself the engine takes half the precision for a checkpoint in float32.
+        "dtype": request.dtype or _own_dtype(config) or "auto",
         # Hooks see nothing inside a compiled graph.
         "enforce_eager": not request.graph,
         "enable_prefix_caching": False,
         "enable_chunked_prefill": request.chunk_tokens is not None,
-        "max_num_batched_tokens": request.chunk_tokens or max(together, longest, 2048),
-        "max_num_seqs": request.batch,
-        "max_model_len": min(max(longest, PROBE_TOKENS + 1), reach),
+        "max_num_batched_tokens": tokens,
+        "max_num_seqs": min(request.batch, len(samples), tokens),
+        "max_model_len": max(longest, PROBE_TOKENS + 1),
         "max_logprobs": max(20, request.top_k),
+        # Before anything that sampling, or a forced token, does to them.
+        "logprobs_mode": "raw_logprobs",
         "tensor_parallel_size": request.tensor_parallel,
-        "seed": request.seed,
+        # NumPy's generators take no more. Draws have seeds of their own.
+        "seed": request.seed % 2**32,
         "trust_remote_code": request.trust_remote_code,
         "skip_tokenizer_init": tokenizer is None,
         "worker_extension_cls": "npu_dump.vllm.worker.NpuDumpExtension",
@@ -226,6 +242,12 @@ def _arguments(
     if any(sample.steps for sample in samples):
         arguments["logits_processors"] = ["npu_dump.vllm.forcing:ForcedTokens"]
     return arguments | given
+
+
+def _own_dtype(config: Any) -> str | None:
+    """Return the precision of a checkpoint by its configuration, where it is one that engines compute in."""
+    name = str(getattr(config, "dtype", None)).removeprefix("torch.")
+    return name if name in ("float32", "bfloat16", "float16") else None
 
 
 def _check_feedable(samples: list[Sample]) -> None:

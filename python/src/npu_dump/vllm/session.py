@@ -13,10 +13,12 @@ from ..errors import DumpError
 from ..models import out_of_memory
 from ..progress import Progress
 from .adapter import REQUEST_KEY, version
-from .watch import Watch
+from .watch import Watch, shielded_start
 
 # How much of what the engine says is shown.
 _LINES, _REASON = 4, 400
+# What a generator of torch takes as seeds on every device.
+_SEEDS = 2**63
 
 
 class Sampling(Protocol):
@@ -56,7 +58,7 @@ class Session:
 
     def __enter__(self) -> Session:
         self._progress.note("starting the engine")
-        with _engine_errors("engine-failed", "the engine did not start"):
+        with shielded_start(), _engine_errors("engine-failed", "the engine did not start"):
             self._engine = import_module("vllm").LLM(**self._arguments)
         return self
 
@@ -77,6 +79,7 @@ class Session:
         prompt_logprobs: int | None = None,
         logprobs: int | None = None,
         sampling: Sampling | None = None,
+        number: int = 0,
         to_the_end: bool = False,
     ) -> tuple[dict[str, Any], Any]:
         """Return a request.
@@ -89,6 +92,7 @@ class Session:
                 the token's own.
             logprobs: the same for each new token.
             sampling: None: greedy.
+            number: of the sample, each of which has draws of its own, however they are batched.
             to_the_end: go on behind an end token.
         """
         temperature = sampling.temperature if sampling is not None else None
@@ -96,7 +100,7 @@ class Session:
             max_tokens=tokens,
             temperature=temperature or 0.0,
             top_p=(sampling.top_p if sampling is not None and temperature else None) or 1.0,
-            seed=sampling.seed if sampling is not None and temperature else None,
+            seed=(sampling.seed + number) % _SEEDS if sampling is not None and temperature else None,
             prompt_logprobs=prompt_logprobs,
             logprobs=logprobs,
             ignore_eos=to_the_end,
@@ -131,7 +135,7 @@ class Session:
 
     def abort(self) -> None:
         """Leave the dump as it is; an engine that is gone has left it so."""
-        with suppress(Exception):
+        with suppress(Exception), Watch():
             self._engine.collective_rpc("npu_dump_abort", timeout=30)
 
 
@@ -144,6 +148,8 @@ def _engine_errors(code: str, what: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory(error) from error
+        if code == "engine-died" and isinstance(error, ValueError):
+            code, what = "request-refused", "the engine does not take a prompt"
         # The first line of some only counts what is wrong.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:_LINES] if line.strip())
         raise DumpError(

@@ -1,8 +1,8 @@
 """The residual stream among what vLLM's modules are handed and return.
 
 A layer is handed ``(hidden, residual)``, whose sum the stream is, and returns such a pair; the norms in front of its
-blocks add up and norm in one kernel, which overwrites both. Attention may write into an argument instead of
-returning anything.
+blocks add up and norm in one kernel, which overwrites both. Some layers return a second tensor that is no part of the
+stream (Cohere, EXAONE 4). Attention may write into an argument instead of returning anything.
 """
 
 from __future__ import annotations
@@ -18,45 +18,49 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _Place = int | str
 
 
-def handed_stream(args: tuple[Any, ...], kwargs: dict[str, Any], width: int, *, pair: bool) -> torch.Tensor | None:
-    """Return the stream that a module is handed, None where there is none.
+def handed_tensors(args: tuple[Any, ...], kwargs: dict[str, Any], width: int) -> list[torch.Tensor]:
+    """Return what a module is handed of the stream: a tensor, or the pair of hidden states and residual, or nothing.
 
     Args:
         args: of the call.
         kwargs: of the call.
         width: of the residual stream.
-        pair: whether a second tensor of the same shape is the residual, as with layers and norms.
     """
-    places = _streams(args, kwargs, width)
-    if not places:
-        return None
-    hidden, *others = (_at(args, kwargs, place) for place in places)
-    return hidden + others[0] if pair and others and others[0].shape == hidden.shape else hidden
+    streams = [_at(args, kwargs, place) for place in _streams(args, kwargs, width)]
+    return streams[:2] if len(streams) > 1 and streams[0].shape == streams[1].shape else streams[:1]
 
 
-def with_handed_stream(args: tuple[Any, ...], kwargs: dict[str, Any], width: int, stream: torch.Tensor) -> Arguments:
-    """Return the arguments of a layer with ``stream`` as its stream: ``(0, stream)`` where it is a pair."""
-    hidden, *others = _streams(args, kwargs, width)
-    if not others:
-        return _put(args, kwargs, hidden, stream)
-    args, kwargs = _put(args, kwargs, hidden, torch.zeros_like(stream))
-    return _put(args, kwargs, others[0], stream)
-
-
-def returned_stream(output: Any, kwargs: dict[str, Any], *, pair: bool) -> torch.Tensor | None:
-    """Return the stream that a module returns, or has written into its argument ``output``.
-
-    Args:
-        output: what it returned.
-        kwargs: of the call.
-        pair: whether a second tensor of the same shape is the residual, as with layers.
-    """
+def returned_tensors(output: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """Return what a module returns of the stream, as `handed_tensors` does, or has written into its ``output``."""
     hidden = first_tensor(output)
     if hidden is None:
         written = kwargs.get("output")
-        return written if isinstance(written, torch.Tensor) else None
-    residual = _residual(output, hidden) if pair else None
-    return hidden if residual is None else hidden + residual
+        return [written] if isinstance(written, torch.Tensor) else []
+    residual = _residual(output, hidden)
+    return [hidden] if residual is None else [hidden, residual]
+
+
+def stream_of(tensors: list[torch.Tensor], *, pair: bool) -> torch.Tensor | None:
+    """Return the stream, None where there is none.
+
+    Args:
+        tensors: what a module is handed or returns of it.
+        pair: whether two of them are to be added up.
+    """
+    if pair and len(tensors) > 1:
+        return tensors[0] + tensors[1]
+    return tensors[0] if tensors else None
+
+
+def with_handed_stream(
+    args: tuple[Any, ...], kwargs: dict[str, Any], width: int, stream: torch.Tensor, *, pair: bool
+) -> Arguments:
+    """Return the arguments of a layer with ``stream`` as its stream: ``(0, stream)`` where it is a pair."""
+    hidden, *others = _streams(args, kwargs, width)
+    if not others or not pair:
+        return _put(args, kwargs, hidden, stream)
+    args, kwargs = _put(args, kwargs, hidden, torch.zeros_like(stream))
+    return _put(args, kwargs, others[0], stream)
 
 
 def with_returned_stream(output: Any, kwargs: dict[str, Any], stream: torch.Tensor, *, pair: bool) -> Any:

@@ -1,11 +1,19 @@
-"""Notices that an engine's process is gone, where the engine's own front waits for its answer for ever."""
+"""What ends a run from outside: an engine's process that is gone, and the user's interrupt (Ctrl-C).
+
+The engine's own front waits for ever for the answer of a process that is gone, and takes an interrupt while it starts
+for nothing.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from ..errors import DumpError
@@ -60,3 +68,52 @@ class Watch:
             if not self._over.is_set():
                 self._died = True
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+class _Interrupted(BaseException):
+    """An interrupt under a name that the engine does not catch."""
+
+
+@contextmanager
+def shielded_start() -> Iterator[None]:
+    """Start processes in this block that no interrupt reaches, and none of which outlives an interrupt of the block.
+
+    A terminal sends an interrupt to all processes of a group. An engine that ends by it can no longer be asked to end
+    its dump, so it must come to this process alone. In another thread than the main one nothing is changed.
+
+    Raises:
+        KeyboardInterrupt: the block was interrupted.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    theirs = set(multiprocessing.active_children())
+    over = threading.Event()
+    # Started with the first process, it would unblock interrupts for all that come after it.
+    resource_tracker.ensure_running()
+    # A process inherits what signals are blocked where it is started. One thread must be left that takes the signal.
+    threading.Thread(target=over.wait, name="npu-dump-interrupts", daemon=True).start()
+    signal.signal(signal.SIGINT, _interrupt)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    except _Interrupted:
+        _end(set(multiprocessing.active_children()) - theirs)
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        over.set()
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise _Interrupted
+
+
+def _end(children: set[BaseProcess]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(_PATIENCE_S)
+        child.kill()

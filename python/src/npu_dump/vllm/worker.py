@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..capture import Piece
 from ..dump import Dump
 from ..engine import Engine
 from ..errors import DumpError
+from ..ranks import rank_paths
 from .adapter import Runner
 from .anatomy import Observer
 from .describe import describe
@@ -49,11 +51,13 @@ class NpuDumpExtension:
         return _answer(lambda: self._npu_dump_open(Path(path), options))
 
     def _npu_dump_open(self, path: Path, options: dict[str, Any]) -> dict[str, Any]:
-        self._npu_dump_observer.remove()
         engine = self._npu_dump_engine
-        engine.calls = self._npu_dump_observer.calls
+        self._npu_dump_observer.remove()
+        engine.learn(self._npu_dump_observer)
+        # It holds what every module was handed and returned.
+        del self._npu_dump_observer
         rank, parallel = self._npu_dump_runner.rank()
-        path = rank_path(path, rank, parallel["world_size"])
+        path = rank_paths(path, parallel["world_size"])[rank]
         run = describe(self._npu_dump_runner, engine.model)
         if parallel["world_size"] > 1:
             # After the sum over the ranks each holds the whole of what it hands on.
@@ -61,7 +65,7 @@ class NpuDumpExtension:
         dump = EngineDump(engine, path, run, options)
         dump.__enter__()
         self._npu_dump = dump
-        return {"path": str(path), "dtype": run["dtype"], "id": dump.run["id"]}
+        return {"path": str(path), "id": dump.run["id"], "select": dump.run["capture"]["select"]}
 
     def npu_dump_describe(self) -> Answer:
         """Return the metadata of a run of the model."""
@@ -178,12 +182,11 @@ class EngineDump(Dump):
                 )
 
     def _guarded(self, action: Callable[[], torch.Tensor | None]) -> torch.Tensor | None:
-        if self._failure is None:
-            try:
-                return action()
-            except Exception as error:
-                self._failure = error
-        return None
+        try:
+            return action()
+        except Exception as error:
+            self._failure = self._failure or error
+            return None
 
     def _begin(self, _model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._guarded(lambda: Dump._begin(self, _model, args, kwargs))
@@ -194,10 +197,14 @@ class EngineDump(Dump):
     def _end(self, _model: Any, _args: tuple[Any, ...], output: Any) -> None:
         self._guarded(lambda: Dump._end(self, _model, _args, output))
 
+    def _put(self, pieces: Iterator[Piece]) -> None:
+        """Store pieces; after a failure go on through them all the same.
 
-def rank_path(path: Path, rank: int, ranks: int) -> Path:
-    """Return where a rank writes: ``NAME.rank0.arrow`` and so on where there are several."""
-    return path if ranks == 1 else path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
+        The ranks compute logits together: one whose disk is full would leave the others waiting for it for ever.
+        """
+        for piece in pieces:
+            if self._failure is None:
+                self._guarded(lambda: Dump._put(self, iter((piece,))))  # noqa: B023 - called at once
 
 
 def _answer(action: Callable[[], dict[str, Any] | None]) -> Answer:
