@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
-from npu_dump import load
+from npu_dump import DumpWriter, load
 
-from .conftest import Run
+from .conftest import ENGINE, Run
 
 DTYPE = ("--dtype", "bfloat16")
 FAULTY_PROJECTION, FAULTY_ROTARY = 12, 7
@@ -175,7 +180,8 @@ def test_a_batch_in_chunks_gives_what_single_prompts_give(
     single, chunked = work / "single.arrow", work / "chunked.arrow"
     ran = npu_dump(*engine, "-o", single)
     assert ran.code == 0, ran.err
-    ran = npu_dump(*engine, "--batch", 8, "--chunk-tokens", 16, "-o", chunked)
+    # More prompts at once than there are.
+    ran = npu_dump(*engine, "--batch", 100, "--chunk-tokens", 16, "-o", chunked)
     assert ran.code == 0, ran.err
     one, eight = load(single), load(chunked)
     assert set(one) == set(eight)
@@ -283,3 +289,92 @@ def test_an_engine_that_is_killed_leaves_what_was_complete(
     print(f"{len(dump.samples())} of 8 samples were complete")
     assert 1 <= len(dump.samples()) < 8
     assert all(("logits", sample, 0) in dump for sample in dump.samples())
+
+
+@pytest.fixture(scope="module")
+def experts(model: Path, work: Path) -> Path:
+    """A mixture of experts of two layers, in float32, with few tokens and positions."""
+    import transformers
+
+    folder = work / "experts"
+    torch.manual_seed(0)
+    config = transformers.MixtralConfig(
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        vocab_size=48,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+    )
+    transformers.MixtralForCausalLM(config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return folder
+
+
+def test_routers_prompts_of_all_lengths_and_the_checkpoints_precision(
+    npu_dump: Run, experts: Path, work: Path
+) -> None:
+    ids, reference, engine = (work / f"experts-{name}.arrow" for name in ("ids", "reference", "engine"))
+    generator = np.random.default_rng(0)
+    with DumpWriter(ids, run={"dtype": "F32"}) as writer:
+        for sample, length in enumerate((1, 7, 62, 64)):
+            writer.write("input_ids", generator.integers(3, 48, length), sample=sample)
+            # The last position of all is decoded too.
+            writer.write("generated_ids", generator.integers(3, 48, min(2, 64 - length)), sample=sample)
+    fed = ("--model", experts, "--decode", 2)
+    assert npu_dump("run", *fed, "--tokens-from", ids, "--dtype", "float64", "-o", reference).code == 0
+    # A seed and a number of likely tokens that are larger than what engines take.
+    large = ("--seed", 2**40, "--top-k", 64)
+    ran = npu_dump("vllm", *fed, "--tokens-from", reference, *large, "--batch", 4, "-o", engine)
+    assert ran.code == 0, ran.err
+    theirs, ours = load(reference), load(engine)
+    assert ours.run["dtype"] == "F32"
+    assert set(theirs) == {key for key in ours if key[0] != "token_logprob"}
+    assert {f"layers.{layer}.router" for layer in range(2)} <= {name for name, _, _ in ours}
+    for key in theirs:
+        if key[0] in ("input_ids", "position_ids", "token_text"):
+            continue
+        expected, found = (torch.as_tensor(np.array(dump[key])).double() for dump in (theirs, ours))
+        assert torch.linalg.norm(found - expected) <= 1e-4 * torch.linalg.norm(expected), key
+
+
+def test_an_interrupt_ends_the_engine_and_leaves_what_was_complete(
+    npu_diff: Run, model: Path, reference: Path, work: Path
+) -> None:
+    path = work / "interrupted.arrow"
+    partial = path.with_name("interrupted.arrow.partial")
+    command = [sys.executable, "-m", "npu_dump", "vllm", "--model", str(model), *DTYPE]
+    command += ["--tokens-from", str(reference), "-o", str(path), "--json"]
+    said = work / "interrupted.txt"
+    with said.open("wb") as errors:
+        run = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | ENGINE, start_new_session=True
+        )
+    while run.poll() is None and not (partial.exists() and partial.stat().st_size > 1 << 20):
+        time.sleep(0.1)
+    # As a terminal does: the engine's processes are of the same group.
+    os.killpg(run.pid, signal.SIGINT)
+    out, _ = run.communicate(timeout=120)
+    told = said.read_text(errors="replace")
+    assert (run.returncode, out) == (130, b""), told[-3000:]
+    assert "Traceback" not in told
+    assert f"complete batches are in {partial.name}" in told
+    until = time.monotonic() + 20
+    while (left := _running(run.pid)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert left == []
+    repaired = npu_diff("repair", partial, work / "interrupted-repaired.arrow")
+    assert repaired.code == 0, repaired.err
+    assert ("logits", 0, 0) in load(work / "interrupted-repaired.arrow")
+
+
+def _running(group: int) -> list[str]:
+    """What still runs of a group of processes."""
+    shown = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in shown.splitlines()]
+    return [" ".join(row) for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
