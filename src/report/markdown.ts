@@ -15,6 +15,7 @@ import {
 } from "./format-number.ts";
 import { modelOf } from "./input-label.ts";
 import { generationSection } from "./markdown-generation.ts";
+import { layerSection } from "./markdown-layers.ts";
 import { escapeLine, escapeMarkdown, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
@@ -29,7 +30,7 @@ export interface MarkdownOptions {
 const PERPLEXITY_DECIMALS = 4;
 
 /**
- * The table that model cards of ported models print, the conclusion, and every
+ * The tables that model cards of ported models print, the conclusion, and every
  * limit with its origin. A cell without a measurement says why.
  */
 export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptions): string {
@@ -43,6 +44,7 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
     conclusion(result, lang),
     [`**${m.card.limits}**`],
     limitTable(result, m),
+    ...layerSection(result, m),
     ...(notices.length === 0
       ? []
       : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeLine(text)}`)]]),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ComparisonResult } from "../../src/core/result.ts";
+import type { ComparisonResult, TensorResult } from "../../src/core/result.ts";
 import { renderMarkdown } from "../../src/report/markdown.ts";
 import { HOSTILE, RESULTS } from "./results.ts";
 
@@ -23,7 +23,8 @@ test.each(CASES)("every row of a table has the cells of its head: %s", (_name, r
   const tables = renderMarkdown(result, { lang: "en" })
     .split("\n\n")
     .filter((block) => block.startsWith("|"));
-  expect(tables).toHaveLength(result.quality.generation === null ? 2 : 3);
+  const steps = new Set(layerOutputs(result).map(({ step }) => step));
+  expect(tables).toHaveLength((result.quality.generation === null ? 2 : 3) + steps.size);
   for (const table of tables) {
     const counts = table
       .trim()
@@ -32,8 +33,44 @@ test.each(CASES)("every row of a table has the cells of its head: %s", (_name, r
     expect(new Set(counts).size).toBe(1);
     // Of continuations, keywords have a column where some are expected.
     const columns = result.quality.generation?.keywords == null ? 6 : 7;
-    expect(counts[0]).toBe(table.includes("Prompt |") ? columns : 4);
+    const ofLayers = table.startsWith("| Layer |") ? 8 : 4;
+    expect(counts[0]).toBe(table.includes("Prompt |") ? columns : ofLayers);
   }
+});
+
+/** The residual stream after each layer. */
+function layerOutputs({ tensors }: ComparisonResult): readonly TensorResult[] {
+  return tensors.filter(({ name, layer }) => layer !== null && name === `layers.${layer}`);
+}
+
+test("every layer has a row with its figures, and the verdict on what is in it", () => {
+  const result = RESULTS["fail by layer"];
+  const text = renderMarkdown(result, { lang: "en" });
+  const table = text.split("\n\n").find((block) => block.startsWith("| Layer |")) ?? "";
+  const rows = table.trim().split("\n").slice(2);
+  const stream = result.tensors.filter(({ name }) => /^(?:embed|norm|layers\.\d+)$/.test(name));
+  expect(rows).toHaveLength(stream.length);
+  stream.forEach((tensor, i) => {
+    const [layer, mean, min, mse, maxAbs, relL2, overFloor, verdict] = cells(rows[i] ?? "");
+    expect(layer?.trim()).toBe(String(tensor.layer ?? tensor.name));
+    expect(Number(mean)).toBeCloseTo(tensor.tokenCosine?.mean ?? Number.NaN, 6);
+    expect(Number(min)).toBeCloseTo(tensor.tokenCosine?.min ?? Number.NaN, 6);
+    const close = (cell: string | undefined, value: number | null): void => {
+      expect(Number(cell) / (value ?? Number.NaN)).toBeCloseTo(1, 1);
+    };
+    close(mse, tensor.mse);
+    close(maxAbs, tensor.maxAbs);
+    close(relL2, tensor.relL2);
+    close(overFloor, tensor.floorRatio);
+    // The MLP of layer 7 is the origin; the layer's attention passes, and its output inherits.
+    const word =
+      tensor.layer === 7
+        ? "**FAIL, origin**"
+        : tensor.verdict === "pass"
+          ? "pass"
+          : "**FAIL, inherited**";
+    expect(verdict?.trim()).toBe(word);
+  });
 });
 
 test("names open no markup, no HTML and mention nobody", () => {

@@ -283,6 +283,23 @@ export interface Messages {
     readonly broken: string;
     readonly undecided: string;
     notApplied(reason: string): string;
+    readonly layers: string;
+    /** Heads of the table of layers; the last but one is what decided: a floor, the prior, or equal bits. */
+    readonly layerColumns: Readonly<
+      Record<
+        | "layer"
+        | "cosineMean"
+        | "cosineMin"
+        | "mse"
+        | "maxAbs"
+        | "relL2"
+        | "floor"
+        | "prior"
+        | "exact"
+        | "verdict",
+        string
+      >
+    >;
     readonly notes: string;
   };
 }

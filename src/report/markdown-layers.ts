@@ -1,0 +1,121 @@
+/** The table of layers that a model card quotes: the residual stream after each, and the verdict on the layer. */
+
+import type { ComparisonResult, TensorResult } from "../core/result.ts";
+import {
+  formatCosine,
+  formatCount,
+  formatError,
+  formatPlain,
+  formatRatio,
+} from "./format-number.ts";
+import { decisive, plainEvidence } from "./layer-rows.ts";
+import { markdownTable, NO_SIDE } from "./markdown-parts.ts";
+import type { Messages } from "./messages/index.ts";
+
+/** Layers that the table holds; the deepest models that are published have 126. */
+const SHOWN = 160;
+
+/** Title and table of each step group; empty where no layer's output was compared. */
+export function layerSection(
+  result: ComparisonResult,
+  m: Messages,
+): readonly (readonly string[])[] {
+  const outputs = result.tensors.filter(isOutput);
+  const steps = [...new Set(outputs.map(({ step }) => step))];
+  return steps.flatMap((step) => {
+    const tensors = result.tensors.filter((tensor) => tensor.step === step);
+    const stream = tensors.filter((tensor) => isOutput(tensor) || isEnd(tensor));
+    const title = steps.length > 1 ? m.group.of(m.step[step], m.card.layers) : m.card.layers;
+    const more = Math.max(0, stream.length - SHOWN);
+    return [
+      [`**${title}**`],
+      layerTable(stream.slice(0, SHOWN), tensors, result, m),
+      ...(more === 0 ? [] : [[`- ${m.moreRows(more)}`]]),
+    ];
+  });
+}
+
+function isOutput({ name, layer }: TensorResult): boolean {
+  return layer !== null && name === `layers.${layer}`;
+}
+
+function isEnd({ name }: TensorResult): boolean {
+  return name === "embed" || name === "norm";
+}
+
+function layerTable(
+  stream: readonly TensorResult[],
+  tensors: readonly TensorResult[],
+  result: ComparisonResult,
+  m: Messages,
+): readonly string[] {
+  const evidence = plainEvidence(result);
+  const head = m.card.layerColumns;
+  const row = (tensor: TensorResult): readonly string[] => {
+    const lacking = m.card.notMeasured(m.reasons[reasonAgainst(tensor, result)] ?? "");
+    const cell = (value: number | null | undefined, format: (value: number) => string): string =>
+      value == null ? lacking : format(value);
+    return [
+      tensor.layer === null ? tensor.name : formatCount(tensor.layer),
+      cell(tensor.tokenCosine?.mean, formatCosine),
+      cell(tensor.tokenCosine?.min, formatCosine),
+      cell(tensor.mse, formatPlain),
+      cell(tensor.maxAbs, formatPlain),
+      cell(tensor.relL2, formatError),
+      tensor.relL2 === null ? lacking : sizeCell(tensor, evidence, m),
+      verdictCell(tensor, tensors, m),
+    ];
+  };
+  return markdownTable([
+    [
+      head.layer,
+      head.cosineMean,
+      head.cosineMin,
+      head.mse,
+      head.maxAbs,
+      head.relL2,
+      head[evidence],
+      head.verdict,
+    ],
+    ...stream.map(row),
+  ]);
+}
+
+/** Why a tensor that was compared has no figures. */
+function reasonAgainst(
+  { name, step, statsFigures }: TensorResult,
+  result: ComparisonResult,
+): string {
+  if (statsFigures !== null) return "reduced";
+  const isShape = result.findings.some(
+    (finding) =>
+      finding.rule === "structure/shape" && finding.tensor === name && finding.step === step,
+  );
+  return isShape ? "shapes" : "no-finite-pair";
+}
+
+/** Multiples of what decided; no prior applies to what fails before it is asked. */
+function sizeCell(
+  tensor: TensorResult,
+  evidence: ReturnType<typeof plainEvidence>,
+  m: Messages,
+): string {
+  const value = decisive(tensor, evidence);
+  if (value !== null) return evidence === "exact" ? formatCount(value) : formatRatio(value);
+  return evidence === "floor" ? m.card.notMeasured(m.reasons["floor-lacks-rows"] ?? "") : NO_SIDE;
+}
+
+/** The worst verdict on the layer's tensors, and its part where that is its origin. */
+function verdictCell(output: TensorResult, tensors: readonly TensorResult[], m: Messages): string {
+  const of =
+    output.layer === null ? [output] : tensors.filter(({ layer }) => layer === output.layer);
+  const origin = of.find(({ role }) => role === "origin");
+  const worst =
+    origin ??
+    of.find(({ verdict }) => verdict === "fail") ??
+    of.find(({ verdict }) => verdict === "inconclusive") ??
+    output;
+  const word = m.tensorVerdict[worst.verdict];
+  if (worst.verdict === "pass") return word;
+  return `**${worst.role === null ? word : `${word}${m.quality.separator}${m.role[worst.role]}`}**`;
+}
