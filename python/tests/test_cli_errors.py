@@ -18,21 +18,14 @@ import torch
 from npu_dump import DumpWriter, load
 from npu_dump.cli import main
 
-from .command import COMMAND, run
+from .command import COMMAND, run, told_error
 from .conftest import build
 
 
 def refused(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The error of a command that must fail, after looking at its form."""
     assert run(*arguments) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "Traceback" not in err
-    lines = err.strip().split("\n")
-    start = next(number for number, line in enumerate(lines) if line.startswith("error["))
-    assert len(lines[start:]) >= 3
-    assert lines[-1].startswith("  help: ")
-    return "\n".join(lines[start:])
+    return told_error(capfd)
 
 
 def test_usage_errors(tmp_path: Path, model_folder: Path, prompts: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,23 +191,37 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-@contextmanager
-def _loading(source: ModelSource, what: str) -> Iterator[None]:
+def _loading(source: ModelSource, what: str) -> AbstractContextManager[None]:
     """Turn what transformers raises while it loads into our error."""
+
+    def told(error: Exception) -> DumpError:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return DumpError(
+            "model-unreadable",
+            f"the {what} cannot be loaded",
+            facts=[("given", source.given), (type(error).__name__, lines[0] if lines else "no reason given")],
+            help=_way_out(error, str(error)),
+        )
+
+    return translated(told)
+
+
+@contextmanager
+def translated(told: Callable[[Exception], DumpError]) -> Iterator[None]:
+    """Turn what a library raises in a ``with`` block into an error of ours.
+
+    Args:
+        told: makes it of an exception, unless memory ran out: that is the same error everywhere.
+
+    Raises:
+        DumpError: one that left the block, or what was made of another exception.
+    """
     try:
         yield
     except DumpError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
-            raise out_of_memory(error) from error
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise DumpError(
-            "model-unreadable",
-            f"the {what} cannot be loaded",
-            facts=[("given", source.given), (type(error).__name__, lines[0] if lines else "no reason given")],
-            help=_way_out(error, str(error)),
-        ) from error
+        raise (out_of_memory if is_out_of_memory(error) else told)(error) from error
 
 
 def _way_out(error: Exception, text: str) -> str:

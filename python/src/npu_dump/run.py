@@ -82,31 +82,27 @@ def capture_samples(
     """
     torch.manual_seed(request.seed)
     device = provenance.device_of(model)
-    try:
-        with (
-            float64_throughout(model),
-            Dump(
-                model,
-                request.output,
-                select=list(request.select),
-                mode=request.mode,
-                top_k=request.top_k,
-                replay=request.replay,
-                run=metadata,
-                overwrite=request.force,
-            ) as dump,
-        ):
-            feeder = Feeder(model, device, _padding_side(request, samples))
-            for batch in _batches(samples, request.batch):
-                first = dump.samples
-                _store_texts(dump, batch, first)
-                feeder.feed(_continued(request, model, batch, dump, tokenizer))
-                progress.step("capturing", dump.samples, len(samples), "samples")
-            _repeat(request, model, samples, dump, tokenizer, progress)
-    except DumpError:
-        raise
-    except Exception as error:
-        raise _forward_failed(error) from error
+    with (
+        models.translated(_forward_failed),
+        float64_throughout(model),
+        Dump(
+            model,
+            request.output,
+            select=list(request.select),
+            mode=request.mode,
+            top_k=request.top_k,
+            replay=request.replay,
+            run=metadata,
+            overwrite=request.force,
+        ) as dump,
+    ):
+        feeder = Feeder(model, device, _padding_side(request, samples))
+        for batch in _batches(samples, request.batch):
+            first = dump.samples
+            _store_texts(dump, batch, first)
+            feeder.feed(_continued(request, model, batch, dump, tokenizer))
+            progress.step("capturing", dump.samples, len(samples), "samples")
+        _repeat(request, model, samples, dump, tokenizer, progress)
     return Outcome(
         path=request.output,
         id=dump.run["id"],
@@ -117,8 +113,6 @@ def capture_samples(
 
 
 def _forward_failed(error: Exception) -> DumpError:
-    if devices.is_out_of_memory(error):
-        return models.out_of_memory(error)
     lines = str(error).splitlines()
     return DumpError(
         "forward-failed",

@@ -10,6 +10,7 @@ import pytest
 
 from npu_dump.cli import main
 
+from ..command import told_error
 from .server import FakeServer, running
 
 Refused = Callable[..., str]
@@ -49,16 +50,9 @@ def refused(ask: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixtur
         started = time.monotonic()
         assert ask(*arguments, prompts=prompts) == 2
         assert time.monotonic() - started < seconds
-        out, err = capfd.readouterr()
-        assert out == ""
-        assert "Traceback" not in err
-        lines = err.strip().split("\n")
-        start = next(number for number, line in enumerate(lines) if line.startswith("error["))
-        assert len(lines[start:]) >= 3
-        assert lines[-1].startswith("  help: ")
-        assert all(line.isprintable() for line in lines)
+        error = told_error(capfd)
         assert not (tmp_path / "a.arrow").exists()
-        return "\n".join(lines[start:])
+        return error
 
     return run
 

@@ -245,27 +245,30 @@ def test_graphs_are_compared_by_logprobs_and_generations(
     assert quality["firstToken"]["samples"] == 8
 
 
-@pytest.fixture(scope="module")
-def tiny(model: Path, work: Path) -> Path:
-    """A Llama of three layers with random weights, whose heads two ranks can share."""
+def saved(kind: str, folder: Path, tokenizer: Path, dtype: torch.dtype, **config: Any) -> Path:
+    """A small model with random weights, whose heads two ranks can share, and the tokenizer of another."""
     import transformers
 
-    folder = work / "tiny"
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
+    made = getattr(transformers, f"{kind}Config")(
         hidden_size=128,
         intermediate_size=256,
-        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
-        vocab_size=49152,
-        max_position_embeddings=256,
         tie_word_embeddings=False,
+        **config,
     )
-    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    getattr(transformers, f"{kind}ForCausalLM")(made).to(dtype).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(model: Path, work: Path) -> Path:
+    """A Llama of three layers."""
+    sizes = {"num_hidden_layers": 3, "vocab_size": 49152, "max_position_embeddings": 256}
+    return saved("Llama", work / "tiny", model, torch.bfloat16, **sizes)
 
 
 def test_an_engine_that_is_killed_leaves_what_was_complete(
@@ -294,26 +297,9 @@ def test_an_engine_that_is_killed_leaves_what_was_complete(
 @pytest.fixture(scope="module")
 def experts(model: Path, work: Path) -> Path:
     """A mixture of experts of two layers, in float32, with few tokens and positions."""
-    import transformers
-
-    folder = work / "experts"
-    torch.manual_seed(0)
-    config = transformers.MixtralConfig(
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        num_local_experts=4,
-        num_experts_per_tok=2,
-        vocab_size=48,
-        max_position_embeddings=64,
-        tie_word_embeddings=False,
-    )
-    transformers.MixtralForCausalLM(config).save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
-    return folder
+    sizes = {"num_hidden_layers": 2, "vocab_size": 48, "max_position_embeddings": 64}
+    routing = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    return saved("Mixtral", work / "experts", model, torch.float32, **sizes, **routing)
 
 
 @pytest.mark.long

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol
 
-from ..devices import is_out_of_memory
 from ..errors import DumpError
-from ..models import out_of_memory
+from ..models import translated
 from ..progress import Progress
 from .adapter import REQUEST_KEY, version
 from .watch import Watch, shielded_start
@@ -139,24 +138,20 @@ class Session:
             self._engine.collective_rpc("npu_dump_abort", timeout=30)
 
 
-@contextmanager
-def _engine_errors(code: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except DumpError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise out_of_memory(error) from error
-        if code == "engine-died" and isinstance(error, ValueError):
-            code, what = "request-refused", "the engine does not take a prompt"
+def _engine_errors(code: str, what: str) -> AbstractContextManager[None]:
+    """Turn what the engine raises into our error, which has this code and says this."""
+
+    def told(error: Exception) -> DumpError:
+        refused = code == "engine-died" and isinstance(error, ValueError)
         # The first line of some only counts what is wrong.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:_LINES] if line.strip())
-        raise DumpError(
-            code,
-            what,
+        return DumpError(
+            "request-refused" if refused else code,
+            "the engine does not take a prompt" if refused else what,
             facts=[("vllm", version()), (type(error).__name__, reason[:_REASON] or "no reason given")],
             help="what the engine said stands above; VLLM_LOGGING_LEVEL=INFO shows more"
             if code == "engine-failed"
             else "what is complete is in OUT.partial; npu-diff repair makes a dump of it",
-        ) from error
+        )
+
+    return translated(told)
