@@ -20,8 +20,13 @@
 
 export { compareDumps } from "./compare.ts";
 export { compareTaskResults } from "./compare-task-results.ts";
+export type * from "./core/determinism.ts";
 export type { DType, FloatDType } from "./core/dtype.ts";
 export { type ErrorCode, type ErrorFact, isNpuDiffError, NpuDiffError } from "./core/errors.ts";
+export type * from "./core/findings.ts";
+export type * from "./core/generation.ts";
+export type * from "./core/groups.ts";
+export type * from "./core/inputs.ts";
 export type {
   CompareObserver,
   CompareOptions,
@@ -30,7 +35,11 @@ export type {
   Preset,
   Progress,
 } from "./core/options.ts";
+export type * from "./core/own-figures.ts";
+export type * from "./core/places.ts";
+export type * from "./core/quality.ts";
 export type * from "./core/result.ts";
+export type * from "./core/stats-figures.ts";
 export type {
   IntervalMethod,
   TaskDifference,
@@ -44,6 +53,8 @@ export type {
   TaskSideFigures,
   TestMethod,
 } from "./core/task-results.ts";
+export type * from "./core/tensor-result.ts";
+export type * from "./core/verdict.ts";
 export type { Dump, RunMetadata, TensorEntry, TensorStats } from "./dump/dump.ts";
 export { openDump } from "./dump/open-dump.ts";
 export { type RepairReport, repairDump } from "./dump/repair.ts";

@@ -3,8 +3,9 @@
 import { basename } from "node:path";
 import { expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
+import type { Finding } from "../src/core/findings.ts";
 import type { CompareOptions } from "../src/core/options.ts";
-import type { ComparisonResult, Finding } from "../src/core/result.ts";
+import type { ComparisonResult } from "../src/core/result.ts";
 import { renderMarkdown } from "../src/report/markdown.ts";
 import { PLAIN } from "../src/report/style.ts";
 import { renderText } from "../src/report/text.ts";

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
 import type { CompareOptions } from "../src/core/options.ts";
-import type { ComparisonResult, StepGroup } from "../src/core/result.ts";
+import type { ComparisonResult } from "../src/core/result.ts";
+import type { StepGroup } from "../src/core/verdict.ts";
 import { scratch } from "./support/scratch.ts";
 import {
   addNoise,

@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
+import type { Finding } from "../src/core/findings.ts";
 import type { CompareOptions } from "../src/core/options.ts";
-import type { ComparisonResult, Finding } from "../src/core/result.ts";
+import type { ComparisonResult } from "../src/core/result.ts";
 import { createDumpWriter } from "../src/dump/write-dump.ts";
 import { renderMarkdown } from "../src/report/markdown.ts";
 import { PLAIN } from "../src/report/style.ts";

@@ -4,7 +4,7 @@
  */
 
 import { isFloatDType } from "../core/dtype.ts";
-import type { StepGroup } from "../core/result.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import {
   isReducedLogits,
   matchesAny,

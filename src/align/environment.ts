@@ -1,6 +1,6 @@
 /** What differs between the two runs, by their own word. */
 
-import type { EnvironmentDifference } from "../core/result.ts";
+import type { EnvironmentDifference } from "../core/inputs.ts";
 import type { RunMetadata } from "../dump/dump.ts";
 import { isJsonObject } from "../dump/json.ts";
 

@@ -1,6 +1,6 @@
 /** Findings that leave something undecided. */
 
-import type { Finding } from "./result.ts";
+import type { Finding } from "./findings.ts";
 
 /** Whether a finding says that something could be neither kept nor broken. */
 export function isOpen({ rule, level }: Finding): boolean {

@@ -2,7 +2,7 @@
 
 import type { DeterminismResult } from "./determinism.ts";
 import type { GenerationResult } from "./generation.ts";
-import type { TokenAt } from "./result.ts";
+import type { TokenAt } from "./places.ts";
 
 /** A mean over tokens with its standard error clustered by sample. */
 export interface ClusteredMean {

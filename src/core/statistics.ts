@@ -3,7 +3,7 @@
  */
 
 import jstat from "jstat";
-import type { ClusteredMean } from "./result.ts";
+import type { ClusteredMean } from "./quality.ts";
 
 const { jStat } = jstat;
 

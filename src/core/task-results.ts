@@ -3,8 +3,9 @@
  * read. Field names are frozen, additions only.
  */
 
+import type { LimitSource } from "./findings.ts";
 import type { Decide } from "./options.ts";
-import type { LimitSource, Verdict } from "./result.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** What a comparison of task results is asked to do. */
 export interface TaskResultsOptions {

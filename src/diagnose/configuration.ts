@@ -1,7 +1,7 @@
 /** Configurations that differ, as the cause of an error: no statistic finds that, and nothing explains more. */
 
 import { type ConfigurationDifference, shownValue } from "../align/configuration.ts";
-import type { CauseResult } from "../core/result.ts";
+import type { CauseResult } from "../core/groups.ts";
 import type { TensorRole } from "../dump/contract.ts";
 
 /** Keys that are named in the evidence. */

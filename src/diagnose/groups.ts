@@ -6,8 +6,10 @@
 import type { Unit } from "../align/align.ts";
 import type { ConfigurationDifference } from "../align/configuration.ts";
 import type { RunRelation } from "../align/runs.ts";
+import type { Finding } from "../core/findings.ts";
+import type { GroupResult, Origin } from "../core/groups.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type { Finding, GroupResult, Origin, Role, StepGroup, Verdict } from "../core/result.ts";
+import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
 import { tensorName } from "../dump/contract.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 import type { Specimen } from "../measure/specimen.ts";

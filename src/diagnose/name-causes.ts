@@ -1,6 +1,6 @@
 /** Names what kind of error an origin holds, from the data themselves. */
 
-import type { CauseResult, Origin } from "../core/result.ts";
+import type { CauseResult, Origin } from "../core/groups.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 import type { Specimen } from "../measure/specimen.ts";
 import type { CauseId } from "./cause-texts/ids.ts";

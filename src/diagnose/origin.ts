@@ -6,7 +6,8 @@
  */
 
 import type { RunRelation } from "../align/runs.ts";
-import type { Origin, Role, Systematic } from "../core/result.ts";
+import type { Origin, Systematic } from "../core/groups.ts";
+import type { Role } from "../core/verdict.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 
 export interface Localisation {

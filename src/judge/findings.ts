@@ -1,6 +1,7 @@
 /** Makes findings. */
 
-import type { Finding, LimitSource, StepGroup } from "../core/result.ts";
+import type { Finding, LimitSource } from "../core/findings.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { RULES, type RuleId } from "./rules.ts";
 
 /** What a finding is about, beside its rule. */

@@ -1,7 +1,9 @@
 /** The verdict on whether a run gives the same answer each time. */
 
+import type { SideDeterminism } from "../core/determinism.ts";
+import type { AppliedRule, Finding } from "../core/findings.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, Finding, Quality, SideDeterminism } from "../core/result.ts";
+import type { Quality } from "../core/quality.ts";
 import { finding } from "./findings.ts";
 import { MIN_DETERMINISM } from "./limits.ts";
 

@@ -3,7 +3,7 @@
 import type { Unit } from "../align/align.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
-import type { Finding } from "../core/result.ts";
+import type { Finding } from "../core/findings.ts";
 import type { TensorRole } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
 import { shellWord } from "../dump/dump-file.ts";

@@ -3,7 +3,7 @@
 import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
 import type { MetadataDifference } from "../align/environment.ts";
 import type { ReferenceSet } from "../align/reference-set.ts";
-import type { Finding } from "../core/result.ts";
+import type { Finding } from "../core/findings.ts";
 import type { Dump } from "../dump/dump.ts";
 import type { Floors } from "../measure/floors.ts";
 import { finding } from "./findings.ts";

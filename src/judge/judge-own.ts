@@ -1,12 +1,8 @@
 /** The verdict on a module's own error, under a forced reference or in an isolated replay. */
 
 import type { Unit } from "../align/align.ts";
-import {
-  OWN_STATISTICS,
-  type OwnFigures,
-  type OwnStatistics,
-  type TokenAt,
-} from "../core/result.ts";
+import { OWN_STATISTICS, type OwnFigures, type OwnStatistics } from "../core/own-figures.ts";
+import { type TokenAt } from "../core/places.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
 import { isWithin } from "./findings.ts";
 import type { Report } from "./judge-tensor.ts";

@@ -3,10 +3,12 @@
  * the user's limits by interval or by point.
  */
 
+import type { AppliedRule, Finding, LimitSource } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type { AppliedRule, Finding, LimitSource, Quality, StepGroup } from "../core/result.ts";
+import type { Quality } from "../core/quality.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { finding, isWithin } from "./findings.ts";
 import { judgeDeterminism } from "./judge-determinism.ts";
 import {

@@ -1,11 +1,11 @@
 /** Whether a candidate's accuracy is lower than the reference's by more than a limit. */
 
 import type { Decide } from "../core/options.ts";
-import type { Verdict } from "../core/result.ts";
 import { tangoInterval } from "../core/statistics/paired-shares.ts";
 import { timesToDecide } from "../core/statistics/times-to-decide.ts";
 import { wilsonInterval, Z95 } from "../core/statistics.ts";
 import type { TaskFigures, TaskJudgement } from "../core/task-results.ts";
+import type { Verdict } from "../core/verdict.ts";
 
 /** The limit and how it is held. */
 export interface DropLimit {

@@ -5,9 +5,12 @@
 
 import type { Unit } from "../align/align.ts";
 import { DTYPES } from "../core/dtype.ts";
+import type { Finding } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type { Finding, FloorFigures, TokenAt, Verdict } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { FloorFigures } from "../core/tensor-result.ts";
+import type { Verdict } from "../core/verdict.ts";
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
 import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";

@@ -8,7 +8,7 @@
  * margins cost.
  */
 
-import type { OwnStatistic, OwnStatisticName } from "../core/result.ts";
+import type { OwnStatistic, OwnStatisticName } from "../core/own-figures.ts";
 import type { TensorRole } from "../dump/contract.ts";
 import { rowsAllowance } from "./limits.ts";
 

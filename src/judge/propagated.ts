@@ -4,8 +4,9 @@
  * legal rounding without limit, and no floor foretells where.
  */
 
+import type { Finding } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type { Finding, StepGroup } from "../core/result.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { tensorName } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
 import { finding } from "./findings.ts";

@@ -1,6 +1,6 @@
 /** What is known of a rule: what it looks at, how its figures are written, the condition that breaks it. */
 
-import type { RuleLevel } from "../core/result.ts";
+import type { RuleLevel } from "../core/findings.ts";
 
 /** How a rule's `value` and `limit` are written. */
 export type RuleUnit =

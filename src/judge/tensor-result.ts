@@ -1,6 +1,7 @@
 /** A tensor as it stands in the result. */
 
-import type { Role, TensorResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
+import type { Role } from "../core/verdict.ts";
 import type { JudgedUnit } from "./judge-tensor.ts";
 
 /** The judged unit as the result shows it; `role` is what the diagnosis made of it. */

@@ -1,19 +1,14 @@
 /** The user's limits on what the model says: held by interval or by point, to the prompts and to the decode steps. */
 
+import type { AppliedRule, Finding } from "../core/findings.ts";
 import type { CompareOptions } from "../core/options.ts";
-import type {
-  AppliedRule,
-  ClusteredMean,
-  DecodeQuality,
-  Finding,
-  Quality,
-  StepGroup,
-} from "../core/result.ts";
+import type { ClusteredMean, DecodeQuality, Quality } from "../core/quality.ts";
 import {
   MIN_CLUSTERS_FOR_INTERVAL,
   timesToDecideMean,
   trialsToDecideShare,
 } from "../core/statistics.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { finding, isWithin } from "./findings.ts";
 import type { RuleId } from "./rules.ts";
 

@@ -1,6 +1,6 @@
 /** Whether the two sides would say the same token next. */
 
-import type { FlipsResult, Quality, Top1Result } from "../core/result.ts";
+import type { FlipsResult, Quality, Top1Result } from "../core/quality.ts";
 import { normalCdf, wilsonInterval } from "../core/statistics.ts";
 
 /** A flip whose margin is below so many σ is a near tie; 99 % of benign bf16 flips are (138 flips of SmolLM2-135M). */

@@ -1,7 +1,8 @@
 /** KL divergence over positions, beside that of the floors. */
 
 import { Distribution } from "../core/distribution.ts";
-import type { KlResult, TokenAt } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { KlResult } from "../core/quality.ts";
 import { clusteredMean } from "../core/statistics.ts";
 import { SampleSums } from "./sample-sums.ts";
 

@@ -5,7 +5,8 @@
 
 import type { Pair } from "../align/align.ts";
 import { extentOf } from "../align/shapes.ts";
-import type { DecodeQuality, Quality, TokenAt } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { DecodeQuality, Quality } from "../core/quality.ts";
 import { Agreement } from "./agreement.ts";
 import { Divergence } from "./divergence.ts";
 import { LOGITS, ROW_NUMBERS, SIDE_LOGITS, SIDE_LOGITS_NUMBERS } from "./kernel/results.ts";

@@ -1,6 +1,7 @@
 /** A mean over positions with its clustered interval, and the largest value with its place. */
 
-import type { ClusteredMean, TokenAt } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { ClusteredMean } from "../core/quality.ts";
 import { clusteredMean } from "../core/statistics.ts";
 import { SampleSums } from "./sample-sums.ts";
 

@@ -6,14 +6,8 @@
 import type { Unit } from "../align/align.ts";
 import { unravel } from "../align/shapes.ts";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
-import type {
-  ElementAt,
-  FloorFigures,
-  NonFinite,
-  TokenAt,
-  TokenCosine,
-  TokenRelL2,
-} from "../core/result.ts";
+import type { ElementAt, TokenAt } from "../core/places.ts";
+import type { FloorFigures, NonFinite, TokenCosine, TokenRelL2 } from "../core/tensor-result.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { JobResult } from "./kernel/job-stream.ts";
 import { AT, ROW, ROW_NUMBERS, resultLayout, TOTALS } from "./kernel/results.ts";

@@ -4,7 +4,8 @@
  */
 
 import { Distribution } from "../core/distribution.ts";
-import type { FloorFigures, TokenAt } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { FloorFigures } from "../core/tensor-result.ts";
 import { LEAST_ROW_ERROR, type RowErrors } from "./row-figures.ts";
 
 /** Bins a factor of two of ρ_t(floor), see {@link FloorComparison}. */

@@ -3,7 +3,7 @@
  * samples and its channels, gathered while the tensor streams by.
  */
 
-import type { TokenAt } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
 import { CHANNEL_SUMS, ROW, resultLayout, rowWeight } from "./kernel/results.ts";
 import type { RowObserver, TensorFigures } from "./measure-tensor.ts";
 import { hasChannels, type PlannedJob } from "./plan.ts";

@@ -10,7 +10,7 @@ import {
   type OwnStatistic,
   type OwnStatisticName,
   type OwnStatistics,
-} from "../core/result.ts";
+} from "../core/own-figures.ts";
 import type { OwnChannels, OwnProfile } from "./own-profile.ts";
 
 /** A median's share that is added to the base's error of each channel: silent channels make no ratio. */

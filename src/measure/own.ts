@@ -15,7 +15,7 @@ import {
 import type { RunRelation } from "../align/runs.ts";
 import { extentOf } from "../align/shapes.ts";
 import { DTYPES } from "../core/dtype.ts";
-import type { OwnFigures } from "../core/result.ts";
+import type { OwnFigures } from "../core/own-figures.ts";
 import type { TensorRole } from "../dump/contract.ts";
 import type { Dump, TensorEntry } from "../dump/dump.ts";
 import type { ForcedReferences } from "./forced.ts";

@@ -1,7 +1,7 @@
 /** How well the true tokens are predicted: perplexity and Δp. */
 
 import { Distribution } from "../core/distribution.ts";
-import type { DeltaPResult, PerplexityResult, Quality } from "../core/result.ts";
+import type { DeltaPResult, PerplexityResult, Quality } from "../core/quality.ts";
 import { type ClusterSum, clusteredMean } from "../core/statistics.ts";
 import { SampleSums } from "./sample-sums.ts";
 

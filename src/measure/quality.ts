@@ -1,7 +1,8 @@
 /** What the model says on both sides, from whatever forms of its logits and tokens are stored. */
 
 import type { TokenTable } from "../align/tokens.ts";
-import type { Quality, StepGroup } from "../core/result.ts";
+import type { Quality } from "../core/quality.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { type Determinism, determinismOf } from "./determinism/determinism.ts";
 import { Continuations } from "./generation/continuations.ts";
 import { firstTokenAgreement } from "./generation/first-token.ts";

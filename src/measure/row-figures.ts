@@ -3,7 +3,8 @@
  */
 
 import { Distribution } from "../core/distribution.ts";
-import type { TokenAt, TokenCosine, TokenRelL2 } from "../core/result.ts";
+import type { TokenAt } from "../core/places.ts";
+import type { TokenCosine, TokenRelL2 } from "../core/tensor-result.ts";
 
 /**
  * Storing Gaussian data once costs 0.425 of a unit in the last place's half,

@@ -5,7 +5,7 @@
 
 import type { Pair, Unit } from "../align/align.ts";
 import { residualFactors } from "../align/residual.ts";
-import type { SideStatistics, StatsBounds, StatsFigures } from "../core/result.ts";
+import type { SideStatistics, StatsBounds, StatsFigures } from "../core/stats-figures.ts";
 import type { Sides } from "./measure-tensor.ts";
 import { saturationOf } from "./plan.ts";
 import type { SegmentReader } from "./segments.ts";

@@ -1,6 +1,6 @@
 /** Agreement of the most likely tokens, by the lists of the best alone. */
 
-import type { Quality } from "../core/result.ts";
+import type { Quality } from "../core/quality.ts";
 import { wilsonInterval } from "../core/statistics.ts";
 import type { TopList } from "./logits-form.ts";
 

@@ -1,7 +1,8 @@
 /** What kind of error an origin holds, in words, and what to do next about it. */
 
 import { escapeText } from "../core/escape.ts";
-import type { CauseResult, ComparisonResult, Origin } from "../core/result.ts";
+import type { CauseResult, Origin } from "../core/groups.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { causeMessage, isCauseId } from "../diagnose/cause-texts/index.ts";
 import { modelOf } from "./input-label.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";

@@ -5,7 +5,7 @@ import type {
   RepeatComparison,
   RepeatDifference,
   SideDeterminism,
-} from "../core/result.ts";
+} from "../core/determinism.ts";
 import type { RuleId } from "../judge/rules.ts";
 import { formatCount, formatPlain } from "./format-number.ts";
 import type { Messages } from "./messages/index.ts";

@@ -1,7 +1,7 @@
 /** Findings in words, by the templates of the rule table. */
 
 import { escapeText } from "../core/escape.ts";
-import type { Finding } from "../core/result.ts";
+import type { Finding } from "../core/findings.ts";
 import { isRuleId, RULES, type RuleUnit } from "../judge/rules.ts";
 import { formatAgainst, formatPlain, formatUnit } from "./format-number.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";

@@ -1,6 +1,25 @@
 /** The JSON form of what the two sides wrote. */
 
-import type * as R from "../core/result.ts";
+import type {
+  DeterminismResult,
+  RepeatComparison,
+  RepeatDifference,
+  RepeatTensorDifference,
+  SideDeterminism,
+} from "../core/determinism.ts";
+import type {
+  ChoiceGap,
+  Continuation,
+  DivergenceMargin,
+  DivergenceSide,
+  Excerpt,
+  GeneratedToken,
+  GenerationResult,
+  KeywordResult,
+  KeywordTotals,
+  SampleTexts,
+  TextDivergence,
+} from "../core/generation.ts";
 import { interval } from "./schema-parts.ts";
 import {
   count,
@@ -15,14 +34,14 @@ import {
 } from "./schema-types.ts";
 
 const side = oneOf<"reference" | "candidate">("reference", "candidate");
-const excerpt = fields<R.Excerpt>({ text, omitted: count });
+const excerpt = fields<Excerpt>({ text, omitted: count });
 /** A file may hold any integer as an id. */
 const anyId: SchemaOf<number> = { type: "integer" };
-const token = nullable(fields<R.GeneratedToken>({ id: anyId, text: nullable(text) }));
-const gap = nullable(fields<R.ChoiceGap>({ nats: number, atLeast: flag }));
+const token = nullable(fields<GeneratedToken>({ id: anyId, text: nullable(text) }));
+const gap = nullable(fields<ChoiceGap>({ nats: number, atLeast: flag }));
 
 const continuation = nullable(
-  fields<R.Continuation>({
+  fields<Continuation>({
     tokens: nullable(count),
     characters: nullable(count),
     text: nullable(excerpt),
@@ -30,21 +49,21 @@ const continuation = nullable(
   }),
 );
 
-const divergenceSide = fields<R.DivergenceSide>({ token, ended: flag, text: nullable(excerpt) });
+const divergenceSide = fields<DivergenceSide>({ token, ended: flag, text: nullable(excerpt) });
 
-const margin = fields<R.DivergenceMargin>({
+const margin = fields<DivergenceMargin>({
   reference: gap,
   candidate: gap,
   z: nullable(number),
   sigmaFrom: nullable(
-    oneOf<NonNullable<R.DivergenceMargin["sigmaFrom"]>>("floor", "candidate", "lists"),
+    oneOf<NonNullable<DivergenceMargin["sigmaFrom"]>>("floor", "candidate", "lists"),
   ),
   nearTie: nullable(flag),
   reason: nullable(text),
 });
 
 const divergence = nullable(
-  fields<R.TextDivergence>({
+  fields<TextDivergence>({
     token: nullable(count),
     character: nullable(count),
     shared: nullable(excerpt),
@@ -54,7 +73,7 @@ const divergence = nullable(
   }),
 );
 
-const sampleTexts = fields<R.SampleTexts>({
+const sampleTexts = fields<SampleTexts>({
   sample: count,
   prompt: nullable(excerpt),
   reference: continuation,
@@ -63,7 +82,7 @@ const sampleTexts = fields<R.SampleTexts>({
   identical: nullable(flag),
   divergence,
   keywords: list(
-    fields<R.KeywordResult>({
+    fields<KeywordResult>({
       keyword: excerpt,
       reference: nullable(flag),
       candidate: nullable(flag),
@@ -73,11 +92,11 @@ const sampleTexts = fields<R.SampleTexts>({
 });
 
 const share = { share: nullable(number), ci95: interval };
-const repeatTensors = fields<R.RepeatComparison["tensors"]>({
+const repeatTensors = fields<RepeatComparison["tensors"]>({
   compared: count,
   identical: count,
   largest: nullable(
-    fields<R.RepeatTensorDifference>({
+    fields<RepeatTensorDifference>({
       tensor: text,
       sample: count,
       step: count,
@@ -89,7 +108,7 @@ const repeatTensors = fields<R.RepeatComparison["tensors"]>({
   ),
 });
 const repeatComparison = nullable(
-  fields<R.RepeatComparison>({
+  fields<RepeatComparison>({
     comparisons: count,
     samples: count,
     identical: count,
@@ -98,7 +117,7 @@ const repeatComparison = nullable(
   }),
 );
 const sideDeterminism = nullable(
-  fields<R.SideDeterminism>({
+  fields<SideDeterminism>({
     repeats: count,
     comparisons: count,
     samples: count,
@@ -108,7 +127,7 @@ const sideDeterminism = nullable(
     runToRun: repeatComparison,
     batch: repeatComparison,
     firstDifference: nullable(
-      fields<R.RepeatDifference>({
+      fields<RepeatDifference>({
         sample: count,
         repeat: count,
         against: count,
@@ -122,15 +141,15 @@ const sideDeterminism = nullable(
 );
 
 export const determinism = nullable(
-  fields<R.DeterminismResult>({ reference: sideDeterminism, candidate: sideDeterminism }),
+  fields<DeterminismResult>({ reference: sideDeterminism, candidate: sideDeterminism }),
 );
 
 export const generation = nullable(
-  fields<R.GenerationResult>({
+  fields<GenerationResult>({
     samples: count,
     exact: count,
     firstDivergence: nullable(
-      fields<NonNullable<R.GenerationResult["firstDivergence"]>>({
+      fields<NonNullable<GenerationResult["firstDivergence"]>>({
         mean: number,
         p50: number,
         min: number,
@@ -138,14 +157,14 @@ export const generation = nullable(
     ),
     byText: count,
     sampled: list(side),
-    only: fields<R.GenerationResult["only"]>({ reference: count, candidate: count }),
-    divergences: fields<R.GenerationResult["divergences"]>({
+    only: fields<GenerationResult["only"]>({ reference: count, candidate: count }),
+    divergences: fields<GenerationResult["divergences"]>({
       nearTies: count,
       real: count,
       unknown: count,
     }),
     keywords: nullable(
-      fields<R.KeywordTotals>({
+      fields<KeywordTotals>({
         keywords: count,
         reference: count,
         candidate: count,

@@ -1,7 +1,8 @@
 /** What the run metadata say about a side, in a few words. Everything in it is a stranger's text. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, InputSummary } from "../core/result.ts";
+import type { InputSummary } from "../core/inputs.ts";
+import type { ComparisonResult } from "../core/result.ts";
 
 const LONGEST = 60;
 

@@ -1,6 +1,7 @@
 /** The table of tensors: neighbours that fared alike are folded into one row. */
 
-import type { ComparisonResult, TensorResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
 
 /** One row: a single tensor, or a run of neighbours with the same outcome. */
 export interface LayerRow {

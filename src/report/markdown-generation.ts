@@ -1,7 +1,8 @@
 /** The table of continuations that a model card quotes: both texts a prompt, and where they part. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, Continuation, Excerpt, SampleTexts } from "../core/result.ts";
+import type { Continuation, Excerpt, SampleTexts } from "../core/generation.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { formatCount } from "./format-number.ts";
 import { markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import type { Messages } from "./messages/index.ts";

@@ -1,7 +1,7 @@
 /** Parts of a Markdown report: tables, titles, and text that opens no markup. */
 
 import { escapeText } from "../core/escape.ts";
-import type { InputSummary } from "../core/result.ts";
+import type { InputSummary } from "../core/inputs.ts";
 import { deviceOf, dtypeOf } from "./input-label.ts";
 
 /** A figure without a side of its own. */

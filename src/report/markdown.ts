@@ -1,7 +1,9 @@
 /** The precision section of a model card, in Markdown. */
 
+import type { AppliedRule, Finding } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type { AppliedRule, ComparisonResult, Finding, TensorResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import {

@@ -1,7 +1,8 @@
 /** What standard error says beside a report: warnings about the inputs, and the first failure. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, Finding } from "../core/result.ts";
+import type { Finding } from "../core/findings.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { findingMessage } from "./finding-text.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
 import type { Style } from "./style.ts";

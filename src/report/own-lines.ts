@@ -1,6 +1,7 @@
 /** The modules' own errors, under forced references, as the human reports show them. */
 
-import type { ComparisonResult, TensorResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
 import { formatRatio } from "./format-number.ts";
 import { worst } from "./layer-rows.ts";
 import type { Messages } from "./messages/index.ts";

@@ -1,7 +1,7 @@
 /** Where two continuations part, and how close it was, in words. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ChoiceGap, GeneratedToken, SampleTexts, TextDivergence } from "../core/result.ts";
+import type { ChoiceGap, GeneratedToken, SampleTexts, TextDivergence } from "../core/generation.ts";
 import { formatCount, formatPlain, formatRatio } from "./format-number.ts";
 import type { Messages } from "./messages/index.ts";
 

@@ -1,13 +1,10 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
+import type { Finding } from "../core/findings.ts";
+import type { GenerationResult, KeywordTotals } from "../core/generation.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type {
-  ComparisonResult,
-  DecodeQuality,
-  Finding,
-  GenerationResult,
-  KeywordTotals,
-} from "../core/result.ts";
+import type { DecodeQuality } from "../core/quality.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import { findingMessage, valueAndLimit } from "./finding-text.ts";

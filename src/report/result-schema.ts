@@ -4,7 +4,23 @@
  * field of the result that is missing here does not compile.
  */
 
-import type * as R from "../core/result.ts";
+import type { AppliedRule, Finding, RuleLevel } from "../core/findings.ts";
+import type { CauseResult, GroupResult, Origin, Systematic } from "../core/groups.ts";
+import type { EnvironmentDifference, InputSummary } from "../core/inputs.ts";
+import type {
+  DecodeQuality,
+  DeltaPResult,
+  FirstTokenResult,
+  FlipsResult,
+  KlBoundResult,
+  KlResult,
+  LseResult,
+  NotAvailable,
+  PerplexityResult,
+  Quality,
+  Top1Result,
+} from "../core/quality.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { determinism, generation } from "./generation-schema.ts";
 import {
   anySample,
@@ -35,9 +51,9 @@ import {
 } from "./schema-types.ts";
 import { tensor } from "./tensor-schema.ts";
 
-const finding = fields<R.Finding>({
+const finding = fields<Finding>({
   rule: text,
-  level: oneOf<R.RuleLevel>("error", "warning", "info"),
+  level: oneOf<RuleLevel>("error", "warning", "info"),
   tensor: nullable(text),
   step: nullable(step),
   sample: nullable(anySample),
@@ -48,18 +64,18 @@ const finding = fields<R.Finding>({
   detail,
 });
 
-const appliedRule = fields<R.AppliedRule>({
+const appliedRule = fields<AppliedRule>({
   rule: text,
   step: nullable(step),
   applied: flag,
   limit: nullable(number),
   limitFrom: nullable(source),
-  decide: nullable(oneOf<NonNullable<R.AppliedRule["decide"]>>("interval", "point")),
+  decide: nullable(oneOf<NonNullable<AppliedRule["decide"]>>("interval", "point")),
   reason: nullable(text),
 });
 
 const perplexity = nullable(
-  fields<R.PerplexityResult>({
+  fields<PerplexityResult>({
     reference: number,
     candidate: number,
     relativeIncrease: number,
@@ -70,7 +86,7 @@ const perplexity = nullable(
   }),
 );
 const kl = nullable(
-  fields<R.KlResult>({
+  fields<KlResult>({
     mean: number,
     se: nullable(number),
     ci95: interval,
@@ -87,7 +103,7 @@ const kl = nullable(
   }),
 );
 const top1Agreement = nullable(
-  fields<R.Top1Result>({
+  fields<Top1Result>({
     share: number,
     agreed: count,
     positions: count,
@@ -97,18 +113,18 @@ const top1Agreement = nullable(
   }),
 );
 const topKOverlap = nullable(
-  fields<NonNullable<R.Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
+  fields<NonNullable<Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
 );
 const flips = nullable(
-  fields<R.FlipsResult>({
+  fields<FlipsResult>({
     count,
     expected: number,
     real: count,
-    sigmaFrom: oneOf<R.FlipsResult["sigmaFrom"]>("floor", "candidate"),
+    sigmaFrom: oneOf<FlipsResult["sigmaFrom"]>("floor", "candidate"),
   }),
 );
 const deltaP = nullable(
-  fields<R.DeltaPResult>({
+  fields<DeltaPResult>({
     rms: number,
     p1: number,
     p5: number,
@@ -120,10 +136,10 @@ const deltaP = nullable(
   }),
 );
 
-const quality = fields<R.Quality>({
+const quality = fields<Quality>({
   perplexity,
   perplexitySeed: nullable(
-    fields<NonNullable<R.Quality["perplexitySeed"]>>({
+    fields<NonNullable<Quality["perplexitySeed"]>>({
       reference: number,
       candidate: number,
       relativeIncrease: number,
@@ -135,18 +151,18 @@ const quality = fields<R.Quality>({
   flips,
   deltaP,
   firstToken: nullable(
-    fields<R.FirstTokenResult>({
+    fields<FirstTokenResult>({
       agreed: count,
       samples: count,
       share: number,
       ci95: pair(number),
-      from: oneOf<R.FirstTokenResult["from"]>("generated", "logits"),
+      from: oneOf<FirstTokenResult["from"]>("generated", "logits"),
     }),
   ),
   generation,
   determinism,
   klLowerBound: nullable(
-    fields<R.KlBoundResult>({
+    fields<KlBoundResult>({
       mean: number,
       se: nullable(number),
       ci95: interval,
@@ -157,15 +173,15 @@ const quality = fields<R.Quality>({
     }),
   ),
   lse: nullable(
-    fields<R.LseResult>({ meanAbs: number, maxAbs: number, maxAt: tokenAt, positions: count }),
+    fields<LseResult>({ meanAbs: number, maxAbs: number, maxAt: tokenAt, positions: count }),
   ),
-  notAvailable: list(fields<R.NotAvailable>({ figure: text, reason: text })),
+  notAvailable: list(fields<NotAvailable>({ figure: text, reason: text })),
   decode: nullable(
-    fields<R.DecodeQuality>({ perplexity, kl, top1Agreement, topKOverlap, flips, deltaP }),
+    fields<DecodeQuality>({ perplexity, kl, top1Agreement, topKOverlap, flips, deltaP }),
   ),
 });
 
-const input = fields<R.InputSummary>({
+const input = fields<InputSummary>({
   file: text,
   bytes: count,
   tokensSha256: nullable(text),
@@ -173,15 +189,15 @@ const input = fields<R.InputSummary>({
   repaired: flag,
 });
 
-const located = fields<R.Origin>({
+const located = fields<Origin>({
   tensor: text,
   layer,
   step,
-  causes: list(fields<R.CauseResult>({ id: text, confidence: number, evidence: text, detail })),
+  causes: list(fields<CauseResult>({ id: text, confidence: number, evidence: text, detail })),
 });
 const origin = nullable(located);
 
-const names = fields<R.ComparisonResult["missing"]>({
+const names = fields<ComparisonResult["missing"]>({
   reference: list(text),
   candidate: list(text),
 });
@@ -194,7 +210,7 @@ interface Envelope {
 /** Where a consumer finds the schema: a path inside the npm package. */
 export const RESULT_SCHEMA_ID = "npu-diff/schema/result.schema.json";
 
-export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
+export const RESULT_SCHEMA: Schema = fields<Envelope & ComparisonResult>({
   $schema: { const: RESULT_SCHEMA_ID },
   schemaVersion: { const: 1 },
   verdict,
@@ -204,29 +220,29 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & R.ComparisonResult>({
   tensors: list(tensor),
   notCaptured: names,
   missing: names,
-  inputs: fields<R.ComparisonResult["inputs"]>({
+  inputs: fields<ComparisonResult["inputs"]>({
     reference: input,
     candidate: input,
     floors: list(input),
     forced: list(input),
   }),
-  tokens: fields<R.ComparisonResult["tokens"]>({ samples: count, tokens: count }),
-  environment: fields<R.ComparisonResult["environment"]>({
+  tokens: fields<ComparisonResult["tokens"]>({ samples: count, tokens: count }),
+  environment: fields<ComparisonResult["environment"]>({
     differences: list(
-      fields<R.EnvironmentDifference>({ key: text, reference: anything, candidate: anything }),
+      fields<EnvironmentDifference>({ key: text, reference: anything, candidate: anything }),
     ),
   }),
   performance: nothing,
-  evidence: oneOf<R.ComparisonResult["evidence"]>("forced", "floor", "prior", "exact"),
-  preset: oneOf<R.ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
+  evidence: oneOf<ComparisonResult["evidence"]>("forced", "floor", "prior", "exact"),
+  preset: oneOf<ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
   groups: list(
-    fields<R.GroupResult>({
+    fields<GroupResult>({
       step,
       verdict,
       origin,
       throughCache: flag,
       independent: list(located),
-      systematic: nullable(fields<R.Systematic>({ role: text, faulty: count, places: count })),
+      systematic: nullable(fields<Systematic>({ role: text, faulty: count, places: count })),
     }),
   ),
   isolated: flag,

@@ -1,7 +1,11 @@
 /** Parts of the JSON form of a comparison that several of its fields have. */
 
 import type { DType } from "../core/dtype.ts";
-import type * as R from "../core/result.ts";
+import type { Finding, LimitSource } from "../core/findings.ts";
+import type { ElementAt, TokenAt } from "../core/places.ts";
+import type { ClusteredMean } from "../core/quality.ts";
+import type { NonFinite } from "../core/tensor-result.ts";
+import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
 import {
   count,
   fields,
@@ -15,17 +19,10 @@ import {
 } from "./schema-types.ts";
 
 export const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
-export const step = oneOf<R.StepGroup>("prefill", "decode");
-export const role = oneOf<R.Role>("origin", "inherited", "independent");
-export const verdict = oneOf<R.Verdict>("pass", "fail", "inconclusive");
-export const source = oneOf<R.LimitSource>(
-  "method",
-  "floor",
-  "prior",
-  "flag",
-  "preset",
-  "structure",
-);
+export const step = oneOf<StepGroup>("prefill", "decode");
+export const role = oneOf<Role>("origin", "inherited", "independent");
+export const verdict = oneOf<Verdict>("pass", "fail", "inconclusive");
+export const source = oneOf<LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
 export const interval = nullable(pair(number));
 export const layer = nullable(count);
 export const dtype = oneOf<DType>(
@@ -44,14 +41,14 @@ export const dtype = oneOf<DType>(
 );
 /** Metadata of the whole run have sample -1. */
 export const anySample: SchemaOf<number> = { type: "integer", minimum: -1 };
-export const detail: SchemaOf<R.Finding["detail"]> = {
+export const detail: SchemaOf<Finding["detail"]> = {
   type: "object",
   additionalProperties: { anyOf: [text, { type: "number" }] },
 };
 
-export const tokenAt = nullable(fields<R.TokenAt>({ sample: count, step: count, token: count }));
+export const tokenAt = nullable(fields<TokenAt>({ sample: count, step: count, token: count }));
 export const elementAt = nullable(
-  fields<R.ElementAt>({
+  fields<ElementAt>({
     sample: count,
     step: count,
     index: list(count),
@@ -59,10 +56,10 @@ export const elementAt = nullable(
     candidate: number,
   }),
 );
-export const clusteredMean = fields<R.ClusteredMean>({
+export const clusteredMean = fields<ClusteredMean>({
   mean: number,
   se: nullable(number),
   ci95: interval,
   clusters: count,
 });
-export const kinds = fields<R.NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });
+export const kinds = fields<NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });

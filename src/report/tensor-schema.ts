@@ -1,10 +1,18 @@
 /** The JSON form of what is known of one tensor. */
 
-import type * as R from "../core/result.ts";
+import type { OwnFigures, OwnStatistic, OwnStatistics } from "../core/own-figures.ts";
+import type { SideStatistics, StatsBounds, StatsFigures } from "../core/stats-figures.ts";
+import type {
+  FloorFigures,
+  NonFinite,
+  TensorResult,
+  TokenCosine,
+  TokenRelL2,
+} from "../core/tensor-result.ts";
 import { dtype, elementAt, kinds, layer, role, step, tokenAt, verdict } from "./schema-parts.ts";
 import { count, fields, nullable, number, text } from "./schema-types.ts";
 
-const floorFigures = fields<R.FloorFigures>({
+const floorFigures = fields<FloorFigures>({
   floorRatio: number,
   floorRatioP99: number,
   floorTokenRatio: number,
@@ -15,10 +23,10 @@ const floorFigures = fields<R.FloorFigures>({
 });
 
 const ownStatistic = nullable(
-  fields<R.OwnStatistic>({ value: number, floor: nullable(number), limit: nullable(number) }),
+  fields<OwnStatistic>({ value: number, floor: nullable(number), limit: nullable(number) }),
 );
 
-const ownFigures = fields<R.OwnFigures>({
+const ownFigures = fields<OwnFigures>({
   gm: nullable(number),
   p50: nullable(number),
   p99: nullable(number),
@@ -30,7 +38,7 @@ const ownFigures = fields<R.OwnFigures>({
   floorGm: nullable(number),
   mismatched: count,
   statistics: nullable(
-    fields<R.OwnStatistics>({
+    fields<OwnStatistics>({
       energy: ownStatistic,
       sample: ownStatistic,
       token: ownStatistic,
@@ -43,7 +51,7 @@ const ownFigures = fields<R.OwnFigures>({
   ),
 });
 
-const sideStatistics = fields<R.SideStatistics>({
+const sideStatistics = fields<SideStatistics>({
   min: number,
   max: number,
   mean: number,
@@ -53,10 +61,10 @@ const sideStatistics = fields<R.SideStatistics>({
   negInf: count,
 });
 
-const statsFigures = fields<R.StatsFigures>({
+const statsFigures = fields<StatsFigures>({
   reference: sideStatistics,
   candidate: sideStatistics,
-  difference: fields<R.StatsFigures["difference"]>({
+  difference: fields<StatsFigures["difference"]>({
     min: number,
     max: number,
     mean: number,
@@ -66,7 +74,7 @@ const statsFigures = fields<R.StatsFigures>({
   mismatched: count,
   saturated: count,
   bounds: nullable(
-    fields<R.StatsBounds>({
+    fields<StatsBounds>({
       relL2: number,
       tokenRelL2Max: number,
       maxAbs: number,
@@ -76,20 +84,20 @@ const statsFigures = fields<R.StatsFigures>({
   ),
 });
 
-export const tensor = fields<R.TensorResult>({
+export const tensor = fields<TensorResult>({
   name: text,
   layer,
   step,
   verdict,
   role: nullable(role),
-  dtype: fields<R.TensorResult["dtype"]>({ reference: dtype, candidate: dtype }),
+  dtype: fields<TensorResult["dtype"]>({ reference: dtype, candidate: dtype }),
   samples: count,
   rows: count,
   elements: count,
   relL2: nullable(number),
   snrDb: nullable(number),
   tokenRelL2: nullable(
-    fields<R.TokenRelL2>({
+    fields<TokenRelL2>({
       gm: number,
       p50: number,
       p99: number,
@@ -101,7 +109,7 @@ export const tensor = fields<R.TensorResult>({
   cosine: nullable(number),
   cosineDistance: nullable(number),
   tokenCosine: nullable(
-    fields<R.TokenCosine>({
+    fields<TokenCosine>({
       mean: number,
       min: number,
       minAt: tokenAt,
@@ -124,7 +132,7 @@ export const tensor = fields<R.TensorResult>({
   priorLimit: nullable(number),
   own: nullable(ownFigures),
   nonFinite: nullable(
-    fields<R.NonFinite>({
+    fields<NonFinite>({
       reference: kinds,
       candidate: kinds,
       mismatched: count,

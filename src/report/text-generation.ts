@@ -1,7 +1,8 @@
 /** Both continuations of the prompts that part, for a terminal. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, Continuation, SampleTexts } from "../core/result.ts";
+import type { Continuation, SampleTexts } from "../core/generation.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { formatCount } from "./format-number.ts";
 import { keywordWord, mostUrgent, partingMargin, partingPlace } from "./parting.ts";
 import { cutEnd, cutStart, padEnd, width, wrapText } from "./table.ts";

@@ -1,6 +1,8 @@
 /** The curve of the error by layer and the table of tensors, for a terminal. */
 
-import type { ComparisonResult, StepGroup, TensorResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
+import type { StepGroup } from "../core/verdict.ts";
 import { formatCosine, formatCount, formatError, formatRatio } from "./format-number.ts";
 import {
   decisive,

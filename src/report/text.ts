@@ -1,7 +1,8 @@
 /** The report of a comparison for a terminal. */
 
 import { escapeText } from "../core/escape.ts";
-import type { ComparisonResult, InputSummary } from "../core/result.ts";
+import type { InputSummary } from "../core/inputs.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";

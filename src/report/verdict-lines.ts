@@ -1,14 +1,11 @@
 /** The verdict in a sentence, what it rests on, and what to do next. */
 
 import { escapeText } from "../core/escape.ts";
+import type { Finding } from "../core/findings.ts";
+import type { GroupResult, Origin } from "../core/groups.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type {
-  ComparisonResult,
-  Finding,
-  GroupResult,
-  Origin,
-  TensorResult,
-} from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
 import { causeLines, nextCommand } from "./cause-lines.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import { findingMessage } from "./finding-text.ts";

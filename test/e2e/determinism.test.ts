@@ -5,7 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { ComparisonResult, RepeatComparison } from "../../src/core/result.ts";
+import type { RepeatComparison } from "../../src/core/determinism.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
 import { cli } from "../support/cli.ts";
 import { scratch } from "../support/scratch.ts";
 

@@ -8,7 +8,8 @@ import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { ComparisonResult, TensorResult } from "../../src/core/result.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { TensorResult } from "../../src/core/tensor-result.ts";
 import { cli, type Ended } from "../support/cli.ts";
 import { scratch } from "../support/scratch.ts";
 

@@ -1,7 +1,7 @@
 /** Runs that are repeated: whole comparisons, with repetitions that differ, are lacking, or are none. */
 
 import { describe, expect, test } from "vitest";
-import type { SideDeterminism } from "../../src/core/result.ts";
+import type { SideDeterminism } from "../../src/core/determinism.ts";
 import { renderMarkdown } from "../../src/report/markdown.ts";
 import { PLAIN } from "../../src/report/style.ts";
 import { renderText } from "../../src/report/text.ts";

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type { Quality } from "../../src/core/result.ts";
+import type { Quality } from "../../src/core/quality.ts";
 import type { Dump, TensorEntry } from "../../src/dump/dump.ts";
 import { openDump } from "../../src/dump/open-dump.ts";
 import { createDumpWriter } from "../../src/dump/write-dump.ts";

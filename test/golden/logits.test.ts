@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type { Quality } from "../../src/core/result.ts";
+import type { Quality } from "../../src/core/quality.ts";
 
 const DIRECTORY = new URL("../../fixtures/logits/", import.meta.url).pathname;
 

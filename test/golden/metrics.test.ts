@@ -6,7 +6,8 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type { ComparisonResult, TensorResult } from "../../src/core/result.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { TensorResult } from "../../src/core/tensor-result.ts";
 
 const DIRECTORY = new URL("../../fixtures/metrics/", import.meta.url).pathname;
 

@@ -4,12 +4,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type {
-  ComparisonResult,
-  OwnFigures,
-  OwnStatisticName,
-  StepGroup,
-} from "../../src/core/result.ts";
+import type { OwnFigures, OwnStatisticName } from "../../src/core/own-figures.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { StepGroup } from "../../src/core/verdict.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../fixtures/own/", import.meta.url));
 

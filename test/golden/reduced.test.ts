@@ -6,7 +6,9 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
-import type { ComparisonResult, Quality, StatsBounds } from "../../src/core/result.ts";
+import type { Quality } from "../../src/core/quality.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { StatsBounds } from "../../src/core/stats-figures.ts";
 
 const FIXTURES = new URL("../../fixtures/", import.meta.url).pathname;
 

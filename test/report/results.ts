@@ -1,17 +1,13 @@
 /** Comparison results made by hand, for renderers to show. */
 
-import type {
-  ComparisonResult,
-  Continuation,
-  Finding,
-  InputSummary,
-  KeywordResult,
-  Origin,
-  OwnFigures,
-  Quality,
-  TensorResult,
-  Top1Result,
-} from "../../src/core/result.ts";
+import type { Finding } from "../../src/core/findings.ts";
+import type { Continuation, KeywordResult } from "../../src/core/generation.ts";
+import type { Origin } from "../../src/core/groups.ts";
+import type { InputSummary } from "../../src/core/inputs.ts";
+import type { OwnFigures } from "../../src/core/own-figures.ts";
+import type { Quality, Top1Result } from "../../src/core/quality.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { TensorResult } from "../../src/core/tensor-result.ts";
 
 export const LAYERS = 30;
 

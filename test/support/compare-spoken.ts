@@ -1,8 +1,9 @@
 /** Whole comparisons of two runs that continue prompts. */
 
 import { compareDumps } from "../../src/compare.ts";
+import type { GenerationResult, SampleTexts } from "../../src/core/generation.ts";
 import type { CompareOptions } from "../../src/core/options.ts";
-import type { ComparisonResult, GenerationResult, SampleTexts } from "../../src/core/result.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 import { type Spoken, writeSpoken } from "./spoken-run.ts";
 

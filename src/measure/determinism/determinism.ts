@@ -2,8 +2,8 @@
 
 import { unravel } from "../../align/shapes.ts";
 import { readIds, tokenKey } from "../../align/tokens.ts";
+import type { RepeatDifference, SideDeterminism } from "../../core/determinism.ts";
 import { isFloatDType } from "../../core/dtype.ts";
-import type { RepeatDifference, SideDeterminism } from "../../core/result.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { MarginMeter } from "../generation/margin.ts";
 import { type BothSides, type Outcome, outcomeOf } from "../generation/outcome.ts";

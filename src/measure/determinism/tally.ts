@@ -1,6 +1,6 @@
 /** Totals over repetitions that were compared. */
 
-import type { RepeatComparison, RepeatTensorDifference } from "../../core/result.ts";
+import type { RepeatComparison, RepeatTensorDifference } from "../../core/determinism.ts";
 import { wilsonInterval } from "../../core/statistics.ts";
 
 export class Tally {

@@ -2,7 +2,7 @@
 
 import { readIds, type TokenTable, tokenKey, tokenTable } from "../../align/tokens.ts";
 import { NpuDiffError } from "../../core/errors.ts";
-import type { GeneratedToken } from "../../core/result.ts";
+import type { GeneratedToken } from "../../core/generation.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { isJsonObject } from "../../dump/json.ts";
 

@@ -1,6 +1,6 @@
 /** Pieces of long texts, cut between characters (code points). */
 
-import type { Excerpt } from "../../core/result.ts";
+import type { Excerpt } from "../../core/generation.ts";
 
 /** Code points of `text`. */
 export function lengthOf(text: string): number {

@@ -1,6 +1,6 @@
 /** Whether the greedy token after each prompt agrees. */
 
-import type { FirstTokenResult } from "../../core/result.ts";
+import type { FirstTokenResult } from "../../core/quality.ts";
 import { wilsonInterval } from "../../core/statistics.ts";
 import type { LastRowAgreement } from "../logits.ts";
 import type { BothSides } from "./outcome.ts";

@@ -1,7 +1,7 @@
 /** What the model wrote on both sides, over all samples. */
 
 import { Distribution } from "../../core/distribution.ts";
-import type { GenerationResult } from "../../core/result.ts";
+import type { GenerationResult } from "../../core/generation.ts";
 import type { FloorSource } from "../measure-tensor.ts";
 import { containsEach, type Expected, expectedKeywords, KeywordCount } from "./keywords.ts";
 import { MarginMeter } from "./margin.ts";

@@ -1,7 +1,7 @@
 /** Keywords that a continuation must contain (`expect`), as the runs' metadata name them. */
 
 import { NpuDiffError } from "../../core/errors.ts";
-import type { KeywordTotals } from "../../core/result.ts";
+import type { KeywordTotals } from "../../core/generation.ts";
 import type { Dump } from "../../dump/dump.ts";
 import { isJsonObject } from "../../dump/json.ts";
 import type { BothSides } from "./outcome.ts";

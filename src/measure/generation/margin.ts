@@ -1,6 +1,6 @@
 /** How close the decision was at which two continuations part. */
 
-import type { ChoiceGap, DivergenceMargin } from "../../core/result.ts";
+import type { ChoiceGap, DivergenceMargin } from "../../core/generation.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { NEAR_TIE, standardMargin } from "../agreement.ts";
 import { CentredError } from "../centred-error.ts";

@@ -1,7 +1,7 @@
 /** How the two continuations of one prompt relate. */
 
 import { firstDifference } from "../../align/tokens.ts";
-import type { DivergenceMargin } from "../../core/result.ts";
+import type { DivergenceMargin } from "../../core/generation.ts";
 import type { Continuations } from "./continuations.ts";
 import { type MarginMeter, unknownMargin } from "./margin.ts";
 

@@ -5,7 +5,7 @@ import type {
   DivergenceSide,
   SampleTexts,
   TextDivergence,
-} from "../../core/result.ts";
+} from "../../core/generation.ts";
 import type { Continuations } from "./continuations.ts";
 import { beginning, ending, firstDifferent, lengthOf } from "./excerpt.ts";
 import { containsEach } from "./keywords.ts";

@@ -1,4 +1,5 @@
-import type { LimitSource, Role, StepGroup, Verdict } from "../../core/result.ts";
+import type { LimitSource } from "../../core/findings.ts";
+import type { Role, StepGroup, Verdict } from "../../core/verdict.ts";
 
 export type Language = "en" | "zh";
 
