@@ -91,7 +91,6 @@ const sampleTexts = fields<SampleTexts>({
   keywordsOmitted: count,
 });
 
-const share = { share: nullable(number), ci95: interval };
 const repeatTensors = fields<RepeatComparison["tensors"]>({
   compared: count,
   identical: count,
@@ -107,23 +106,19 @@ const repeatTensors = fields<RepeatComparison["tensors"]>({
     }),
   ),
 });
-const repeatComparison = nullable(
-  fields<RepeatComparison>({
-    comparisons: count,
-    samples: count,
-    identical: count,
-    ...share,
-    tensors: repeatTensors,
-  }),
-);
+const compared = {
+  comparisons: count,
+  samples: count,
+  identical: count,
+  share: nullable(number),
+  ci95: interval,
+  tensors: repeatTensors,
+};
+const repeatComparison = nullable(fields<RepeatComparison>(compared));
 const sideDeterminism = nullable(
   fields<SideDeterminism>({
     repeats: count,
-    comparisons: count,
-    samples: count,
-    identical: count,
-    ...share,
-    tensors: repeatTensors,
+    ...compared,
     runToRun: repeatComparison,
     batch: repeatComparison,
     firstDifference: nullable(

@@ -24,6 +24,7 @@ import type { ComparisonResult } from "../core/result.ts";
 import { determinism, generation } from "./generation-schema.ts";
 import {
   anySample,
+  CLUSTERED,
   clusteredMean,
   detail,
   interval,
@@ -87,10 +88,7 @@ const perplexity = nullable(
 );
 const kl = nullable(
   fields<KlResult>({
-    mean: number,
-    se: nullable(number),
-    ci95: interval,
-    clusters: count,
+    ...CLUSTERED,
     gm: number,
     median: number,
     p95: number,
@@ -163,10 +161,7 @@ const quality = fields<Quality>({
   determinism,
   klLowerBound: nullable(
     fields<KlBoundResult>({
-      mean: number,
-      se: nullable(number),
-      ci95: interval,
-      clusters: count,
+      ...CLUSTERED,
       max: number,
       maxAt: tokenAt,
       positions: count,

@@ -56,10 +56,7 @@ export const elementAt = nullable(
     candidate: number,
   }),
 );
-export const clusteredMean = fields<ClusteredMean>({
-  mean: number,
-  se: nullable(number),
-  ci95: interval,
-  clusters: count,
-});
+/** The fields of a clustered mean, which some figures begin with. */
+export const CLUSTERED = { mean: number, se: nullable(number), ci95: interval, clusters: count };
+export const clusteredMean = fields<ClusteredMean>(CLUSTERED);
 export const kinds = fields<NonFinite["reference"]>({ nan: count, posInf: count, negInf: count });

@@ -1,47 +1,26 @@
 /** Continuations of the tiny model: captured by the real `npu-dump`, their margins recomputed by NumPy. */
 
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
+import { bothTools, HELD_OUT, ROOT } from "../support/both-tools.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = join(ROOT, ".venv/bin/python");
-const MODEL = join(ROOT, "fixtures/tiny-llama");
 const TOKENS = 40;
 
-const { folder } = scratch();
-
-function python(...args: readonly string[]): string {
-  return execFileSync(PYTHON, args, {
-    cwd: folder,
-    encoding: "utf8",
-    env: { ...process.env, HF_HUB_OFFLINE: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
-
-async function compare(...args: readonly string[]): Promise<ComparisonResult> {
-  const { stdout } = await cli(["compare", ...args, "--json"], { cwd: folder });
-  return JSON.parse(stdout) as ComparisonResult;
-}
+const { python, tinyDump, compare } = bothTools();
 
 beforeAll(() => {
   const run = (name: string, ...args: readonly string[]): void => {
-    const options = ["--model", MODEL, "--threads", "1", "--no-progress", "--select", "logits"];
-    python("-m", "npu_dump", "run", ...options, "--decode", String(TOKENS), ...args, "-o", name);
+    tinyDump("run", "--select", "logits", "--decode", String(TOKENS), ...args, "-o", name);
   };
-  run("cpu.arrow", "--prompts", join(ROOT, "fixtures/text/held-out.txt"), "--dtype", "float32");
+  run("cpu.arrow", "--prompts", HELD_OUT, "--dtype", "float32");
   const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
   run("npu.arrow", ...bf16, "--generate", String(TOKENS), "--attn", "eager");
   run("floor.arrow", ...bf16, "--attn", "sdpa");
 }, 240_000);
 
 test("every place at which they part, and its margin, is NumPy's", async () => {
-  const result = await compare("cpu.arrow", "npu.arrow", "--floor", "floor.arrow");
+  const [, result] = await compare("cpu.arrow", "npu.arrow", "--floor", "floor.arrow");
   const script = join(ROOT, "test/e2e/continuations.py");
   type Parting = readonly [step: number, reference: number, candidate: number, z: number];
   const expected = JSON.parse(python(script, "cpu.arrow", "npu.arrow", "floor.arrow")) as Readonly<
@@ -74,16 +53,15 @@ test("every place at which they part, and its margin, is NumPy's", async () => {
 });
 
 test("the lists of the steps themselves tell the same where no logits are stored", async () => {
-  const whole = await compare("cpu.arrow", "npu.arrow");
+  const [, whole] = await compare("cpu.arrow", "npu.arrow");
   for (const [name, dtype, args] of [
     ["cpu.lists.arrow", "float32", []],
     ["npu.lists.arrow", "bfloat16", ["--attn", "eager"]],
   ] as const) {
-    const options = ["--model", MODEL, "--threads", "1", "--no-progress", "--select", "norm"];
     const generate = ["--tokens-from", "cpu.arrow", "--generate", String(TOKENS), "--top-k", "20"];
-    python("-m", "npu_dump", "run", ...options, ...generate, "--dtype", dtype, ...args, "-o", name);
+    tinyDump("run", "--select", "norm", ...generate, "--dtype", dtype, ...args, "-o", name);
   }
-  const lists = await compare("cpu.lists.arrow", "npu.lists.arrow");
+  const [, lists] = await compare("cpu.lists.arrow", "npu.lists.arrow");
   const tokens = ({ quality }: ComparisonResult) =>
     quality.generation?.listed.map(({ divergence }) => divergence?.token ?? null);
   expect(tokens(lists)).toEqual(tokens(whole));

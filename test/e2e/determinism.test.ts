@@ -1,17 +1,10 @@
 /** Repeated runs of SmolLM2-135M-Instruct by the real `npu-dump`: one that repeats itself, and one with dropout. */
 
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { RepeatComparison } from "../../src/core/determinism.ts";
-import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = join(ROOT, ".venv/bin/python");
+import { bothTools, ROOT } from "../support/both-tools.ts";
 
 const PROMPTS = [
   "The capital of France is",
@@ -24,16 +17,7 @@ const PROMPTS = [
   "The theory of relativity was proposed by",
 ];
 
-const { folder } = scratch();
-
-function run(program: string, ...args: readonly string[]): string {
-  return execFileSync(program, args, {
-    cwd: folder,
-    encoding: "utf8",
-    env: { ...process.env, HF_HUB_OFFLINE: "1", TQDM_DISABLE: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
+const { folder, run, python, compare } = bothTools();
 
 interface Expected {
   readonly samples: number;
@@ -50,12 +34,7 @@ interface Expected {
 }
 
 function recompute(name: string): Expected {
-  return JSON.parse(run(PYTHON, join(ROOT, "test/e2e/determinism.py"), name, "1", "2")) as Expected;
-}
-
-async function compare(...args: readonly string[]) {
-  const { code, stdout } = await cli(["compare", ...args, "--json"], { cwd: folder });
-  return { code, result: JSON.parse(stdout) as ComparisonResult };
+  return JSON.parse(python(join(ROOT, "test/e2e/determinism.py"), name, "1", "2")) as Expected;
 }
 
 beforeAll(() => {
@@ -63,8 +42,8 @@ beforeAll(() => {
   writeFileSync(join(folder, "prompts.txt"), `${PROMPTS.join("\n")}\n`);
   const options = ["--model", model, "--prompts", "prompts.txt", "--select", "logits"];
   const repeated = [...options, "--dtype", "float32", "--generate", "6", "--repeats", "3"];
-  run(PYTHON, "-m", "npu_dump", "run", ...repeated, "-o", "npu.arrow");
-  run(PYTHON, join(ROOT, "test/e2e/noisy_engine.py"), ...repeated, "-o", "noisy.arrow");
+  python("-m", "npu_dump", "run", ...repeated, "-o", "npu.arrow");
+  python(join(ROOT, "test/e2e/noisy_engine.py"), ...repeated, "-o", "noisy.arrow");
 }, 600_000);
 
 describe.each([
@@ -72,7 +51,7 @@ describe.each([
   ["noisy.arrow", 1],
 ])("%s, compared with itself", (name, status) => {
   test("has the figures that NumPy has", async () => {
-    const { code, result } = await compare(name, name);
+    const [code, result] = await compare(name, name);
     const { samples, repeats } = recompute(name);
     expect(samples).toBe(PROMPTS.length);
     const side = result.quality.determinism?.candidate;
@@ -94,13 +73,13 @@ describe.each([
 });
 
 test("a deterministic engine repeats itself to the bit", async () => {
-  const { result } = await compare("npu.arrow", "npu.arrow");
+  const [, result] = await compare("npu.arrow", "npu.arrow");
   const { runToRun } = result.quality.determinism?.candidate ?? {};
   expect(runToRun).toMatchObject({ share: 1, tensors: { compared: 8, identical: 8 } });
 });
 
 test("one with dropout does not", async () => {
-  const { result } = await compare("npu.arrow", "noisy.arrow");
+  const [, result] = await compare("npu.arrow", "noisy.arrow");
   const { runToRun } = result.quality.determinism?.candidate ?? {};
   expect(runToRun?.share).toBeLessThan(1);
   expect(result.findings).toContainEqual(

@@ -1,35 +1,17 @@
 /** Reduced captures of the tiny model: written by the real `npu-dump --mode`, compared with whole ones. */
 
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
+import { bothTools, HELD_OUT, ROOT } from "../support/both-tools.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const { folder } = scratch();
+const { tinyDump, compare } = bothTools();
 
 function capture(name: string, ...args: readonly string[]): void {
-  const model = ["--model", join(ROOT, "fixtures/tiny-llama"), "--threads", "1", "--no-progress"];
-  execFileSync(
-    join(ROOT, ".venv/bin/python"),
-    ["-m", "npu_dump", "run", ...model, "--attn", "eager", ...args, "-o", name],
-    { cwd: folder, env: { ...process.env, HF_HUB_OFFLINE: "1" }, stdio: "pipe" },
-  );
-}
-
-async function compare(
-  ...args: readonly string[]
-): Promise<readonly [number | null, ComparisonResult]> {
-  const { code, stdout } = await cli(["compare", ...args, "--json"], { cwd: folder });
-  return [code, JSON.parse(stdout) as ComparisonResult];
+  tinyDump("run", "--attn", "eager", ...args, "-o", name);
 }
 
 beforeAll(() => {
-  const prompts = join(ROOT, "fixtures/text/held-out.txt");
-  capture("cpu.arrow", "--prompts", prompts, "--dtype", "float32");
+  capture("cpu.arrow", "--prompts", HELD_OUT, "--dtype", "float32");
   const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
   capture("whole.arrow", ...bf16);
   capture("topk.arrow", ...bf16, "--mode", "topk", "--top-k", "20");

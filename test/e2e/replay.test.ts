@@ -4,40 +4,23 @@
  * `npu-diff`.
  */
 
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = join(ROOT, ".venv/bin/python");
-const MODEL = join(ROOT, "fixtures/tiny-llama");
+import { bothTools, HELD_OUT, ROOT, TINY_LLAMA } from "../support/both-tools.ts";
 
 /** Prompts, and tokens decoded after each. */
 const PROMPTS = 6;
 const STEPS = 4;
 
-const { folder } = scratch();
-
-function python(...args: readonly string[]): string {
-  return execFileSync(PYTHON, args, {
-    cwd: folder,
-    encoding: "utf8",
-    env: { ...process.env, HF_HUB_OFFLINE: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
+const { python, tinyDump, compare: comparePair, compareText } = bothTools();
 
 function npuDump(command: "run" | "replay", name: string, ...args: readonly string[]): void {
-  const options = ["--model", MODEL, "--threads", "1", "--no-progress", "-o", `${name}.arrow`];
-  python("-m", "npu_dump", command, ...args, ...options);
+  tinyDump(command, ...args, "-o", `${name}.arrow`);
 }
 
 beforeAll(() => {
-  const prompts = ["--prompts", join(ROOT, "fixtures/text/held-out.txt"), "--limit", `${PROMPTS}`];
+  const prompts = ["--prompts", HELD_OUT, "--limit", `${PROMPTS}`];
   const decode = ["--decode", `${STEPS}`];
   npuDump("run", "cpu", ...prompts, ...decode, "--dtype", "float32", "--attn", "eager");
   const bf16 = (attention: string) => ["--dtype", "bfloat16", "--attn", attention];
@@ -52,7 +35,7 @@ beforeAll(() => {
   npuDump("replay", "isolated.floor", "cpu.arrow", ...bf16("sdpa"));
   for (const phase of ["prefill", "decode"]) {
     const script = join(ROOT, "test/e2e/decode_fault.py");
-    python(script, MODEL, "cpu.arrow", `wrong.${phase}.arrow`, "1", phase);
+    python(script, TINY_LLAMA, "cpu.arrow", `wrong.${phase}.arrow`, "1", phase);
   }
 }, 600_000);
 
@@ -68,9 +51,7 @@ async function compare(
   candidate: string,
   ...options: readonly string[]
 ): Promise<readonly [number | null, ComparisonResult]> {
-  const args = ["compare", "cpu.arrow", `${candidate}.arrow`, ...options, "--json"];
-  const { code, stdout } = await cli(args, { cwd: folder });
-  return [code, JSON.parse(stdout) as ComparisonResult];
+  return comparePair("cpu.arrow", `${candidate}.arrow`, ...options);
 }
 
 const FLOOR = ["--floor", "floor.arrow"];
@@ -143,9 +124,7 @@ describe("a fault of one layer's MLP", () => {
       ["prefill", "fail", "layers.1.mlp", false],
       ["decode", "fail", "layers.2.attn", true],
     ]);
-    const { stdout } = await cli(["compare", "cpu.arrow", "wrong.prefill.arrow", ...FLOOR], {
-      cwd: folder,
-    });
+    const { stdout } = await compareText("cpu.arrow", "wrong.prefill.arrow", ...FLOOR);
     expect(stdout).toMatch(/prefill: layer 1 mlp diverges first/);
     expect(stdout).toMatch(/decode: layer 2 attn fails first; the prefill's error/);
     expect(code).toBe(1);
@@ -168,9 +147,7 @@ test("an isolated replay is judged module by module, against floors of its kind 
   expect(result.isolated).toBe(true);
   expect(result.quality.kl).toBeNull();
   expect(code).toBe(0);
-  const plainFloor = await cli(["compare", "cpu.arrow", "isolated.arrow", ...FLOOR], {
-    cwd: folder,
-  });
+  const plainFloor = await compareText("cpu.arrow", "isolated.arrow", ...FLOOR);
   expect(plainFloor.stderr).toMatch(/^error\[floor-incompatible\]/);
   expect(plainFloor.code).toBe(2);
 });

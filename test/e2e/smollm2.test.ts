@@ -3,35 +3,18 @@
  * `npu-dump`, compared by the real `npu-diff`, and recomputed by PyTorch.
  */
 
-import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = join(ROOT, ".venv/bin/python");
+import { bothTools, ROOT } from "../support/both-tools.ts";
 
 /** Passages of the demo: fewer than it takes, enough for intervals. */
 const PASSAGES = 8;
 const FAULTY_LAYER = 7;
 const INT8_LAYER = 14;
 
-const { folder } = scratch();
-
-/** Runs a program in the scratch folder and gives what it prints. */
-function run(program: string, ...args: readonly string[]): string {
-  const env = { ...process.env, HF_HUB_OFFLINE: "1", TQDM_DISABLE: "1" };
-  return execFileSync(program, args, {
-    cwd: folder,
-    encoding: "utf8",
-    env,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
+const { folder, run, python, compare: comparePair } = bothTools();
 
 let model: string;
 
@@ -40,7 +23,7 @@ beforeAll(() => {
   const passages = readFileSync(join(ROOT, "demo/passages.jsonl"), "utf8").split("\n");
   writeFileSync(join(folder, "prompts.jsonl"), `${passages.slice(0, PASSAGES).join("\n")}\n`);
   const capture = (...args: readonly string[]): string =>
-    run(PYTHON, "-m", "npu_dump", "run", "--model", model, ...args).trim();
+    python("-m", "npu_dump", "run", "--model", model, ...args).trim();
   const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
   // What npu-dump prints is the path that it wrote.
   expect(capture("--prompts", "prompts.jsonl", "--dtype", "float32", "-o", "cpu.arrow")).toBe(
@@ -48,20 +31,19 @@ beforeAll(() => {
   );
   expect(capture(...bf16, "-o", "floor.arrow")).toBe("floor.arrow");
   expect(capture(...bf16, "--attn", "eager", "-o", "device.arrow")).toBe("device.arrow");
-  run(
-    PYTHON,
+  python(
     join(ROOT, "demo/faulty.py"),
     ...["--model", model, "--tokens-from", "cpu.arrow", "-o", "faulty.arrow"],
     ...["--layer", String(FAULTY_LAYER)],
   );
   const rounded = join(ROOT, "test/e2e/int8_checkpoint.py");
-  run(PYTHON, rounded, model, "int8", `model.layers.${String(INT8_LAYER)}.mlp.down_proj`);
+  python(rounded, model, "int8", `model.layers.${String(INT8_LAYER)}.mlp.down_proj`);
   // Another attention kernel than the floor's, as on a device.
   const engine = [...bf16, "--attn", "eager", "-o", "int8.arrow"];
-  run(PYTHON, "-m", "npu_dump", "run", "--model", "int8", ...engine);
+  python("-m", "npu_dump", "run", "--model", "int8", ...engine);
   for (const dump of ["floor", "int8"]) {
     const forced = ["replay", `${dump}.arrow`, "--model", model, "-o", `${dump}.forced.arrow`];
-    run(PYTHON, "-m", "npu_dump", ...forced);
+    python("-m", "npu_dump", ...forced);
   }
 }, 900_000);
 
@@ -69,13 +51,11 @@ async function compare(
   candidate: string,
   options: readonly string[] = ["--floor", "floor.arrow"],
 ): Promise<readonly [number | null, ComparisonResult]> {
-  const args = ["compare", "cpu.arrow", candidate, ...options, "--json"];
-  const { code, stdout } = await cli(args, { cwd: folder });
-  return [code, JSON.parse(stdout) as ComparisonResult];
+  return comparePair("cpu.arrow", candidate, ...options);
 }
 
 test("the model holds what its checkpoint says", () => {
-  const report = run(PYTHON, "-m", "npu_dump", "weights", "--model", model, "--json");
+  const report = python("-m", "npu_dump", "weights", "--model", model, "--json");
   expect(JSON.parse(report)).toMatchObject({
     ok: true,
     // 134,515,008 weights in bfloat16; the head is the embedding.
@@ -94,14 +74,14 @@ describe("a correct engine in bf16", () => {
   });
 
   test("passes by the prior", async () => {
-    const { code } = await cli(["compare", "cpu.arrow", "device.arrow"], { cwd: folder });
+    const [code] = await compare("device.arrow", []);
     expect(code).toBe(0);
   });
 
   test("says what PyTorch float64 says of the same logits", async () => {
     const [, { quality, tensors }] = await compare("device.arrow");
     const figures = JSON.parse(
-      run(PYTHON, join(ROOT, "test/e2e/recompute.py"), "cpu.arrow", "device.arrow"),
+      python(join(ROOT, "test/e2e/recompute.py"), "cpu.arrow", "device.arrow"),
     ) as {
       readonly perplexity: { readonly reference: number; readonly candidate: number };
       readonly kl: { readonly mean: number; readonly max: number; readonly median: number };

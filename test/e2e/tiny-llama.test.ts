@@ -3,45 +3,19 @@
  * `npu-dump`, compared by the real `npu-diff`, recomputed by PyTorch float64.
  */
 
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import type { ComparisonResult } from "../../src/core/result.ts";
-import { cli } from "../support/cli.ts";
-import { scratch } from "../support/scratch.ts";
+import { bothTools, HELD_OUT, ROOT } from "../support/both-tools.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = join(ROOT, ".venv/bin/python");
-const MODEL = join(ROOT, "fixtures/tiny-llama");
-
-const { folder } = scratch();
-
-function python(...args: readonly string[]): string {
-  return execFileSync(PYTHON, args, {
-    cwd: folder,
-    encoding: "utf8",
-    env: { ...process.env, HF_HUB_OFFLINE: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
+const { python, tinyDump, compare } = bothTools();
 
 function capture(name: string, ...args: readonly string[]): void {
-  const options = ["--model", MODEL, "--threads", "1", "--no-progress", ...args];
   // What npu-dump prints is the path that it wrote.
-  expect(python("-m", "npu_dump", "run", ...options, "-o", name)).toBe(`${name}\n`);
-}
-
-async function compare(
-  ...args: readonly string[]
-): Promise<readonly [number | null, ComparisonResult]> {
-  const { code, stdout } = await cli(["compare", ...args, "--json"], { cwd: folder });
-  return [code, JSON.parse(stdout) as ComparisonResult];
+  expect(tinyDump("run", ...args, "-o", name)).toBe(`${name}\n`);
 }
 
 beforeAll(() => {
-  const prompts = join(ROOT, "fixtures/text/held-out.txt");
-  capture("cpu.arrow", "--prompts", prompts, "--dtype", "float32", "--attn", "eager");
+  capture("cpu.arrow", "--prompts", HELD_OUT, "--dtype", "float32", "--attn", "eager");
   const bf16 = ["--tokens-from", "cpu.arrow", "--dtype", "bfloat16"];
   capture("floor.arrow", ...bf16, "--attn", "sdpa");
   capture("candidate.arrow", ...bf16, "--attn", "eager");

@@ -1,7 +1,7 @@
 /** Comparison results made by hand, for renderers to show. */
 
 import type { Finding } from "../../src/core/findings.ts";
-import type { Continuation, KeywordResult } from "../../src/core/generation.ts";
+import type { Continuation, DivergenceSide, KeywordResult } from "../../src/core/generation.ts";
 import type { Origin } from "../../src/core/groups.ts";
 import type { InputSummary } from "../../src/core/inputs.ts";
 import type { OwnFigures } from "../../src/core/own-figures.ts";
@@ -1024,16 +1024,8 @@ export const FAIL_BY_KEYWORDS: ComparisonResult = comparison({
             token: 8,
             character: 11,
             shared: { text: "计算机科学的一个分支，", omitted: 0 },
-            reference: {
-              token: { id: 211, text: "研究" },
-              ended: false,
-              text: { text: "研究如何让机器表现出智能。", omitted: 0 },
-            },
-            candidate: {
-              token: { id: 97, text: null },
-              ended: false,
-              text: { text: "旨在创造像人类一样工作和反应的智能机器。", omitted: 0 },
-            },
+            reference: wentOn(211, "研究", "研究如何让机器表现出智能。"),
+            candidate: wentOn(97, null, "旨在创造像人类一样工作和反应的智能机器。"),
             margin: {
               reference: { nats: 0.031, atLeast: false },
               candidate: { nats: 0.0625, atLeast: false },
@@ -1065,19 +1057,13 @@ export const FAIL_BY_KEYWORDS: ComparisonResult = comparison({
             token: 1,
             character: 1,
             shared: { text: " ", omitted: 0 },
-            reference: {
-              token: { id: 1, text: "3" },
-              ended: false,
-              text: {
-                text: "13. The prime numbers below twenty are 2, 3, 5, 7, 11, 13, 17 and 19.",
-                omitted: 120,
-              },
-            },
-            candidate: {
-              token: { id: 2, text: " twelve" },
-              ended: false,
-              text: { text: "twelve", omitted: 0 },
-            },
+            reference: wentOn(
+              1,
+              "3",
+              "13. The prime numbers below twenty are 2, 3, 5, 7, 11, 13, 17 and 19.",
+              120,
+            ),
+            candidate: wentOn(2, " twelve", "twelve"),
             margin: {
               reference: { nats: 7.5, atLeast: true },
               candidate: null,
@@ -1155,6 +1141,11 @@ function continuation(
     text: { text, omitted: 0 },
     firstToken: { id, text: first },
   };
+}
+
+/** One side of a divergence: its token there, and what it went on with. */
+function wentOn(id: number, token: string | null, text: string, omitted = 0): DivergenceSide {
+  return { token: { id, text: token }, ended: false, text: { text, omitted } };
 }
 
 function keyword(

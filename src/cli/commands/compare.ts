@@ -1,26 +1,18 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { CompareOptions, LimitName } from "../../core/options.ts";
-import type { ComparisonResult } from "../../core/result.ts";
-import { LANGUAGES } from "../../report/messages/index.ts";
 import { renderNotices } from "../../report/notices.ts";
-import { FORMATS, render } from "../../report/render.ts";
-import { PLAIN } from "../../report/style.ts";
+import { render } from "../../report/render.ts";
 import type { Arguments } from "../arguments.ts";
-import { makeStyle } from "../color.ts";
-import { EXIT, type ExitCode } from "../exit-code.ts";
-import { readFormat } from "../format.ts";
+import { EXIT } from "../exit-code.ts";
 import { LIMITS } from "../options.ts";
-import { parseOutputs, writeOutputs } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
+import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
 
 /** More threads than this wait for the memory that they share. */
 const DEFAULT_JOBS = 8;
 const MAX_JOBS = 64;
-
-/** Text on paper, in a file or a pipe. */
-const DEFAULT_COLUMNS = 80;
 
 export const compare: Command = {
   name: "compare",
@@ -53,54 +45,30 @@ export const compare: Command = {
     "skip",
     "fail-fast",
     "jobs",
-    "format",
-    "json",
-    "output",
-    "exit-zero",
-    "lang",
-    "color",
-    "ascii",
+    ...REPORT_OPTIONS,
     "no-progress",
     "debug",
   ],
 
   async run(args, host) {
     const options = readOptions(args);
-    const format = readFormat(args, FORMATS);
     const { filesAt } = await import("../../dump/dump-folder.ts");
     const { reference, candidate, floors, forced } = options;
     const inputs = [reference, candidate, ...floors, ...forced].flatMap((path) =>
       filesAt(resolve(host.cwd, path)),
     );
-    const requests = parseOutputs(args.list("output"), inputs, host.cwd);
-    const lang = args.choice("lang", LANGUAGES, "en");
-    const when = args.choice("color", ["auto", "always", "never"], "auto");
-    const exitZero = args.flag("exit-zero");
-    const ascii = args.flag("ascii");
+    const request = readReportRequest(args, inputs, host);
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
-    const toStderr = { lang, style: makeStyle(when, host.env, host.stderr.isTTY) };
+    const toStderr = { lang: request.lang, style: request.style(host.stderr) };
 
     const { compareDumps } = await import("../../compare.ts");
     const observer = showsProgress ? makeObserver(host, toStderr) : {};
     const result = await compareDumps(options, observer);
     host.status(null);
 
-    const file = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
-    const reports = requests.map((request) => ({
-      request,
-      text: render(result, request.format, file),
-    }));
     await host.stderr.write(renderNotices(result, toStderr));
-    await host.stdout.write(
-      render(result, format, {
-        lang,
-        ascii,
-        style: makeStyle(when, host.env, host.stdout.isTTY),
-        columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
-      }),
-    );
-    writeOutputs(reports, host);
-    return exitCode(result, exitZero);
+    await writeReports(request, (format, shown) => render(result, format, shown), host);
+    return request.exitZero ? EXIT.pass : EXIT[result.verdict];
   },
 };
 
@@ -124,8 +92,4 @@ function readOptions(args: Arguments): CompareOptions {
     failFast: args.flag("fail-fast"),
     jobs: args.integer("jobs", 1, MAX_JOBS) ?? Math.min(DEFAULT_JOBS, availableParallelism()),
   };
-}
-
-function exitCode(result: ComparisonResult, exitZero: boolean): ExitCode {
-  return exitZero ? EXIT.pass : EXIT[result.verdict];
 }

@@ -1,19 +1,13 @@
 import { resolve } from "node:path";
 import type { TaskResultsComparison, TaskResultsOptions } from "../../core/task-results.ts";
-import { LANGUAGES } from "../../report/messages/index.ts";
-import { FORMATS, type Format } from "../../report/render.ts";
-import { PLAIN } from "../../report/style.ts";
+import type { Format } from "../../report/render.ts";
 import type { TextOptions } from "../../report/text.ts";
 import { type Arguments, usageError } from "../arguments.ts";
-import { makeStyle } from "../color.ts";
 import { EXIT } from "../exit-code.ts";
-import { readFormat } from "../format.ts";
 import type { OptionName } from "../options.ts";
-import { parseOutputs, writeOutputs } from "../outputs.ts";
+import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
 
-/** Text on paper, in a file or a pipe. */
-const DEFAULT_COLUMNS = 80;
 const MAX_PASS_AT = 10_000;
 
 /** What this command says differently. */
@@ -45,13 +39,7 @@ export const evaluate: Command = {
     "metric",
     "filter",
     "pass-at",
-    "format",
-    "json",
-    "output",
-    "exit-zero",
-    "lang",
-    "color",
-    "ascii",
+    ...REPORT_OPTIONS,
     "debug",
   ],
   describeOption: (option) => {
@@ -61,33 +49,16 @@ export const evaluate: Command = {
 
   async run(args, host) {
     const options = readOptions(args);
-    const format = readFormat(args, FORMATS);
     const { taskFilesAt } = await import("../../dump/task-results/task-files.ts");
     const inputs = [...options.reference, ...options.candidate].flatMap((path) =>
       taskFilesAt(resolve(host.cwd, path)),
     );
-    const requests = parseOutputs(args.list("output"), inputs, host.cwd);
-    const lang = args.choice("lang", LANGUAGES, "en");
-    const when = args.choice("color", ["auto", "always", "never"], "auto");
-    const exitZero = args.flag("exit-zero");
-    const ascii = args.flag("ascii");
+    const request = readReportRequest(args, inputs, host);
 
     const { compareTaskResults } = await import("../../compare-task-results.ts");
     const result = compareTaskResults(options);
-
-    const render = await renderer(result);
-    const file = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
-    const reports = requests.map((request) => ({ request, text: render(request.format, file) }));
-    await host.stdout.write(
-      render(format, {
-        lang,
-        ascii,
-        style: makeStyle(when, host.env, host.stdout.isTTY),
-        columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
-      }),
-    );
-    writeOutputs(reports, host);
-    return exitZero ? EXIT.pass : EXIT[result.verdict];
+    await writeReports(request, await renderer(result), host);
+    return request.exitZero ? EXIT.pass : EXIT[result.verdict];
   },
 };
 

@@ -1,0 +1,79 @@
+/** Reports of a comparison: on standard output, and in the files that were asked for. */
+
+import { LANGUAGES } from "../report/messages/index.ts";
+import { FORMATS, type Format } from "../report/render.ts";
+import { PLAIN } from "../report/style.ts";
+import type { TextOptions } from "../report/text.ts";
+import type { Arguments } from "./arguments.ts";
+import { makeStyle } from "./color.ts";
+import { readFormat } from "./format.ts";
+import type { Host } from "./host.ts";
+import type { OptionName } from "./options.ts";
+import { type OutputRequest, parseOutputs, writeOutputs } from "./outputs.ts";
+
+/** Text on paper, in a file or a pipe. */
+const DEFAULT_COLUMNS = 80;
+
+/** The options that {@link readReportRequest} reads. */
+export const REPORT_OPTIONS = [
+  "format",
+  "json",
+  "output",
+  "exit-zero",
+  "lang",
+  "color",
+  "ascii",
+] as const satisfies readonly OptionName[];
+
+/** What is to be written, and how. */
+export interface ReportRequest {
+  readonly format: Format;
+  readonly files: readonly OutputRequest[];
+  readonly lang: TextOptions["lang"];
+  readonly ascii: boolean;
+  readonly exitZero: boolean;
+  /** Style of one of the two streams, as `--color` and the environment ask for. */
+  readonly style: (stream: { readonly isTTY: boolean }) => TextOptions["style"];
+}
+
+/**
+ * @param inputs paths of the files that are read, which no report may replace
+ * @throws NpuDiffError `usage` or `output-unwritable`, before any work is done
+ */
+export function readReportRequest(
+  args: Arguments,
+  inputs: readonly string[],
+  host: Host,
+): ReportRequest {
+  const format = readFormat(args, FORMATS);
+  const files = parseOutputs(args.list("output"), inputs, host.cwd);
+  const lang = args.choice("lang", LANGUAGES, "en");
+  const when = args.choice("color", ["auto", "always", "never"], "auto");
+  return {
+    format,
+    files,
+    lang,
+    ascii: args.flag("ascii"),
+    exitZero: args.flag("exit-zero"),
+    style: ({ isTTY }) => makeStyle(when, host.env, isTTY),
+  };
+}
+
+/** Renders all reports; only when that is done the first is written. */
+export async function writeReports(
+  { format, files, lang, ascii, style }: ReportRequest,
+  render: (format: Format, options: TextOptions) => string,
+  host: Host,
+): Promise<void> {
+  const plain = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
+  const reports = files.map((request) => ({ request, text: render(request.format, plain) }));
+  await host.stdout.write(
+    render(format, {
+      lang,
+      ascii,
+      style: style(host.stdout),
+      columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
+    }),
+  );
+  writeOutputs(reports, host);
+}
