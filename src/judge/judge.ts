@@ -7,7 +7,7 @@ import { type AppliedRule, type Finding } from "../core/findings.ts";
 import type { CompareOptions } from "../core/options.ts";
 import { OWN_STATISTICS } from "../core/own-figures.ts";
 import { type Quality } from "../core/quality.ts";
-import { type ComparisonResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
 import { type StepGroup, type Verdict } from "../core/verdict.ts";
 import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";

@@ -1,6 +1,7 @@
 /** The table of layers that a model card quotes: the residual stream after each, and the verdict on the layer. */
 
-import type { ComparisonResult, TensorResult } from "../core/result.ts";
+import type { ComparisonResult } from "../core/result.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
 import {
   formatCosine,
   formatCount,

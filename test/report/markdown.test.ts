@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { ComparisonResult, TensorResult } from "../../src/core/result.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import type { TensorResult } from "../../src/core/tensor-result.ts";
 import { renderMarkdown } from "../../src/report/markdown.ts";
 import { HOSTILE, RESULTS } from "./results.ts";
 
