@@ -5,6 +5,7 @@
  * comparing a small pair of dumps.
  */
 
+import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
@@ -14,6 +15,8 @@ import { run } from "./lib/process.mjs";
 
 const DIST = join(ROOT, "dist");
 const KERNEL = join("measure", "kernel");
+
+const PAGE = join("report", "html");
 
 /** What other people's code in a bundle may be copied under. */
 const LICENSES = join(DIST, "LICENSES.txt");
@@ -32,6 +35,30 @@ async function compileKernel() {
   const features = ["--enable", "simd", "--enable", "bulk-memory", "--runtime", "stub"];
   const optimized = ["-O3", "--noAssert"];
   await run(process.execPath, [compiler, source, "-o", target, ...optimized, ...features]);
+}
+
+/** The style and the script of the HTML report as a module: it puts them into the page, and their hashes into its policy. */
+async function compilePage() {
+  const bundled = await rolldown({
+    input: join(ROOT, "src", PAGE, "client", "main.ts"),
+    platform: "browser",
+    logLevel: "warn",
+  });
+  const { output } = await bundled.generate({ format: "iife", minify: true });
+  await bundled.close();
+  const style = readFileSync(join(ROOT, "src", PAGE, "style.css"), "utf8")
+    .replaceAll(/\/\*.*?\*\//gs, "")
+    .replaceAll(/\s+/g, " ");
+  const asset = (/** @type {string} */ name, /** @type {string} */ text) => {
+    if (/<\/|<!--/.test(text)) throw new Error(`the page's ${name} holds markup`);
+    const hash = `sha256-${createHash("sha256").update(text).digest("base64")}`;
+    return `export const ${name} = ${JSON.stringify({ text, hash })};\n`;
+  };
+  const script = output.map((part) => (part.type === "chunk" ? part.code.trim() : "")).join("");
+  writeFileSync(
+    join(DIST, PAGE, "assets.js"),
+    asset("STYLE", style.trim()) + asset("SCRIPT", script),
+  );
 }
 
 /**
@@ -89,6 +116,7 @@ await main(async () => {
   rmSync(DIST, { recursive: true, force: true });
   await compileSources();
   await compileKernel();
+  await compilePage();
   const command = await bundle("cli", ["main", "run-worker"]);
   const helper = await bundle(KERNEL, ["helper"]);
   // Nothing in the library imports the modules of the command line.

@@ -75,6 +75,11 @@ function checks(python, reports, engine) {
       label: "types of scripts (tsc)",
       run: node("typescript/bin/tsc", "-p", "scripts/tsconfig.json"),
     },
+    {
+      half: "ts",
+      label: "types of the page's script (tsc)",
+      run: node("typescript/bin/tsc", "-p", "src/report/html/client"),
+    },
     { half: "ts", label: "format (Biome)", run: node("@biomejs/biome/bin/biome", "check", ".") },
     { half: "ts", label: "lint (ESLint)", run: node("eslint/bin/eslint.js", ".") },
     { half: "py", label: "lint (Ruff)", run: tool("ruff", "check", ".") },

@@ -186,5 +186,7 @@ test.each([
   ["zh", /专家选择[^]*强制基准/],
 ] as const)("the report says what would decide, in %s", async (lang, told) => {
   const result = await comparePair({ wild: (one) => one === "layers.1.mlp" });
-  expect(render(result, "text", { lang, style: PLAIN, ascii: false, columns: 200 })).toMatch(told);
+  expect(
+    render(result, "text", { lang, style: PLAIN, ascii: false, columns: 200, command: null }),
+  ).toMatch(told);
 });

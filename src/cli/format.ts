@@ -5,13 +5,18 @@ import { type Arguments, usageError } from "./arguments.ts";
  * The report on standard output: `--format`, or `--json` for `--format json`;
  * on one command line the two must agree.
  */
-export function readFormat(args: Arguments, formats: readonly Format[]): Format {
+export function readFormat<F extends Format>(
+  args: Arguments,
+  formats: readonly F[],
+): F | "text" | "json" {
   const json = args.flag("json");
   const agrees = args.isFlagged("format") === args.isFlagged("json");
   // Of a flag and a variable the flag counts.
   if (json && (args.isFlagged("json") || !args.isFlagged("format"))) {
     const format =
-      agrees && args.isFlagged("json") ? args.choice("format", formats, "json") : "json";
+      agrees && args.isFlagged("json")
+        ? args.choice<F | "json">("format", formats, "json")
+        : "json";
     if (format !== "json") {
       throw usageError(
         "--json and --format disagree",
@@ -21,5 +26,5 @@ export function readFormat(args: Arguments, formats: readonly Format[]): Format 
     }
     return "json";
   }
-  return args.choice("format", formats, "text");
+  return args.choice<F | "text">("format", formats, "text");
 }

@@ -154,14 +154,19 @@ export const OPTIONS = {
   format: {
     kind: "value",
     group: "Output",
-    describe: "Report on standard output: text, json, md",
+    describe: "Report on standard output: text, json, md, html",
   },
   json: { kind: "flag", group: "Output", describe: "The same as --format json" },
   output: {
     kind: "list",
     alias: "o",
     group: "Output",
-    describe: "Also write a report here: PATH.json, .md, .txt, or FORMAT=PATH (repeatable)",
+    describe: "Also write a report here: PATH.html, .json, .md, .txt, or FORMAT=PATH (repeatable)",
+  },
+  open: {
+    kind: "flag",
+    group: "Output",
+    describe: "Show the html report of -o when it is written",
   },
   "exit-zero": {
     kind: "flag",
@@ -176,7 +181,7 @@ export const OPTIONS = {
   lang: {
     kind: "value",
     group: "Output",
-    describe: "Language of the text and md reports: en, zh",
+    describe: "Language of the text, md and html reports: en, zh",
   },
   color: { kind: "value", group: "Output", describe: "auto, always, never" },
   ascii: { kind: "flag", group: "Output", describe: "Plain ASCII glyphs in the text report" },

@@ -15,20 +15,21 @@ import {
 } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
-import { FORMATS, type Format } from "../report/render.ts";
+import type { Format } from "../report/render.ts";
 import { usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";
 
 /** A report file that was asked for. */
-export interface OutputRequest {
+export interface OutputRequest<F extends Format = Format> {
   /** As it was given, for messages. */
   readonly given: string;
-  readonly format: Format;
+  readonly format: F;
   /** Absolute, with symbolic links resolved, so that a rename keeps them. */
   readonly path: string;
 }
 
 const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
+  ".html": "html",
   ".json": "json",
   ".md": "md",
   ".txt": "text",
@@ -38,14 +39,16 @@ const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
  * Reads the values of `-o` and refuses what could not be written later.
  *
  * @param inputs paths of the files that are read, which no report may replace
+ * @param formats what the command can write
  * @throws NpuDiffError `usage` or `output-unwritable`
  */
-export function parseOutputs(
+export function parseOutputs<F extends Format>(
   values: readonly string[],
   inputs: readonly string[],
   cwd: string,
-): readonly OutputRequest[] {
-  const requests = values.map((given) => parseOutput(given, cwd));
+  formats: readonly F[],
+): readonly OutputRequest<F>[] {
+  const requests = values.map((given) => parseOutput(given, cwd, formats));
   const taken = new Map<string, string>();
   for (const input of inputs) taken.set(identity(resolve(cwd, input)), `the input ${input}`);
   for (const { given, path } of requests) {
@@ -92,12 +95,17 @@ export function writeOutputs(
   }
 }
 
-function parseOutput(given: string, cwd: string): OutputRequest {
+function parseOutput<F extends Format>(
+  given: string,
+  cwd: string,
+  formats: readonly F[],
+): OutputRequest<F> {
   const equals = given.indexOf("=");
   const prefix = equals === -1 ? "" : given.slice(0, equals);
-  const named = FORMATS.find((format) => format === prefix);
+  const named = formats.find((format) => format === prefix);
   const path = named === undefined ? given : given.slice(equals + 1);
-  const format = named ?? FORMAT_OF_EXTENSION[extname(path).toLowerCase()];
+  const ofExtension = FORMAT_OF_EXTENSION[extname(path).toLowerCase()];
+  const format = named ?? formats.find((one) => one === ofExtension);
   if (path === "-") {
     throw usageError(
       "-o writes files",
@@ -110,12 +118,18 @@ function parseOutput(given: string, cwd: string): OutputRequest {
       "-o does not say which report to write",
       {
         given: JSON.stringify(given),
-        expected: `a path that ends in ${Object.keys(FORMAT_OF_EXTENSION).join(", ")}, or FORMAT=PATH with ${FORMATS.join(", ")}`,
+        expected: `a path that ends in ${extensionsOf(formats).join(", ")}, or FORMAT=PATH with ${formats.join(", ")}`,
       },
       "name the format, such as -o md=report",
     );
   }
   return { given, format, path: followLinks(resolve(cwd, path)) };
+}
+
+function extensionsOf(formats: readonly Format[]): readonly string[] {
+  return Object.entries(FORMAT_OF_EXTENSION).flatMap(([extension, format]) =>
+    formats.includes(format) ? [extension] : [],
+  );
 }
 
 function followLinks(path: string): string {

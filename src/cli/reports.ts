@@ -1,7 +1,7 @@
 /** Reports of a comparison: on standard output, and in the files that were asked for. */
 
 import { LANGUAGES } from "../report/messages/index.ts";
-import { FORMATS, type Format } from "../report/render.ts";
+import type { Format } from "../report/render.ts";
 import { PLAIN } from "../report/style.ts";
 import type { TextOptions } from "../report/text.ts";
 import type { Arguments } from "./arguments.ts";
@@ -26,9 +26,9 @@ export const REPORT_OPTIONS = [
 ] as const satisfies readonly OptionName[];
 
 /** What is to be written, and how. */
-export interface ReportRequest {
-  readonly format: Format;
-  readonly files: readonly OutputRequest[];
+export interface ReportRequest<F extends Format> {
+  readonly format: F;
+  readonly files: readonly OutputRequest<F>[];
   readonly lang: TextOptions["lang"];
   readonly ascii: boolean;
   readonly exitZero: boolean;
@@ -37,16 +37,18 @@ export interface ReportRequest {
 }
 
 /**
+ * @param formats what the command can write
  * @param inputs paths of the files that are read, which no report may replace
  * @throws NpuDiffError `usage` or `output-unwritable`, before any work is done
  */
-export function readReportRequest(
+export function readReportRequest<F extends Format>(
   args: Arguments,
+  formats: readonly F[],
   inputs: readonly string[],
   host: Host,
-): ReportRequest {
-  const format = readFormat(args, FORMATS);
-  const files = parseOutputs(args.list("output"), inputs, host.cwd);
+): ReportRequest<F | "text" | "json"> {
+  const format = readFormat(args, formats);
+  const files = parseOutputs(args.list("output"), inputs, host.cwd, formats);
   const lang = args.choice("lang", LANGUAGES, "en");
   const when = args.choice("color", ["auto", "always", "never"], "auto");
   return {
@@ -60,9 +62,9 @@ export function readReportRequest(
 }
 
 /** Renders all reports; only when that is done the first is written. */
-export async function writeReports(
-  { format, files, lang, ascii, style }: ReportRequest,
-  render: (format: Format, options: TextOptions) => string,
+export async function writeReports<F extends Format>(
+  { format, files, lang, ascii, style }: ReportRequest<F>,
+  render: (format: F, options: TextOptions) => string,
   host: Host,
 ): Promise<void> {
   const plain = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };

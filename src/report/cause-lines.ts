@@ -16,17 +16,26 @@ const LIKELY = 0.7;
 
 /** A line for each cause of `origin`. */
 export function causeLines(origin: Origin, lang: Language): readonly string[] {
-  const m = MESSAGES[lang];
   return origin.causes.slice(0, SHOWN).map((cause) => {
-    const { confidence } = cause;
-    const label =
-      confidence >= SURE
-        ? m.labels.cause
-        : confidence >= LIKELY
-          ? m.labels.likelyCause
-          : m.labels.possibleCause;
-    return `${label}${m.colon}${messageOf(cause, lang)}`;
+    const { label, message } = causeWords(cause, lang);
+    return `${label}${MESSAGES[lang].colon}${message}`;
   });
+}
+
+/** How sure a cause is, and what was seen. */
+export function causeWords(
+  cause: CauseResult,
+  lang: Language,
+): { readonly label: string; readonly message: string } {
+  const { labels } = MESSAGES[lang];
+  const { confidence } = cause;
+  const label =
+    confidence >= SURE
+      ? labels.cause
+      : confidence >= LIKELY
+        ? labels.likelyCause
+        : labels.possibleCause;
+  return { label, message: messageOf(cause, lang) };
 }
 
 function messageOf({ id, evidence, detail }: CauseResult, lang: Language): string {

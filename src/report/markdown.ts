@@ -1,10 +1,7 @@
 /** The precision section of a model card, in Markdown. */
 
-import type { AppliedRule, Finding } from "../core/findings.ts";
-import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
-import { isRuleId, RULES } from "../judge/rules.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import {
   formatChange,
@@ -13,7 +10,6 @@ import {
   formatPerplexity,
   formatPlain,
   formatShare,
-  formatUnit,
 } from "./format-number.ts";
 import { modelOf } from "./input-label.ts";
 import { generationSection } from "./markdown-generation.ts";
@@ -22,6 +18,7 @@ import { escapeLine, escapeMarkdown, markdownTable, NO_SIDE, sideTitle } from ".
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
 import { generationLines, notAvailableLines } from "./quality-rows.ts";
+import { ruleRows } from "./rule-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
@@ -222,38 +219,11 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
 }
 
 function limitTable(result: ComparisonResult, m: Messages): readonly string[] {
-  const rows = result.rules.map((rule) => [
-    rule.step === null ? rule.rule : `${rule.rule} (${m.step[rule.step]})`,
-    limitText(rule, m),
-    rule.limitFrom === null ? NO_SIDE : m.source[rule.limitFrom],
-    outcome(rule, result, m),
+  const rows = ruleRows(result, m).map(({ name, limit, from, outcome, text }) => [
+    name,
+    limit,
+    from,
+    outcome === "broken" ? `**${text}**` : text,
   ]);
   return markdownTable([[m.card.rule, m.card.limit, m.card.from, m.card.outcome], ...rows]);
-}
-
-function limitText({ rule, limit, applied, decide }: AppliedRule, m: Messages): string {
-  if (!applied) return NO_SIDE;
-  if (limit === null) return m.card.perTensor;
-  const unit = isRuleId(rule) ? RULES[rule].unit : null;
-  const by = decide === null ? "" : ` (${m.quality.by[decide]})`;
-  return unit === null ? NO_SIDE : formatUnit(unit, limit) + by;
-}
-
-function outcome(rule: AppliedRule, result: ComparisonResult, m: Messages): string {
-  if (!rule.applied) {
-    const reason = rule.reason ?? "";
-    return m.card.notApplied(m.reasons[reason] ?? reason);
-  }
-  // A rule of the tensors has one row for both step groups, one of the quality a row for each.
-  const findings = result.findings.filter(
-    (finding) => finding.rule === rule.rule && (rule.decide === null || finding.step === rule.step),
-  );
-  if (findings.some(({ level }) => level === "error")) return `**${m.card.broken}**`;
-  const open = result.findings.some(({ detail }) => leavesOpen(detail, rule.rule));
-  return open || findings.some(isOpen) ? m.card.undecided : m.card.holds;
-}
-
-/** Whether a finding names `rule` among those that its tensor leaves open. */
-function leavesOpen({ open }: Finding["detail"], rule: string): boolean {
-  return typeof open === "string" && open.split(", ").includes(rule);
 }

@@ -19,6 +19,8 @@ import {
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
 
 export interface QualityRow {
+  /** Path of its figures in `quality`. */
+  readonly metric: string;
   readonly text: string;
   /** Null where no rule can look at the row. */
   readonly word: QualityWord | null;
@@ -285,6 +287,7 @@ function makeRow(
   );
   const told = result.verdict === "inconclusive" ? result.findings.find(isOpen) : undefined;
   return {
+    metric,
     text,
     word: rules.length === 0 && findings.length === 0 ? null : wordOf(findings, applied),
     reasons: findings.flatMap((finding) => {

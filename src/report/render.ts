@@ -1,17 +1,20 @@
 /** All report formats by name. */
 
 import type { ComparisonResult } from "../core/result.ts";
+import { type PageOptions, renderHtml } from "./html/page.ts";
 import { renderJson } from "./json.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { renderText, type TextOptions } from "./text.ts";
 
-export type Format = "text" | "json" | "md";
+export type Format = "text" | "json" | "md" | "html";
 
 /** The formats that there are, in the order in which the help lists them. */
-export const FORMATS: readonly Format[] = ["text", "json", "md"];
+export const FORMATS = ["text", "json", "md", "html"] as const satisfies readonly Format[];
+
+export type RenderOptions = TextOptions & PageOptions;
 
 /** Renders `result`; options that a format has no use for are ignored. */
-export function render(result: ComparisonResult, format: Format, options: TextOptions): string {
+export function render(result: ComparisonResult, format: Format, options: RenderOptions): string {
   switch (format) {
     case "text":
       return renderText(result, options);
@@ -19,5 +22,7 @@ export function render(result: ComparisonResult, format: Format, options: TextOp
       return renderJson(result);
     case "md":
       return renderMarkdown(result, options);
+    case "html":
+      return renderHtml(result, options);
   }
 }

@@ -219,6 +219,42 @@ describe("output files", () => {
     expect(readFileSync(named, "utf8")).toBe(readFileSync(md, "utf8"));
   });
 
+  test("a page, and the command that repeats it without folders", async () => {
+    const html = files.path(".html");
+    const args = ["--max-kl", "0.5", "--only", "layers.*", "--only", "it's", "--skip", "logits"];
+    const { code, stdout } = await cli([...BAD, ...args, "-o", html, "--format", "html"], { cwd });
+    expect(code).toBe(1);
+    const page = readFileSync(html, "utf8");
+    expect(page).toBe(stdout);
+    expect(page).toMatch(/^<!doctype html>\n<html lang="en">/);
+    expect(page).toContain(
+      "<code>npu-diff compare ref.arrow bad.arrow --floor floor.arrow --max-floor-ratio 2.5 --max-kl 0.5 --only &#39;layers.*&#39; --only &#39;it&#39;\\&#39;&#39;s&#39; --skip logits</code>",
+    );
+    const elsewhere = ["compare", join(folder, "ref.arrow"), join(folder, "bad.arrow")];
+    const { stdout: other } = await cli([...elsewhere, "--format", "html"], { cwd: "/" });
+    expect(other).toContain("npu-diff compare ref.arrow bad.arrow</code>");
+    expect(other).not.toContain(folder);
+  });
+
+  test("--open hands the page to the system's viewer, and does not depend on it", async () => {
+    const [html, seen] = [files.path(".html"), files.path(".seen")];
+    const programs = join(folder, "programs");
+    mkdirSync(programs);
+    for (const name of ["xdg-open", "open"]) {
+      // Written whole or not at all, because nobody waits for a viewer.
+      const script = `#!/bin/sh\necho "$1" > "${seen}.tmp"; /bin/mv "${seen}.tmp" "${seen}"\n`;
+      writeFileSync(join(programs, name), script, { mode: 0o755 });
+    }
+    const shown = await cli([...GOOD, "-o", html, "--open"], { cwd, env: { PATH: programs } });
+    expect([shown.code, shown.stderr]).toEqual([0, ""]);
+    await expect.poll(() => existsSync(seen)).toBe(true);
+    expect(readFileSync(seen, "utf8")).toBe(`${html}\n`);
+    const args = [...GOOD, "-o", files.path(".html"), "--open"];
+    const unseen = await cli(args, { cwd, env: { PATH: files.path("") } });
+    expect(unseen.code).toBe(0);
+    expect(unseen.stderr).toMatch(/^warning\[open\]: the report cannot be shown: /);
+  });
+
   test("an older report is replaced, through a link too", async () => {
     const target = files.path(".json");
     const link = files.path(".json");

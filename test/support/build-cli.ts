@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export function setup(): void {
   const built = statSync(join(ROOT, "dist/cli/main.js"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
+    .filter((name) => /\.(ts|css)$/.test(name))
     .map((name) => statSync(join(ROOT, "src", name)).mtimeMs);
   if (Math.max(...sources) < built) return;
   execFileSync(process.execPath, [join(ROOT, "scripts/build.mjs")], { stdio: "inherit" });

@@ -1,12 +1,16 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { escapeText } from "../../core/escape.ts";
 import type { CompareOptions, LimitName } from "../../core/options.ts";
 import { renderNotices } from "../../report/notices.ts";
-import { render } from "../../report/render.ts";
-import type { Arguments } from "../arguments.ts";
+import { FORMATS, render } from "../../report/render.ts";
+import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
+import { openReport } from "../open-report.ts";
 import { LIMITS } from "../options.ts";
+import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
+import { repeatCommand } from "../repeat-command.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
 
@@ -24,6 +28,7 @@ export const compare: Command = {
     "npu-diff compare ref/ npu.arrow    # ref/ is what npu-dump reference made",
     "npu-diff compare cpu.arrow npu.arrow --floor cpu-bf16.arrow",
     "npu-diff compare ref/ 'npu.rank*.arrow'    # one file a rank",
+    "npu-diff compare cpu.arrow npu.arrow -o report.html --open",
     "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
   ],
   options: [
@@ -46,6 +51,7 @@ export const compare: Command = {
     "fail-fast",
     "jobs",
     ...REPORT_OPTIONS,
+    "open",
     "no-progress",
     "debug",
   ],
@@ -57,7 +63,8 @@ export const compare: Command = {
     const inputs = [reference, candidate, ...floors, ...forced].flatMap((path) =>
       filesAt(resolve(host.cwd, path)),
     );
-    const request = readReportRequest(args, inputs, host);
+    const request = readReportRequest(args, FORMATS, inputs, host);
+    const opened = args.flag("open") ? pageOf(request.files) : null;
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
     const toStderr = { lang: request.lang, style: request.style(host.stderr) };
 
@@ -67,10 +74,33 @@ export const compare: Command = {
     host.status(null);
 
     await host.stderr.write(renderNotices(result, toStderr));
-    await writeReports(request, (format, shown) => render(result, format, shown), host);
+    const command = repeatCommand(options);
+    await writeReports(
+      request,
+      (format, shown) => render(result, format, { ...shown, command }),
+      host,
+    );
+    const failure = opened === null ? null : await openReport(opened.path);
+    if (failure !== null) await host.stderr.write(`${cannotOpen(failure)}\n`);
     return request.exitZero ? EXIT.pass : EXIT[result.verdict];
   },
 };
+
+/** The page that `--open` shows: the first that is written. */
+function pageOf(files: readonly OutputRequest[]): OutputRequest {
+  const page = files.find(({ format }) => format === "html");
+  if (page !== undefined) return page;
+  throw usageError(
+    "--open has no report to show",
+    { outputs: files.map(({ given }) => given).join(" ") || "none" },
+    "say where to write one, such as -o report.html",
+  );
+}
+
+/** The report is written, and so is the verdict: that nobody shows it changes neither. */
+function cannotOpen(reason: string): string {
+  return `warning[open]: the report cannot be shown: ${escapeText(reason)}`;
+}
 
 function readOptions(args: Arguments): CompareOptions {
   const [reference = "", candidate = ""] = args.positionals;

@@ -1,12 +1,14 @@
 import { resolve } from "node:path";
 import type { TaskResultsComparison, TaskResultsOptions } from "../../core/task-results.ts";
-import type { Format } from "../../report/render.ts";
 import type { TextOptions } from "../../report/text.ts";
 import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import type { OptionName } from "../options.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
+
+/** What task results can be shown as. */
+const FORMATS = ["text", "json", "md"] as const;
 
 const MAX_PASS_AT = 10_000;
 
@@ -53,7 +55,7 @@ export const evaluate: Command = {
     const inputs = [...options.reference, ...options.candidate].flatMap((path) =>
       taskFilesAt(resolve(host.cwd, path)),
     );
-    const request = readReportRequest(args, inputs, host);
+    const request = readReportRequest(args, FORMATS, inputs, host);
 
     const { compareTaskResults } = await import("../../compare-task-results.ts");
     const result = compareTaskResults(options);
@@ -100,7 +102,7 @@ function readOptions(args: Arguments): TaskResultsOptions {
 /** The renderers of task results; other commands start sooner without them. */
 async function renderer(
   result: TaskResultsComparison,
-): Promise<(format: Format, options: TextOptions) => string> {
+): Promise<(format: (typeof FORMATS)[number], options: TextOptions) => string> {
   const [{ renderTaskText }, { renderTaskJson }, { renderTaskMarkdown }] = await Promise.all([
     import("../../report/task-results/text.ts"),
     import("../../report/task-results/json.ts"),
