@@ -56,10 +56,13 @@ function node(name, ...args) {
 }
 
 /**
+ * What is run: one stage after the other, the lanes of a stage at the same time, the
+ * checks of a lane one by one. Most use one processor, and vitest all that there are.
+ *
  * @param {string} python
  * @param {string} reports folder for the runners' machine-readable reports
  * @param {Awaited<ReturnType<typeof ensureEngine>> | undefined} engine undefined where none can run
- * @returns {readonly Check[]}
+ * @returns {readonly (readonly (readonly Check[])[])[]}
  */
 function checks(python, reports, engine) {
   const tool = (/** @type {readonly string[]} */ ...args) => {
@@ -68,7 +71,16 @@ function checks(python, reports, engine) {
       return ONE_PASSED;
     };
   };
-  return [
+  /** @type {readonly Check[]} */
+  const tests = [
+    {
+      half: "py",
+      label: "tests (pytest)",
+      run: () => pytest(python, join(reports, "pytest.json")),
+    },
+  ];
+  /** @type {readonly Check[]} */
+  const others = [
     { half: "ts", label: "types (tsc)", run: node("typescript/bin/tsc", "--noEmit") },
     {
       half: "ts",
@@ -99,11 +111,6 @@ function checks(python, reports, engine) {
     },
     {
       half: "py",
-      label: "tests (pytest)",
-      run: () => pytest(python, join(reports, "pytest.json")),
-    },
-    {
-      half: "py",
       label: ENGINE_TESTS,
       run: async () => {
         if (engine === undefined) throw noEngine();
@@ -111,8 +118,14 @@ function checks(python, reports, engine) {
         return await pytest(own, join(reports, "engine.json"), environment);
       },
     },
-    { half: "ts", label: "tests (vitest)", run: () => vitest(join(reports, "vitest.json")) },
   ];
+  /** @type {Check} */
+  const analyzer = {
+    half: "ts",
+    label: "tests (vitest)",
+    run: () => vitest(join(reports, "vitest.json")),
+  };
+  return [[tests, others], [[analyzer]]];
 }
 
 function noEngine() {
@@ -144,11 +157,11 @@ await main(async () => {
   const reports = mkdtempSync(join(tmpdir(), "npu-diff-reports-"));
   let passed = 0;
   let failed = 0;
-  for (const check of checks(python, reports, engine)) {
-    if (only !== undefined && check.half !== only) continue;
+  const perform = async (/** @type {Check} */ check) => {
+    if (only !== undefined && check.half !== only) return;
     if (check.label === ENGINE_TESTS && engine === undefined && !process.env["CI"]) {
       process.stderr.write(`   not run  ${check.label}: ${reasonAgainst(NEWEST)}\n`);
-      continue;
+      return;
     }
     try {
       await steps.run(check.label, async () => {
@@ -164,6 +177,13 @@ await main(async () => {
       failed += 1;
       process.stderr.write(`${describe(error)}\n`);
     }
+  };
+  for (const lanes of checks(python, reports, engine)) {
+    await Promise.all(
+      lanes.map(async (lane) => {
+        for (const check of lane) await perform(check);
+      }),
+    );
   }
   rmSync(reports, { recursive: true, force: true });
   process.stdout.write(`${passed} passed, ${failed} failed\n`);

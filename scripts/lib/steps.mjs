@@ -5,6 +5,13 @@
 const QUIET_SECONDS = 30;
 
 export class Steps {
+  /**
+   * When each step under way began, by its label.
+   *
+   * @type {Map<string, number>}
+   */
+  #underWay = new Map();
+
   /** @param {NodeJS.WriteStream} [stream] */
   constructor(stream = process.stderr) {
     this.stream = stream;
@@ -12,7 +19,7 @@ export class Steps {
 
   /**
    * Runs a step and prints its line: `  12.3 s  label` and, where the step
-   * returns a text, that text after it.
+   * returns a text, that text after it. Several may be under way, by different labels.
    *
    * @template T
    * @param {string} label
@@ -21,6 +28,7 @@ export class Steps {
    */
   async run(label, body) {
     const start = performance.now();
+    this.#underWay.set(label, start);
     const timer = this.#watch(label, start);
     try {
       const result = await body();
@@ -31,6 +39,7 @@ export class Steps {
       throw error;
     } finally {
       clearInterval(timer);
+      this.#underWay.delete(label);
     }
   }
 
@@ -43,9 +52,14 @@ export class Steps {
       const say = () => this.stream.write(`${elapsed(start)}  ${label} ...\n`);
       return setInterval(say, QUIET_SECONDS * 1000);
     }
-    const draw = () => this.stream.write(`\r${elapsed(start)}  ${label} ...`);
-    draw();
-    return setInterval(draw, 100);
+    this.#draw();
+    return setInterval(() => this.#draw(), 100);
+  }
+
+  /** All that is under way on one line, as far as it is wide. */
+  #draw() {
+    const all = [...this.#underWay].map(([label, start]) => `${elapsed(start)}  ${label} ...`);
+    this.stream.write(`\r\u001b[K${all.join("").slice(0, this.stream.columns - 1)}`);
   }
 
   /**
