@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .commands import capture, doctor, endpoint, probe, reference, replay, run, vllm, weights
+from .commands import bench, capture, doctor, endpoint, probe, reference, replay, run, vllm, weights
 from .errors import DumpError, printable
 from .requirements import require_transformers
 
@@ -23,11 +23,13 @@ _COMMANDS = {
     "reference": reference,
     "vllm": vllm,
     "endpoint": endpoint,
+    "bench": bench,
     "probe": probe,
     "weights": weights,
     "doctor": doctor,
 }
-_WITHOUT_TORCH = ("endpoint", "doctor")
+# Those that ask for it themselves, where they need it, are among them.
+_WITHOUT_TORCH = ("endpoint", "bench", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

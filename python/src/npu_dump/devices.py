@@ -169,6 +169,19 @@ def peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def peak_reserved(device: torch.device) -> int | None:
+    """Return the most bytes that a device's allocator has held, used or not; None where there is none that counts."""
+    if device.type not in ("cuda", "npu", "xpu"):
+        return None
+    return _try(lambda: int(getattr(torch, device.type).max_memory_reserved(device)))
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was asked for, and raise what failed meanwhile."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception says that memory ran out, on whichever device."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (

@@ -83,30 +83,42 @@ def generate(
             else {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p or 1.0, "top_k": 0}
         ),
     )
-    width = max(map(len, prompts))
-    ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    device = model.get_input_embeddings().weight.device
     top = _TopTokens(top_k)
-    kept = model.generation_config
-    # generate() fills gaps of its configuration from the model's own; an empty one has nothing to fill in.
-    model.generation_config = GenerationConfig()
-    try:
-        with torch.no_grad():
-            output = model.generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                generation_config=config,
-                logits_processor=LogitsProcessorList([top]),
-            )
-    finally:
-        model.generation_config = kept
+    output, width = run_generate(model, prompts, config, logits_processor=LogitsProcessorList([top]))
     top_ids, logprobs = torch.stack(top.ids, 1), torch.stack(top.logprobs, 1)
     continued = [_until_end(row, end_ids) for row in output[:, width:].tolist()]
     return [
         Continuation(row, top_ids[number, : len(row)], logprobs[number, : len(row)])
         for number, row in enumerate(continued)
     ]
+
+
+def run_generate(
+    model: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig, **options: Any
+) -> tuple[torch.Tensor, int]:
+    """Return what ``model.generate`` makes ``[B, T + N]`` of prompts padded on the left, and their width T.
+
+    Args:
+        model: a transformers model that can generate.
+        prompts: token ids.
+        config: all settings of the generation; the model's own fill no gap in it.
+        options: further arguments of ``generate``.
+    """
+    padding, width = config.pad_token_id or 0, max(map(len, prompts))
+    ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    device = model.get_input_embeddings().weight.device
+    kept = model.generation_config
+    # generate() fills gaps of its configuration from the model's own; an empty one has nothing to fill in.
+    model.generation_config = GenerationConfig()
+    try:
+        with torch.no_grad():
+            output = model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config, **options
+            )
+    finally:
+        model.generation_config = kept
+    return output, width
 
 
 def _until_end(ids: list[int], ends: set[int]) -> list[int]:

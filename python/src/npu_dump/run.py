@@ -83,7 +83,7 @@ def capture_samples(
     torch.manual_seed(request.seed)
     device = provenance.device_of(model)
     with (
-        models.translated(_forward_failed),
+        models.translated(forward_failed),
         float64_throughout(model),
         Dump(
             model,
@@ -112,7 +112,8 @@ def capture_samples(
     )
 
 
-def _forward_failed(error: Exception) -> DumpError:
+def forward_failed(error: Exception) -> DumpError:
+    """Return the error for whatever a model has raised while it ran."""
     lines = str(error).splitlines()
     return DumpError(
         "forward-failed",

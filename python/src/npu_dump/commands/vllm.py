@@ -50,14 +50,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--engine-arg",
         action="append",
         default=[],
-        type=_engine_argument,
+        type=engine_argument,
         metavar="NAME=VALUE",
         help="a further argument of the engine, VALUE as JSON; repeatable, e.g. gpu_memory_utilization=0.8",
     )
     add_output_options(parser, "print what was made as JSON instead of the path")
 
 
-def _engine_argument(text: str) -> tuple[str, Any]:
+def engine_argument(text: str) -> tuple[str, Any]:
+    """Return name and value of ``NAME=VALUE``, VALUE as JSON or else as text."""
     name, equals, value = text.partition("=")
     name = name.removeprefix("--").replace("-", "_")
     if not equals or not name.isidentifier():
@@ -96,9 +97,26 @@ def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
     Raises:
         DumpError: anything that the caller can act on.
     """
+    load_engine(network=options.allow_download)
+    from ..vllm.run import EngineRequest
+    from ..vllm.run import run as run_engine
+
+    return capture.finish(options, progress, EngineRequest, run_engine)
+
+
+def load_engine(*, network: bool, hooks: bool = True) -> None:
+    """Import vLLM with the environment that we need.
+
+    Args:
+        network: whether a model may be fetched.
+        hooks: whether its forwards are looked into.
+
+    Raises:
+        DumpError: ``vllm-absent``, ``vllm-broken``.
+    """
     from ..vllm.adapter import set_environment
 
-    set_environment(network=options.allow_download)
+    set_environment(network=network, hooks=hooks)
     try:
         import_module("vllm")
     except ImportError as error:
@@ -115,7 +133,3 @@ def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
             facts=[(type(error).__name__, (str(error).splitlines() or ["no reason given"])[0])],
             help="match the versions of vllm, its plugin, torch and torchvision; on Ascend source CANN's set_env.sh",
         ) from error
-    from ..vllm.run import EngineRequest
-    from ..vllm.run import run as run_engine
-
-    return capture.finish(options, progress, EngineRequest, run_engine)

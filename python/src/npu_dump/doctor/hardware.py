@@ -10,7 +10,6 @@ import torch
 
 from .. import devices
 from .check import Check, gib, reason
-from .matmul import synchronize
 
 # What a model is run in; float8 is stored and converted, and multiplied on few devices.
 COMPUTED = ("float32", "bfloat16", "float16", "float64")
@@ -109,7 +108,7 @@ def _failure(name: str, device: torch.device) -> str | None:
         if there.dtype != dtype:
             return f"gives {there.dtype} instead"
         result = there if name in STORED else there @ there
-        synchronize(device)
+        devices.synchronize(device)
         back = result.cpu()
     except Exception as error:  # whatever a backend raises says that it cannot
         return reason(error)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .. import devices
 from .check import Check
 from .precision import (
     REDUCED,
@@ -132,12 +133,6 @@ def switches(device: torch.device) -> Iterator[tuple[str, object, bool]]:
     yield "torch.get_float32_matmul_precision()", precision, precision in ("high", "medium")
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until a device has done what it was asked for, and raise what failed meanwhile."""
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
-
-
 def _speed(dtype: torch.dtype, device: torch.device) -> tuple[float, int]:
     """Return GFLOP/s, the median of some runs, and the size at which they were timed."""
     size = SIZE
@@ -153,8 +148,8 @@ def _speed(dtype: torch.dtype, device: torch.device) -> tuple[float, int]:
 
 
 def _timed(a: torch.Tensor, device: torch.device) -> float:
-    synchronize(device)
+    devices.synchronize(device)
     start = time.perf_counter()
     torch.matmul(a, a)
-    synchronize(device)
+    devices.synchronize(device)
     return max(time.perf_counter() - start, 1e-9)

@@ -148,7 +148,7 @@ class Client:
                     "server-timeout",
                     "the server did not answer in time",
                     facts=[("request", self.address.shown(url)), ("--timeout", f"{self._timeout:g} s")],
-                    help="raise --timeout, or ask for less with --generate or --limit",
+                    help="raise --timeout, or ask for fewer tokens",
                 ) from error
             except _AgainError as again:
                 if number == self._retries:
@@ -257,7 +257,7 @@ class Client:
             "server-refuses",
             "the server refuses the request",
             facts=facts,
-            help="check --model, --generate and the length of the prompts; the server's log may say more",
+            help="check --model, the tokens asked for and the length of the prompts; the server's log may say more",
         )
 
     async def _body(self, response: httpx2.Response, limit: int) -> bytes | None:

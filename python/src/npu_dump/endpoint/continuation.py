@@ -132,6 +132,11 @@ class Continuation:
         """When the request was made and when its last event came."""
         return self._sent, self._end
 
+    @property
+    def moments(self) -> tuple[float, float, float, float]:
+        """When the request was made, its first and its last token came (NaN where none did), and its last event."""
+        return self._sent, self._first, self._last, self._end
+
     def times_ms(self) -> tuple[float, float, float]:
         """Return milliseconds to the first token, per token after it, and to the end; NaN where there is none.
 

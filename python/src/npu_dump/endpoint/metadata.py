@@ -119,7 +119,7 @@ def metadata_of(
     if not stated:
         endpoint["dtype"] = "assumed"
     found: dict[str, Any] = {
-        "model": {"id": _without_folders(server.model)},
+        "model": {"id": shown_name(server.model)},
         "engine": {"name": server.engine} | ({} if server.version is None else {"version": server.version}),
         "dtype": dtype,
         "seed": plan.seed,
@@ -138,7 +138,7 @@ def metadata_of(
     return found
 
 
-def _without_folders(name: str) -> str:
+def shown_name(name: str) -> str:
     """Return a model's name without the folders of the server; ``owner/name`` stays."""
     path = name.replace("\\", "/").rstrip("/")
     is_folder = path.startswith(("/", ".", "~")) or path.count("/") > 1 or ":" in path.partition("/")[0]

@@ -64,7 +64,7 @@ async def questions_of(
     if source.tokens_from:
         return [_fixed(number, sample) for number, sample in enumerate(_samples(source, None))]
     if source.tokenizer:
-        samples = _samples(source, _load_tokenizer(source.tokenizer))
+        samples = _samples(source, load_tokenizer(source.tokenizer))
         prompts = read_prompts(source.prompts) if source.prompts else [Prompt()] * len(samples)
         return [
             Question(
@@ -142,7 +142,8 @@ def _fixed(number: int, sample: Sample) -> Question:
     return Question(sample.ids, sample.prompt, (), sample.tokens, sample.expect, fixed=True)
 
 
-def _load_tokenizer(given: str) -> Any:
+def load_tokenizer(given: str) -> Any:
+    """Return the tokenizer of a model's folder."""
     from ..requirements import require_transformers
 
     require_transformers()

@@ -65,7 +65,7 @@ def run(request: Request, progress: Progress) -> Outcome:
 
 async def _run(request: Request, progress: Progress) -> Outcome:
     address = parse_address(request.url)
-    key = None if request.api_key_env is None else _key(request.api_key_env)
+    key = None if request.api_key_env is None else key_of(request.api_key_env)
     if key is not None and is_exposed(address):
         progress.note("the API key is sent without encryption: --url is no https address")
     async with Client(
@@ -242,7 +242,12 @@ def _source(request: Request) -> Source:
     )
 
 
-def _key(variable: str) -> str:
+def key_of(variable: str) -> str:
+    """Return the API key that an environment variable holds.
+
+    Raises:
+        DumpError: ``api-key-invalid``.
+    """
     key = os.environ.get(variable, "")
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise DumpError(

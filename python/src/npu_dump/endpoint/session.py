@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import DumpError
@@ -13,7 +13,7 @@ from .answers import MalformedError, Scored, by_echo, by_prompt_logprobs, token_
 from .client import Client, RefusedError
 from .continuation import Continuation
 from .questions import Question
-from .ways import Ladder, Way, generating_ways, scoring_ways
+from .ways import Ladder, Way, exact_ways, generating_ways, scoring_ways
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class Plan:
         top_p: None for all tokens.
         seed: for sampling.
         api: ``auto``, ``completions`` or ``chat``: where continuations are asked for.
+        exact: continuations of just ``generate`` tokens, whatever the model says, and nothing beside them.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Plan:
     top_p: float | None = None
     seed: int = 0
     api: str = "auto"
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Session:
         self._tokenizes: bool | None = None
         self._detokenizes = True
         self.scoring: Ladder[Scored] = Ladder(scoring_ways(plan.top_k))
-        self.completing: Ladder[Continuation] = Ladder(generating_ways(plan.top_k, chat=False))
-        self.chatting: Ladder[Continuation] = Ladder(generating_ways(plan.top_k, chat=True))
+        self.completing: Ladder[Continuation] = Ladder(_generating_ways(plan, chat=False))
+        self.chatting: Ladder[Continuation] = Ladder(_generating_ways(plan, chat=True))
 
     async def answer(self, question: Question) -> Answer:
         """Ask all about one sample; the continuation first, so that its times are those of a prompt not seen before.
@@ -81,17 +83,7 @@ class Session:
         Raises:
             DumpError: the server fails, or cannot continue a prompt although it was asked to.
         """
-        ids = question.ids
-        chats = bool(question.messages) and self.plan.api != "completions"
-        if ids is None or (question.messages and not chats):
-            told = await self.tokenize(question.text, question.messages)
-            ids = ids if told is None else told
-        if question.messages and not chats and ids is None:
-            raise _lacks(
-                "the server cannot complete messages, nor tell their tokens",
-                [("/tokenize", "not there"), ("--tokenizer", "not given")],
-                "give --tokenizer DIR, or --api chat",
-            )
+        ids, chats = await self._prepared(question)
         continuation = None
         if self.plan.generate:
             continuation = await self._continue(question, ids, chats=chats)
@@ -103,6 +95,36 @@ class Session:
         if text is None and ids is not None and not question.fixed:
             text = await self.detokenize(ids)
         return Answer(ids, text, scored, continuation)
+
+    async def prepared(self, question: Question) -> Question:
+        """Return a question with its token ids, as far as anybody tells them: all is asked but its answer."""
+        ids, _ = await self._prepared(question)
+        return replace(question, ids=ids)
+
+    async def continued(self, question: Question) -> Continuation:
+        """Ask for the continuation of a prepared question alone.
+
+        Raises:
+            DumpError: the server fails, or cannot continue a prompt.
+        """
+        return await self._continue(question, question.ids, chats=self._chats(question))
+
+    def _chats(self, question: Question) -> bool:
+        return bool(question.messages) and self.plan.api != "completions"
+
+    async def _prepared(self, question: Question) -> tuple[tuple[int, ...] | None, bool]:
+        """Return the token ids of a question, None where nobody tells them, and whether it is asked as a chat."""
+        ids, chats = question.ids, self._chats(question)
+        if ids is None or (question.messages and not chats):
+            told = await self.tokenize(question.text, question.messages)
+            ids = ids if told is None else told
+        if question.messages and not chats and ids is None:
+            raise _lacks(
+                "the server cannot complete messages, nor tell their tokens",
+                [("/tokenize", "not there"), ("--tokenizer", "not given")],
+                "give --tokenizer DIR, or --api chat",
+            )
+        return ids, chats
 
     async def tokenize(self, text: str | None, messages: tuple[dict[str, str], ...] = ()) -> tuple[int, ...] | None:
         """Return token ids by the server's tokenizer; None where it has no such service.
@@ -218,6 +240,10 @@ class _Reader:
     @property
     def finished(self) -> bool:
         return self.continuation.finished
+
+
+def _generating_ways(plan: Plan, *, chat: bool) -> list[Way]:
+    return exact_ways(chat=chat) if plan.exact else generating_ways(plan.top_k, chat=chat)
 
 
 def _prompt(way: Way, question: Question, ids: tuple[int, ...] | None) -> dict[str, Any] | None:

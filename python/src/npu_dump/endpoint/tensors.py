@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..spans import covered
 from ..writer import DumpWriter
 from .answers import TopRow
 from .continuation import Continuation
@@ -98,18 +99,9 @@ class Clock:
             return
         for name, values in zip(("ttft", "tpot", "e2e"), zip(*self._times, strict=True), strict=True):
             writer.write(f"perf.{name}_ms", np.array(values, dtype="<f8"), sample=-1)
-        busy = _covered(self._spans)
+        busy = covered(self._spans)
         rate = math.nan if self._tokens is None or not busy else self._tokens / busy
         writer.write("perf.output_tokens_per_s", np.array(rate, dtype="<f8"), sample=-1)
-
-
-def _covered(spans: list[tuple[float, float]]) -> float:
-    """Return how much time at least one of the spans covers."""
-    covered, until = 0.0, -math.inf
-    for begin, end in sorted(spans):
-        covered += max(0.0, end - max(begin, until))
-        until = max(until, end)
-    return covered
 
 
 def _ids(rows: tuple[TopRow, ...], width: int = 0) -> np.ndarray:

@@ -23,6 +23,7 @@ _EXTENDED = {
     "top_k": -1,
     "min_p": 0.0,
 }
+IGNORING_END = {"ignore_eos": True}
 _WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
@@ -65,6 +66,17 @@ def generating_ways(top_k: int | None, *, chat: bool) -> list[Way]:
     if chat:
         return ways
     return [*ways, *(Way(way.name, way.body, way.top_k, as_text=True) for way in ways)]
+
+
+def exact_ways(*, chat: bool) -> list[Way]:
+    """Return the ways to ask for so many tokens and no fewer; those after the second let the model end by itself."""
+    ways = [
+        Way("extended", _EXTENDED | _WITH_USAGE | IGNORING_END),
+        Way("ignore_eos", _WITH_USAGE | IGNORING_END),
+        Way("plain", _WITH_USAGE),
+        Way("bare", {}),
+    ]
+    return ways if chat else [*ways, *(Way(way.name, way.body, as_text=True) for way in ways)]
 
 
 class Ladder(Generic[T]):

@@ -23,12 +23,8 @@ _ENVIRONMENT = {
     # No usage statistics go out, from anybody's machine.
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
-    # The second generation of the model runner keeps its batch to itself; both call the same modules.
-    "VLLM_USE_V2_MODEL_RUNNER": "0",
     # Where the last token of a prompt is at the model's last position, the next is drawn, and never fed.
     "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
-    # A forward lasts as long as the disk takes for what is captured of it; by default ranks have five minutes.
-    "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "86400",
     # A fork of a process whose threads compute may hang.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -36,17 +32,26 @@ _ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
 }
 
+# What hooks need beside that.
+_FOR_HOOKS = {
+    # The second generation of the model runner keeps its batch to itself; both call the same modules.
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
+    # A forward lasts as long as the disk takes for what is captured of it; by default ranks have five minutes.
+    "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "86400",
+}
+
 # Arguments without which a capture would be no other, where a version does not know them.
 _OPTIONAL = {"async_scheduling", "disable_log_stats"}
 
 
-def set_environment(*, network: bool) -> None:
+def set_environment(*, network: bool, hooks: bool = True) -> None:
     """Set what the engine reads from the environment while it is imported; what the user has set stays.
 
     Args:
         network: whether a model may be fetched.
+        hooks: whether its forwards are looked into; else it runs as it does by itself.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in (_ENVIRONMENT | (_FOR_HOOKS if hooks else {})).items():
         os.environ.setdefault(name, value)
     if not network:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -12,10 +12,9 @@ from ..contract import BY_TORCH
 from . import adapter
 
 
-def describe(runner: adapter.Runner, model: nn.Module) -> dict[str, Any]:
-    """Return the metadata of a run of this model in this worker."""
+def describe(settings: Any, model: nn.Module) -> dict[str, Any]:
+    """Return the metadata of a run of this model in this worker, by the engine's configuration."""
     device = provenance.device_of(model)
-    settings = runner.config
     dtype = BY_TORCH[str(settings.model_config.dtype).removeprefix("torch.")].name
     scheduler = settings.scheduler_config
     engine = {

@@ -55,16 +55,9 @@ def run(request: EngineRequest, progress: Progress) -> Outcome:
     files = rank_paths(request.output, 1 if request.graph else request.tensor_parallel)
     for file in files:
         check_target(file, overwrite=request.force)
-    source = models.locate(
+    source = located(
         request.model, trust_remote_code=request.trust_remote_code, allow_download=request.allow_download
     )
-    if source.files is not None and source.files.is_file():
-        raise DumpError(
-            "model-unknown",
-            "vLLM loads a folder or a hub id",
-            facts=[("given", request.model), ("found", "a GGUF file")],
-            help="convert it: AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file=NAME).save_pretrained(OUT)",
-        )
     config = models.load_config(source).get_text_config()
     tokenizer = load_tokenizer_for(request, source)
     samples = read_samples(request, tokenizer)
@@ -81,6 +74,23 @@ def run(request: EngineRequest, progress: Progress) -> Outcome:
         if request.graph:
             return graph_dump(request, session, samples, metadata, tokenizer, progress)
         return _capture(request, session, samples, metadata, tokenizer, progress)
+
+
+def located(given: str, *, trust_remote_code: bool, allow_download: bool) -> models.ModelSource:
+    """Find a model as `models.locate` does, in a form that the engine loads.
+
+    Raises:
+        DumpError: there is no such model, or it is a GGUF file.
+    """
+    source = models.locate(given, trust_remote_code=trust_remote_code, allow_download=allow_download)
+    if source.files is not None and source.files.is_file():
+        raise DumpError(
+            "model-unknown",
+            "vLLM loads a folder or a hub id",
+            facts=[("given", given), ("found", "a GGUF file")],
+            help="convert it: AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file=NAME).save_pretrained(OUT)",
+        )
+    return source
 
 
 def _capture(
@@ -218,7 +228,7 @@ def _arguments(
     arguments: dict[str, Any] = {
         "model": str(source.files or source.name),
         # Left to itself the engine takes half the precision for a checkpoint in float32.
-        "dtype": request.dtype or _own_dtype(config) or "auto",
+        "dtype": request.dtype or own_dtype(config) or "auto",
         # Hooks see nothing inside a compiled graph.
         "enforce_eager": not request.graph,
         "enable_prefix_caching": False,
@@ -244,7 +254,7 @@ def _arguments(
     return arguments | given
 
 
-def _own_dtype(config: Any) -> str | None:
+def own_dtype(config: Any) -> str | None:
     """Return the precision of a checkpoint by its configuration, where it is one that engines compute in."""
     name = str(getattr(config, "dtype", None)).removeprefix("torch.")
     return name if name in ("float32", "bfloat16", "float16") else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol
@@ -39,6 +42,25 @@ class Sampling(Protocol):
         ...
 
 
+@dataclass
+class Timed:
+    """One request as this process saw it; times are seconds of `time.perf_counter`.
+
+    Attributes:
+        start: when it was handed to the engine.
+        first: when its first new token came back; NaN before.
+        last: when its last one did.
+        tokens: new tokens until then.
+        prefill_s: seconds from its first place in a forward to its first token, by the engine; None: not told.
+    """
+
+    start: float
+    first: float = math.nan
+    last: float = math.nan
+    tokens: int = 0
+    prefill_s: float | None = None
+
+
 class Session:
     """An engine inside a ``with`` block.
 
@@ -54,6 +76,7 @@ class Session:
         self._arguments = dict(arguments)
         self._progress = progress
         self._engine: Any = None
+        self._timed = 0
 
     def __enter__(self) -> Session:
         self._progress.note("starting the engine")
@@ -114,6 +137,42 @@ class Session:
         with _engine_errors("engine-died", "the engine ended while it ran"), Watch():
             return self._engine.generate(list(prompts), list(parameters), use_tqdm=False)
 
+    def timed(self, requests: Sequence[tuple[dict[str, Any], Any]], done: Callable[[], None]) -> list[Timed]:
+        """Run requests together, as `generate` does, and return when the tokens of each came back.
+
+        Args:
+            requests: from `request`.
+            done: called when one has ended.
+        """
+        with _engine_errors("engine-died", "the engine ended while it ran"), Watch():
+            return self._run_timed(self._engine.llm_engine, requests, done)
+
+    def _run_timed(
+        self, engine: Any, requests: Sequence[tuple[dict[str, Any], Any]], done: Callable[[], None]
+    ) -> list[Timed]:
+        # Of each step what is new alone: nothing is put together here while the clock runs.
+        new_alone = import_module("vllm.sampling_params").RequestOutputKind.DELTA
+        found: dict[str, Timed] = {}
+        for prompt, parameters in requests:
+            parameters.output_kind = new_alone
+            self._timed += 1
+            name = f"bench-{self._timed}"
+            found[name] = Timed(time.perf_counter())
+            engine.add_request(name, prompt, parameters)
+        while engine.has_unfinished_requests():
+            outputs = engine.step()
+            now = time.perf_counter()
+            for output in outputs:
+                one = found[output.request_id]
+                count = len(output.outputs[0].token_ids)
+                if count:
+                    one.first = now if math.isnan(one.first) else one.first
+                    one.last, one.tokens = now, one.tokens + count
+                if output.finished:
+                    one.prefill_s = _prefill_s(output.metrics)
+                    done()
+        return list(found.values())
+
     def call(self, method: str, *arguments: Any) -> list[dict[str, Any]]:
         """Call a method of the extension on every rank.
 
@@ -136,6 +195,12 @@ class Session:
         """Leave the dump as it is; an engine that is gone has left it so."""
         with suppress(Exception), Watch():
             self._engine.collective_rpc("npu_dump_abort", timeout=30)
+
+
+def _prefill_s(statistics: Any) -> float | None:
+    """Return how long a request was in forwards before its first token; None where the engine does not tell."""
+    begun, first = (getattr(statistics, name, 0.0) for name in ("scheduled_ts", "first_token_ts"))
+    return first - begun if begun and first else None
 
 
 def _engine_errors(code: str, what: str) -> AbstractContextManager[None]:

@@ -34,7 +34,7 @@ class NpuDumpExtension:
 
     def npu_dump_look(self) -> Answer:
         """Observe every module from now on, until `npu_dump_open`."""
-        return _answer(self._npu_dump_look)
+        return answer_of(self._npu_dump_look)
 
     def _npu_dump_look(self) -> None:
         self._npu_dump_runner = Runner(self.model_runner)
@@ -48,7 +48,7 @@ class NpuDumpExtension:
             path: of the dump; with several ranks each writes one of its own.
             options: keywords of `Dump`.
         """
-        return _answer(lambda: self._npu_dump_open(Path(path), options))
+        return answer_of(lambda: self._npu_dump_open(Path(path), options))
 
     def _npu_dump_open(self, path: Path, options: dict[str, Any]) -> dict[str, Any]:
         engine = self._npu_dump_engine
@@ -58,7 +58,7 @@ class NpuDumpExtension:
         del self._npu_dump_observer
         rank, parallel = self._npu_dump_runner.rank()
         path = rank_paths(path, parallel["world_size"])[rank]
-        run = describe(self._npu_dump_runner, engine.model)
+        run = describe(self._npu_dump_runner.config, engine.model)
         if parallel["world_size"] > 1:
             # After the sum over the ranks each holds the whole of what it hands on.
             run |= {"parallel": parallel, "shards": {"*": {"replicated": True}}}
@@ -72,9 +72,9 @@ class NpuDumpExtension:
 
         def described() -> dict[str, Any]:
             runner = Runner(self.model_runner)
-            return describe(runner, runner.model)
+            return describe(runner.config, runner.model)
 
-        return _answer(described)
+        return answer_of(described)
 
     def npu_dump_store(self, sample: int, texts: dict[str, str], arrays: dict[str, Any]) -> Answer:
         """Store what only the user's process knows of a sample, and say what went wrong so far.
@@ -94,7 +94,7 @@ class NpuDumpExtension:
                 tensor = torch.tensor(values, dtype=getattr(torch, dtype)).reshape(shape)
                 dump.write(name, tensor, sample=sample)
 
-        return _answer(store)
+        return answer_of(store)
 
     def npu_dump_checkpoint(self) -> Answer:
         """Put what is whole so far on the disk, and say what went wrong so far."""
@@ -103,7 +103,7 @@ class NpuDumpExtension:
             self._npu_dump.check()
             self._npu_dump.checkpoint()
 
-        return _answer(checkpoint)
+        return answer_of(checkpoint)
 
     def npu_dump_close(self, expected: list[int]) -> Answer:
         """End the dump.
@@ -123,7 +123,7 @@ class NpuDumpExtension:
             dump.__exit__(None, None, None)
             return {"bytes": dump.path.stat().st_size}
 
-        return _answer(close)
+        return answer_of(close)
 
     def npu_dump_abort(self) -> Answer:
         """Leave the dump as it is, unfinished."""
@@ -135,7 +135,7 @@ class NpuDumpExtension:
                 with suppress(RuntimeError):
                     dump.__exit__(type(error), error, None)
 
-        return _answer(abort)
+        return answer_of(abort)
 
 
 class EngineDump(Dump):
@@ -207,7 +207,8 @@ class EngineDump(Dump):
                 self._guarded(lambda: Dump._put(self, iter((piece,))))  # noqa: B023 - called at once
 
 
-def _answer(action: Callable[[], dict[str, Any] | None]) -> Answer:
+def answer_of(action: Callable[[], dict[str, Any] | None]) -> Answer:
+    """Return what an action does, or the parts of the error that it ends in."""
     try:
         return action() or {}
     except DumpError as error:
