@@ -23,11 +23,11 @@ LOGPROBS = (LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))).astype("
 Misbehave = Callable[["Handler", dict[str, Any]], bool]
 
 
-def greedy(prompt: list[int], count: int) -> list[int]:
+def greedy(prompt: list[int], count: int, *, beyond_end: bool = False) -> list[int]:
     """What the model says after a prompt, its end token included."""
     ids: list[int] = []
     last = prompt[-1]
-    while len(ids) < count and last != END:
+    while len(ids) < count and (beyond_end or last != END):
         last = int(LOGPROBS[last].argmax())
         ids.append(last)
     return ids
@@ -89,12 +89,14 @@ class Handler(BaseHTTPRequestHandler):
         features = self.server.features
         if "extended" not in features and body.keys() & {"return_token_ids", "prompt_logprobs", "min_p"}:
             return self.send({"error": {"message": "unknown field"}}, status=400)
+        if "ignore_eos" in body and "ignore_eos" not in features:
+            return self.send({"error": {"message": "unknown field ignore_eos"}}, status=400)
         if isinstance(body.get("prompt"), list) and "ids" not in features:
             return self.send({"error": {"message": "prompt must be a string"}}, status=422)
         if max(body.get("prompt_logprobs", 0), int(body.get("logprobs") or 0)) > self.server.most_top:
             return self.send({"error": {"message": "too many logprobs"}}, status=400)
         prompt = self.server.ids_of(body)
-        generated = greedy(prompt, body["max_tokens"])
+        generated = greedy(prompt, body["max_tokens"], beyond_end=bool(body.get("ignore_eos")))
         if body.get("stream"):
             return self.stream(body, prompt, generated)
         choice: dict[str, Any] = {"index": 0, "text": text_of(generated), "finish_reason": "length"}
@@ -188,7 +190,7 @@ class FakeServer(ThreadingHTTPServer):
 
     Attributes:
         features: what it can do: ``extended`` fields, ``ids`` as prompts, ``prompt_logprobs``, ``echo``,
-            ``logprobs``, ``tell`` token ids, ``tokenize``.
+            ``logprobs``, ``tell`` token ids, ``tokenize``, ``ignore_eos``.
         most_top: the most likely tokens that it gives a position.
         misbehave: called before each answer; True where it has answered itself.
         requests: path, headers and body of each request, in order.
@@ -196,7 +198,7 @@ class FakeServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    ALL = frozenset({"extended", "ids", "prompt_logprobs", "echo", "logprobs", "tell", "tokenize"})
+    ALL = frozenset({"extended", "ids", "prompt_logprobs", "echo", "logprobs", "tell", "tokenize", "ignore_eos"})
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

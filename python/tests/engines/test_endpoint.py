@@ -171,6 +171,21 @@ def test_several_at_a_time_give_the_same_ids(npu_dump: Run, url: str, reference:
         np.testing.assert_array_equal(npu["input_ids", sample, 0], cpu["input_ids", sample, 0])
 
 
+def test_requests_are_measured_from_outside(npu_dump: Run, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "bench.arrow"
+    sizes = ("--input-tokens", 24, "--output-tokens", 6, "--requests", 4, "--concurrency", 2, "--warmup", 1)
+    made(npu_dump, "bench", "--url", url, *sizes, "-o", path)
+    dump = load(path)
+    assert dump.run["performance"]["ignore_eos"] is True
+    assert dump["perf.output_tokens", -1, 0].tolist() == [6] * 4
+    assert dump["perf.input_tokens", -1, 0].tolist() == [24] * 4
+    ttft, tpot, e2e = (dump[f"perf.{name}_ms", -1, 0] for name in ("ttft", "tpot", "e2e"))
+    assert ((ttft > 0) & (tpot > 0) & (ttft + 5 * tpot <= e2e + 1e-6)).all()
+    # Two at a time: at most the rate of two requests after the other, at least that of one.
+    rate = float(dump["perf.requests_per_s", -1, 0])
+    assert 1e3 / e2e.max() <= rate <= 2e3 / e2e.min()
+
+
 @pytest.mark.long
 def test_a_server_that_is_killed_leaves_what_was_complete(
     npu_diff: Run, model: Path, reference: Path, tmp_path: Path

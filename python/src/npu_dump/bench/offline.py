@@ -94,7 +94,8 @@ class Offline:
             },
         )
         absent = {
-            "weights_load_s": "the engine loads these weights by another loader than its default one",
+            "weights_load_s": "the engine reads these weights by another loader than its default one",
+            "weights_bytes": "the engine reads these weights by another loader than its default one",
             "kv_cache_tokens": "the engine's worker does not tell it",
             "kv_cache_bytes": "the engine's worker does not tell it",
             "max_concurrency": "the engine's worker does not tell it",

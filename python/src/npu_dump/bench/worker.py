@@ -12,7 +12,8 @@ from ..vllm.describe import describe
 from ..vllm.worker import Answer, answer_of
 from .memory import peaks, weights_bytes
 
-_LOADING_S: list[float] = []
+# Seconds that reading weights took, and bytes of what was read: of the model, and of one that drafts for it.
+_READ: list[tuple[float, int]] = []
 
 
 class BenchExtension:
@@ -26,9 +27,10 @@ class BenchExtension:
         def loaded() -> dict[str, Any]:
             runner = self.model_runner
             model, settings = runner.get_model(), runner.vllm_config
-            metrics = {"weights_bytes": float(weights_bytes(model))} | _cache(settings, runner)
-            if _LOADING_S:
-                metrics["weights_load_s"] = sum(_LOADING_S)
+            metrics = _cache(settings, runner)
+            if _READ:
+                metrics["weights_load_s"] = sum(taken for taken, _ in _READ)
+                metrics["weights_bytes"] = float(sum(size for _, size in _READ))
             return {"run": describe(settings, model), "metrics": metrics}
 
         return answer_of(loaded)
@@ -58,8 +60,11 @@ def _cache(settings: Any, runner: Any) -> dict[str, float]:
     }
 
 
-def _time_loading() -> None:
-    """Time the reading of weights: the engine only logs it, and this module is imported before it begins."""
+def _watch_loading() -> None:
+    """Time the reading of weights, and weigh them before the engine packs them for its kernels, out of our sight.
+
+    The engine only logs the time. This module is imported before it begins to read.
+    """
     loader: Any = import_module("vllm.model_executor.model_loader.default_loader").DefaultModelLoader
     original = loader.load_weights
 
@@ -68,10 +73,10 @@ def _time_loading() -> None:
         start = time.perf_counter()
         result = original(self, model, *args, **kwargs)
         devices.synchronize(provenance.device_of(model))
-        _LOADING_S.append(time.perf_counter() - start)
+        _READ.append((time.perf_counter() - start, weights_bytes(model)))
         return result
 
     loader.load_weights = load_weights
 
 
-_time_loading()
+_watch_loading()

@@ -94,7 +94,7 @@ def finish(
         outcome = run(request, progress)
     except KeyboardInterrupt:
         progress.close()
-        ranks = rank_paths(request.output, values.get("tensor_parallel", 1))
+        ranks = rank_paths(request.output, values.get("tensor_parallel") or 1)
         _tell_interrupted(sorted({request.output, *ranks}))
         return "", EXIT_INTERRUPTED
     return json.dumps(outcome.as_json()) if as_json else str(outcome.path), EXIT_OK

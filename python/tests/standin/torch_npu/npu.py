@@ -92,6 +92,11 @@ def max_memory_allocated(device: Any = None) -> int:
     return CHIPS[_index(device)].peak
 
 
+def max_memory_reserved(device: Any = None) -> int:
+    """Nothing is cached here: what is held is what is used."""
+    return CHIPS[_index(device)].peak
+
+
 def reset_peak_memory_stats(device: Any = None) -> None:
     chip = CHIPS[_index(device)]
     chip.peak = chip.allocated
