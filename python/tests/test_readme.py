@@ -17,11 +17,11 @@ from npu_dump import cli
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def option_rows() -> list[str]:
+def option_rows(command: str) -> list[str]:
     parser = cli.build_parser()
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     rows = []
-    for action in commands.choices["run"]._actions:
+    for action in commands.choices[command]._actions:
         if action.dest == "help":
             continue
         value = action.metavar or ("\\|".join(action.choices) if action.choices else "")
@@ -31,9 +31,11 @@ def option_rows() -> list[str]:
     return rows
 
 
-def test_the_option_table_is_that_of_the_parser() -> None:
-    table = [line for line in README.split("\n") if re.match(r"\| `-", line)]
-    assert table == option_rows()
+@pytest.mark.parametrize("command", ["run", "bench"])
+def test_the_option_table_is_that_of_the_parser(command: str) -> None:
+    section = README.split(f"\n## `npu-dump {command}`\n")[1].split("\n## ")[0]
+    table = [line for line in section.split("\n") if re.match(r"\| `-", line)]
+    assert table == option_rows(command)
 
 
 def test_exit_codes() -> None:
