@@ -43,6 +43,10 @@ def test_without_vllm_the_error_says_what_to_install(tmp_path: Path) -> None:
         (("--graph", "--chunk-tokens", "8"), "--chunk-tokens"),
         (("--engine-arg", "gpu_memory_utilization"), "NAME=VALUE"),
         (("--tensor-parallel", "0"), "a whole number from 1"),
+        (("--repeats", "1001", "--generate", "1"), "a whole number from 1 to 1000"),
+        (("--repeats", "2"), "--generate"),
+        (("--repeats", "2", "--graph"), "--generate"),
+        (("--repeats", "2", "--generate", "1", "--temperature", "1"), "--temperature"),
         (("--dtype", "float64"), "--dtype"),
     ],
 )

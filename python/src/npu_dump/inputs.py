@@ -52,6 +52,16 @@ class Request:
     host_info: bool = False
     force: bool = False
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether another dump says what is fed."""
+        return self.tokens_from is not None or self.replay is not None
+
+    @property
+    def own_tokens(self) -> int:
+        """How many tokens the model itself goes on with after each prompt."""
+        return self.generate if self.is_forced else max(self.generate, self.decode)
+
 
 def read_samples(request: Request, tokenizer: Any) -> list[Sample]:
     """Return the samples of a run, at most ``limit``.

@@ -33,15 +33,20 @@ class Repetition:
 
     def batches(self, samples: Sequence[T]) -> Iterator[list[tuple[int, T]]]:
         """Yield the samples in the order and the batches of this repetition, each with its number."""
-        ordered = list(enumerate(samples))
-        if self.reverse:
-            ordered.reverse()
-        for start in range(0, len(ordered), self.batch):
-            yield ordered[start : start + self.batch]
+        yield from batches(samples, self.batch, reverse=self.reverse)
 
     def as_json(self) -> dict[str, int | str]:
         """Return what the metadata of the dump says of it."""
         return {"batch": self.batch, "order": "reverse" if self.reverse else "forward"}
+
+
+def batches(samples: Sequence[T], size: int, *, reverse: bool = False) -> Iterator[list[tuple[int, T]]]:
+    """Yield the samples in batches of at most ``size``, each sample with its number; the last first in reverse."""
+    ordered = list(enumerate(samples))
+    if reverse:
+        ordered.reverse()
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
 
 
 def schedule(repeats: int, *, batch: int, samples: int) -> list[Repetition]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from .outcome import Outcome
 from .precision import float64_throughout
 from .progress import Progress
 from .reader import load
-from .repeats import schedule
+from .repeats import batches, schedule
 from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
 from .weights.checkpoint import stored_dtypes
+
+# Samples that are run together, each with its number.
+Batch = list[tuple[int, Sample]]
 
 
 def run(request: Request, progress: Progress) -> Outcome:
@@ -97,9 +100,8 @@ def capture_samples(
         ) as dump,
     ):
         feeder = Feeder(model, device, _padding_side(request, samples))
-        for batch in _batches(samples, request.batch):
-            first = dump.samples
-            _store_texts(dump, batch, first)
+        for batch in batches(samples, request.batch):
+            _store_texts(dump, batch)
             feeder.feed(_continued(request, model, batch, dump, tokenizer))
             progress.step("capturing", dump.samples, len(samples), "samples")
         _repeat(request, model, samples, dump, tokenizer, progress)
@@ -128,7 +130,7 @@ def load_tokenizer_for(request: Request, source: models.ModelSource) -> Any:
     try:
         return models.load_tokenizer(source)
     except DumpError:
-        if request.tokens_from or request.replay:
+        if request.is_forced:
             return None
         raise
 
@@ -156,7 +158,7 @@ def check_space(
     """
     stored = dtype or getattr(config, "dtype", None) or torch.float32
     # What the model itself will generate is not known yet; it may come to its end before.
-    ahead = 0 if request.tokens_from or request.replay else request.decode
+    ahead = 0 if request.is_forced else request.decode
     tokens = sum(sample.length + ahead for sample in samples)
     needed = files * estimated_bytes(
         config,
@@ -209,28 +211,24 @@ def run_metadata(
     return metadata
 
 
-def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
-
-
 def _padding_side(request: Request, samples: list[Sample]) -> str:
     """Return the side that was asked for; else left where decode steps follow, which padding must not part."""
     decodes = request.decode or any(sample.steps for sample in samples)
     return request.padding_side or ("left" if decodes else "right")
 
 
-def _continued(request: Request, model: Any, batch: list[Sample], dump: Dump, tokenizer: Any) -> list[Sample]:
+def _continued(request: Request, model: Any, batch: Batch, dump: Dump, tokenizer: Any) -> list[Sample]:
     """Return the batch with its decode steps; store the continuation that the model itself gives, where asked for."""
-    if not _own_tokens(request):
-        return batch
-    continued = _continue(request, model, batch, dump)
-    _store_generated(dump, enumerate(continued, start=dump.samples), tokenizer)
-    if request.tokens_from or request.replay:
-        return batch
+    samples = [sample for _, sample in batch]
+    if not request.own_tokens:
+        return samples
+    continued = _continue(request, model, samples, dump)
+    _store_generated(dump, batch, continued, tokenizer)
+    if request.is_forced:
+        return samples
     return [
         sample.continued_by(([token], None) for token in own.ids[: request.decode])
-        for sample, own in zip(batch, continued, strict=True)
+        for sample, own in zip(samples, continued, strict=True)
     ]
 
 
@@ -241,7 +239,7 @@ def _repeat(
 
     The generator of random numbers is not set back: whatever in the model depends on it must be seen.
     """
-    if not _own_tokens(request):
+    if not request.own_tokens:
         return
     total = (request.repeats - 1) * len(samples)
     for repetition in schedule(request.repeats, batch=request.batch, samples=len(samples))[1:]:
@@ -251,26 +249,19 @@ def _repeat(
             for number, sample in batch:
                 ids = torch.tensor(sample.ids, dtype=torch.int64)
                 dump.write("input_ids", ids, sample=number, repeat=repetition.number)
-            numbered = zip([number for number, _ in batch], continued, strict=True)
-            _store_generated(dump, numbered, tokenizer, repetition.number)
+            _store_generated(dump, batch, continued, tokenizer, repetition.number)
             done += len(batch)
             progress.step("repeating", done, total, "samples")
-
-
-def _own_tokens(request: Request) -> int:
-    """Return how many tokens the model itself goes on with after each prompt."""
-    forced = request.tokens_from or request.replay
-    return request.generate if forced else max(request.generate, request.decode)
 
 
 def _continue(request: Request, model: Any, batch: list[Sample], dump: Dump) -> list[Continuation]:
     sampling = Sampling(request.temperature, request.top_p) if request.temperature else None
     with dump.paused():
-        return generate(model, [sample.ids for sample in batch], _own_tokens(request), sampling, request.top_k)
+        return generate(model, [sample.ids for sample in batch], request.own_tokens, sampling, request.top_k)
 
 
-def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
-    for number, sample in enumerate(batch, start=first):
+def _store_texts(dump: Dump, batch: Batch) -> None:
+    for number, sample in batch:
         if sample.prompt is not None:
             dump.write_text("prompt", sample.prompt, sample=number)
         if sample.tokens is not None:
@@ -278,9 +269,9 @@ def _store_texts(dump: Dump, batch: list[Sample], first: int) -> None:
 
 
 def _store_generated(
-    dump: Dump, continued: Iterable[tuple[int, Continuation]], tokenizer: Any, repeat: int = 0
+    dump: Dump, batch: Batch, continued: Iterable[Continuation], tokenizer: Any, repeat: int = 0
 ) -> None:
-    for number, own in continued:
+    for (number, _), own in zip(batch, continued, strict=True):
         place = {"sample": number, "repeat": repeat}
         dump.write("generated_ids", torch.tensor(own.ids, dtype=torch.int64), **place)
         dump.write("generated_topk_ids", own.top_ids, **place)

@@ -237,10 +237,10 @@ class DumpWriter:
             self._ended = error if isinstance(error, DumpError) else _lost(error)
             raise
 
-    def write_text(self, name: str, text: str, *, sample: int = 0) -> None:
+    def write_text(self, name: str, text: str, *, sample: int = 0, repeat: int = 0) -> None:
         """Add a text as ``[bytes]`` U8 of its UTF-8; lone surrogates become U+FFFD."""
         data = text.encode("utf-8", "replace")
-        self.write(name, data, sample=sample, dtype="U8", shape=[len(data)])
+        self.write(name, data, sample=sample, repeat=repeat, dtype="U8", shape=[len(data)])
 
     def close(self) -> None:
         """Write ``run.end`` and the footer, and give the file its name; nothing where that has been done.

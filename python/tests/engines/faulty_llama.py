@@ -7,7 +7,7 @@ like, the number that of the layer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -22,6 +22,10 @@ def register() -> None:
         _quantize(int(layer))
     elif kind == "rotary-base":
         _rotate_wrongly(int(layer))
+    elif kind == "noise":
+        _scale(int(layer), lambda _rows: 1 + int.from_bytes(os.urandom(1)) / 256)
+    elif kind == "batch-bound":
+        _scale(int(layer), lambda rows: 1 + rows % 7 / 8)
     elif kind == "die-after":
         _die_after(int(layer))
 
@@ -64,6 +68,20 @@ def _rotate_wrongly(layer: int) -> None:
                 right.is_neox_style,
                 torch.get_default_dtype(),
             )
+
+    llama.LlamaDecoderLayer.__init__ = __init__
+
+
+def _scale(layer: int, factor: Callable[[int], float]) -> None:
+    """Multiply what a layer's MLP returns by what is made of the rows of the whole batch."""
+    from vllm.model_executor.models import llama
+
+    init = llama.LlamaDecoderLayer.__init__
+
+    def __init__(self: Any, *args: Any, prefix: str = "", **kwargs: Any) -> None:  # noqa: N807
+        init(self, *args, prefix=prefix, **kwargs)
+        if prefix.endswith(f"layers.{layer}"):
+            self.mlp.register_forward_hook(lambda _module, _args, output: output * factor(len(output)))
 
     llama.LlamaDecoderLayer.__init__ = __init__
 

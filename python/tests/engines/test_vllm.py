@@ -52,7 +52,7 @@ def capture(npu_dump: Run, model: Path, reference: Path, work: Path) -> Callable
 
 @pytest.fixture(scope="module")
 def candidate(capture: Callable[..., Path]) -> Path:
-    return capture("candidate", "--batch", 4)
+    return capture("candidate", "--batch", 4, "--generate", 4, "--repeats", 3)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,20 @@ def test_a_correct_engine_stands_at_the_noise_floor(
     print(f"floor ratios {min(ratios.values()):.3f} to {max(ratios.values()):.3f} of {len(ratios)} tensors")
     assert plain.code == 0
     assert all(0.8 <= ratio <= 1.3 for ratio in ratios.values()), ratios
+
+
+def test_it_repeats_itself_in_the_same_batches(candidate: Path, npu_diff: Run) -> None:
+    ran = npu_diff("compare", candidate, candidate)
+    assert ran.code == 0, ran.err
+    found = ran.json["quality"]["determinism"]["candidate"]
+    alike, other = found["runToRun"], found["batch"]
+    samples = len(load(candidate).samples())
+    assert (found["repeats"], alike["comparisons"], other["comparisons"]) == (3, 1, 1)
+    assert (alike["samples"], alike["share"]) == (samples, 1)
+    # Of each prompt the log-probabilities of the likeliest tokens, to the bit.
+    assert alike["tensors"]["identical"] == alike["tensors"]["compared"] == samples
+    assert other["tensors"]["compared"] == samples
+    print(f"in other batches {other['identical']} of {samples} prompts continue alike")
 
 
 def test_the_engines_own_logprobs_give_the_perplexity_of_transformers(
@@ -227,13 +241,40 @@ def test_a_replay_measures_each_block_on_the_reference_stream(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("fault", "alike"), [("noise@1", False), ("batch-bound@1", True)])
+def test_an_engine_that_does_not_repeat_itself_is_told_from_one_of_other_batches(
+    npu_dump: Run,
+    npu_diff: Run,
+    tiny: Path,
+    prompts: Path,
+    faulty: Callable[[str], dict[str, str]],
+    work: Path,
+    fault: str,
+    alike: bool,
+) -> None:
+    path = work / f"{fault}.arrow"
+    options = ("--prompts", prompts, "--batch", 3, "--generate", 6, "--repeats", 3, "--select", "logits")
+    ran = npu_dump("vllm", "--model", tiny, *DTYPE, *options, "-o", path, env=faulty(fault))
+    assert ran.code == 0, ran.err
+    ran = npu_diff("compare", path, path)
+    assert ran.code == (0 if alike else 1), ran.err
+    found = ran.json["quality"]["determinism"]["candidate"]
+    assert (found["runToRun"]["share"] == 1) is alike
+    assert found["batch"]["share"] < 1
+    assert found["firstDifference"]["margin"]["reference"]["nats"] >= 0
+    rules = {finding["rule"] for finding in ran.json["findings"]}
+    assert "quality/batch-variance" in rules
+    assert ("quality/determinism" in rules) is not alike
+
+
+@pytest.mark.long
 def test_graphs_are_compared_by_logprobs_and_generations(
     npu_dump: Run, npu_diff: Run, tiny: Path, prompts: Path, work: Path
 ) -> None:
     eager, graph = work / "eager.arrow", work / "graph.arrow"
     common = ("--model", tiny, *DTYPE, "--prompts", prompts, "--generate", 4)
     assert npu_dump("run", *common, "-o", eager).code == 0
-    ran = npu_dump("vllm", *common, "--graph", "--batch", 8, "-o", graph)
+    ran = npu_dump("vllm", *common, "--graph", "--batch", 8, "--repeats", 3, "-o", graph)
     assert ran.code == 0, ran.err
     dump = load(graph)
     assert dump.run["engine"]["graph"] is True
@@ -243,6 +284,8 @@ def test_graphs_are_compared_by_logprobs_and_generations(
     assert quality["perplexity"] is not None
     assert abs(quality["perplexity"]["relativeIncrease"]) < 0.005
     assert quality["firstToken"]["samples"] == 8
+    repeated = quality["determinism"]["candidate"]["runToRun"]
+    assert (repeated["share"], repeated["tensors"]["identical"]) == (1, 8)
 
 
 def saved(kind: str, folder: Path, tokenizer: Path, dtype: torch.dtype, **config: Any) -> Path:

@@ -119,6 +119,44 @@ def add_prompt_options(command: argparse.ArgumentParser) -> Any:
     return source
 
 
+def add_repeats_option(command: argparse.ArgumentParser, otherwise: str) -> None:
+    """Add how often continuations are repeated.
+
+    Args:
+        command: the command's parser.
+        otherwise: how every other repetition is fed.
+    """
+    command.add_argument(
+        "--repeats",
+        type=repeats,
+        default=1,
+        metavar="R",
+        help=f"continue the prompts R times in all: alike and, every other time, {otherwise} (default 1)",
+    )
+
+
+def check_repeats(values: dict[str, Any], own_tokens: int) -> None:
+    """Refuse repetitions of nothing, and of draws.
+
+    Args:
+        values: all options.
+        own_tokens: how many tokens the model itself goes on with.
+
+    Raises:
+        DumpError: ``usage``.
+    """
+    if values["repeats"] > 1 and (not own_tokens or values["temperature"] is not None):
+        raise DumpError(
+            "usage",
+            "--repeats has no meaning without greedy continuations",
+            facts=[
+                ("--repeats", values["repeats"]),
+                ("--generate, --temperature", f"{values['generate']}, {values['temperature'] or 'not given'}"),
+            ],
+            help="give --generate N, and leave --temperature out: what is drawn differs each time",
+        )
+
+
 def check_prompt_options(values: dict[str, Any], *, continuing: dict[str, int]) -> None:
     """Refuse options of `add_prompt_options` that have no meaning without another.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import DumpError
 from . import capture
-from .options import add_prompt_options, check_prompt_options, count0, repeats
+from .options import add_prompt_options, add_repeats_option, check_prompt_options, check_repeats, count0
 
 HELP = "capture a teacher-forced forward of a transformers model"
 DESCRIPTION = "Feed prompts to a transformers model and store hidden states and logits."
@@ -18,13 +18,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     capture.add_capture_options(parser)
     add_samples_options(parser)
-    parser.add_argument(
-        "--repeats",
-        type=repeats,
-        default=1,
-        metavar="R",
-        help="continue the prompts R times in all: alike and, every other time, in other batches (default 1)",
-    )
 
 
 def add_samples_options(parser: argparse.ArgumentParser) -> Any:
@@ -37,6 +30,7 @@ def add_samples_options(parser: argparse.ArgumentParser) -> Any:
         metavar="N",
         help="then feed N tokens one by one: those of --tokens-from, else the model's own continuation",
     )
+    add_repeats_option(parser, "in other batches")
     return source
 
 
@@ -51,17 +45,7 @@ def check_options(options: argparse.Namespace) -> None:
             facts=[("--temperature", values["temperature"]), ("--tokens-from", values["tokens_from"])],
             help="leave it out, or give --generate N to sample a continuation as well",
         )
-    own = values["generate"] or (values["decode"] and values["tokens_from"] is None)
-    if values.get("repeats", 1) > 1 and (not own or values["temperature"] is not None):
-        raise DumpError(
-            "usage",
-            "--repeats has no meaning without greedy continuations",
-            facts=[
-                ("--repeats", values["repeats"]),
-                ("--generate, --temperature", f"{values['generate']}, {values['temperature'] or 'not given'}"),
-            ],
-            help="give --generate N, and leave --temperature out: what is drawn differs each time",
-        )
+    check_repeats(values, values["generate"] or (0 if values["tokens_from"] else values["decode"]))
     if values.get("padding_side") == "right" and values["decode"] and values["batch"] > 1:
         raise DumpError(
             "usage",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,14 @@ from ..modes import LOGITS, Modes
 from ..probe import PROBE_TOKENS
 from ..progress import Progress
 from ..ranks import rank_paths
+from ..repeats import batches, schedule
 from ..run import Outcome, check_space, load_tokenizer_for, run_metadata
 from ..target import check_target
 from ..tokens import Sample
 from .adapter import known_arguments
-from .outputs import graph_dump, stored_of
+from .continuing import continued, repeat
+from .graph import graph_dump
+from .outputs import continuation_of, new_tokens, own_logprobs, texts_of
 from .session import Session
 
 
@@ -38,11 +40,6 @@ class EngineRequest(Request):
     chunk_tokens: int | None = None
     graph: bool = False
     engine_arg: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether another dump says what is fed."""
-        return self.tokens_from is not None or self.replay is not None
 
 
 def run(request: EngineRequest, progress: Progress) -> Outcome:
@@ -113,21 +110,27 @@ def _capture(
         "overwrite": request.force,
     }
     opened = session.call("npu_dump_open", str(request.output.resolve()), options)
+    # Reduced logits come with the token's own log-probability from the worker.
+    own_logprob = "token_logprob" not in opened[0]["select"]
     fed: list[int] = []
     try:
-        for batch in _batches(samples, request.batch):
-            first = len(fed)
-            asked = [_asked(request, session, sample, number) for number, sample in enumerate(batch, start=first)]
-            outputs = session.generate(asked)
-            free = _continued_freely(request, session, batch, outputs, first)
-            for number, (sample, output, other) in enumerate(zip(batch, outputs, free, strict=True), start=first):
-                steps = len(sample.steps) or max(0, min(request.decode, len(output.outputs[0].token_ids) - 1))
-                fed.append(len(sample.ids) + steps)
-                # Reduced logits come with the token's own log-probability from the worker.
-                own = "token_logprob" not in opened[0]["select"]
-                session.store(number, stored_of(request, sample, output, other, tokenizer, own=own))
+        for batch in batches(samples, request.batch):
+            own = continued(request, session, batch)
+            told = [
+                (number, _with_steps(request, sample, free))
+                for (number, sample), free in zip(batch, own, strict=True)
+            ]
+            outputs = session.generate([_asked(session, sample, number) for number, sample in told])
+            for (number, sample), output, free in zip(told, outputs, own, strict=True):
+                texts, arrays = continuation_of(free, tokenizer, request.top_k)
+                if own_logprob:
+                    values = own_logprobs(sample.ids, output.prompt_logprobs)
+                    arrays["token_logprob"] = ("float64", [len(values)], values)
+                session.store(number, (texts_of(sample) | texts, arrays))
+                fed.append(sample.length)
             session.call("npu_dump_checkpoint")
             progress.step("capturing", len(fed), len(samples), "samples")
+        repeat(request, session, samples, session.store, tokenizer, progress)
         closed = session.call("npu_dump_close", fed)
     except BaseException:
         session.abort()
@@ -141,45 +144,24 @@ def _capture(
     )
 
 
-def _asked(request: EngineRequest, session: Session, sample: Sample, number: int) -> Any:
-    """Return the request that captures a sample: its prompt, then its decode steps, forced where they are given."""
-    forced = [token for step in sample.steps for token in step.ids]
-    steps = len(forced) or (0 if request.is_forced else request.decode)
-    wanted = 0 if request.is_forced else max(request.generate, request.decode)
+def _with_steps(request: EngineRequest, sample: Sample, free: Any) -> Sample:
+    """Return the sample with its decode steps: another dump's, else the engine's own tokens, the end included."""
+    if request.is_forced or free is None:
+        return sample
+    return sample.continued_by(([token], None) for token in new_tokens(free)[: request.decode])
+
+
+def _asked(session: Session, sample: Sample, number: int) -> Any:
+    """Return the request that captures a sample: its prompt, then its decode steps, forced on the sampler."""
+    steps = [token for step in sample.steps for token in step.ids]
     return session.request(
         sample.ids,
         # The last token is drawn and fed to nobody.
-        tokens=max(1, wanted, steps + 1 if steps else 0),
-        told={"sample": number, "prompt": len(sample.ids), "steps": steps, "forced": forced},
+        tokens=len(steps) + 1,
+        told={"sample": number, "prompt": len(sample.ids), "steps": len(steps), "forced": steps},
         prompt_logprobs=0,
-        logprobs=request.top_k if wanted else None,
-        sampling=request,
-        number=number,
-        to_the_end=bool(forced),
+        to_the_end=True,
     )
-
-
-def _continued_freely(
-    request: EngineRequest, session: Session, batch: Sequence[Sample], outputs: Sequence[Any], first: int
-) -> Sequence[Any]:
-    """Return what tells the continuation that the model itself gives; None where it is not asked for."""
-    if not request.is_forced:
-        return outputs if max(request.generate, request.decode) else [None] * len(batch)
-    if not request.generate:
-        return [None] * len(batch)
-    return session.generate(
-        [
-            session.request(
-                sample.ids, tokens=request.generate, logprobs=request.top_k, sampling=request, number=number
-            )
-            for number, sample in enumerate(batch, start=first)
-        ]
-    )
-
-
-def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
 
 
 # What a capture depends on.
@@ -223,8 +205,10 @@ def _arguments(
         )
     ahead = max(request.generate, 0 if request.is_forced else request.decode + 1, 1)
     longest = max(max(sample.length + 1, len(sample.ids) + ahead) for sample in samples)
-    together = max(sum(len(sample.ids) for sample in batch) for batch in _batches(samples, request.batch))
+    # Of the run itself: larger batches of repetitions may come in several forwards, and take no more memory.
+    together = max(sum(len(sample.ids) for _, sample in batch) for batch in batches(samples, request.batch))
     tokens = request.chunk_tokens or max(together, longest, 2048)
+    widest = max(plan.batch for plan in schedule(request.repeats, batch=request.batch, samples=len(samples)))
     arguments: dict[str, Any] = {
         "model": str(source.files or source.name),
         # Left to itself the engine takes half the precision for a checkpoint in float32.
@@ -234,7 +218,7 @@ def _arguments(
         "enable_prefix_caching": False,
         "enable_chunked_prefill": request.chunk_tokens is not None,
         "max_num_batched_tokens": tokens,
-        "max_num_seqs": min(request.batch, len(samples), tokens),
+        "max_num_seqs": min(widest, tokens),
         "max_model_len": max(longest, PROBE_TOKENS + 1),
         "max_logprobs": max(20, request.top_k),
         # Before anything that sampling, or a forced token, does to them.
@@ -249,7 +233,7 @@ def _arguments(
         "async_scheduling": False,
         "disable_log_stats": True,
     }
-    if any(sample.steps for sample in samples):
+    if request.decode or any(sample.steps for sample in samples):
         arguments["logits_processors"] = ["npu_dump.vllm.forcing:ForcedTokens"]
     return arguments | given
 

@@ -135,7 +135,11 @@ class Session:
         """Run requests together and return the output of each."""
         prompts, parameters = zip(*requests, strict=True)
         with _engine_errors("engine-died", "the engine ended while it ran"), Watch():
-            return self._engine.generate(list(prompts), list(parameters), use_tqdm=False)
+            # Awake it would begin with the first request, and which others share its batches would be chance.
+            self._engine.sleep(level=0)
+            self._engine.enqueue(list(prompts), list(parameters), use_tqdm=False)
+            self._engine.wake_up(tags=["scheduling"])
+            return self._engine.wait_for_completion(use_tqdm=False)
 
     def timed(self, requests: Sequence[tuple[dict[str, Any], Any]], done: Callable[[], None]) -> list[Timed]:
         """Run requests together, as `generate` does, and return when the tokens of each came back.
@@ -187,9 +191,9 @@ class Session:
                 raise DumpError(parts["code"], parts["what"], facts=facts, help=parts["help"])
         return answers
 
-    def store(self, sample: int, stored: tuple[dict[str, str], dict[str, Any]]) -> None:
-        """Store texts and arrays of a sample."""
-        self.call("npu_dump_store", sample, *stored)
+    def store(self, sample: int, stored: tuple[dict[str, str], dict[str, Any]], repetition: int = 0) -> None:
+        """Store texts and arrays of a sample, on every rank."""
+        self.call("npu_dump_store", sample, *stored, repetition)
 
     def abort(self) -> None:
         """Leave the dump as it is; an engine that is gone has left it so."""

@@ -76,23 +76,24 @@ class NpuDumpExtension:
 
         return answer_of(described)
 
-    def npu_dump_store(self, sample: int, texts: dict[str, str], arrays: dict[str, Any]) -> Answer:
+    def npu_dump_store(self, sample: int, texts: dict[str, str], arrays: dict[str, Any], repetition: int) -> Answer:
         """Store what only the user's process knows of a sample, and say what went wrong so far.
 
         Args:
             sample: its number.
             texts: by name.
             arrays: by name: element type of torch, shape, values.
+            repetition: 0: the run itself.
         """
 
         def store() -> None:
             dump = self._npu_dump
             dump.check()
             for name, text in texts.items():
-                dump.write_text(name, text, sample=sample)
+                dump.write_text(name, text, sample=sample, repeat=repetition)
             for name, (dtype, shape, values) in arrays.items():
                 tensor = torch.tensor(values, dtype=getattr(torch, dtype)).reshape(shape)
-                dump.write(name, tensor, sample=sample)
+                dump.write(name, tensor, sample=sample, repeat=repetition)
 
         return answer_of(store)
 
