@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Repetition:
 
     Attributes:
         number: 0 for the run itself.
-        batch: prompts a forward, at most.
+        batch: prompts a forward, at most; of a server, samples that are asked about at a time.
         reverse: whether the last prompt comes first.
     """
 
@@ -34,10 +34,6 @@ class Repetition:
     def batches(self, samples: Sequence[T]) -> Iterator[list[tuple[int, T]]]:
         """Yield the samples in the order and the batches of this repetition, each with its number."""
         yield from batches(samples, self.batch, reverse=self.reverse)
-
-    def as_json(self) -> dict[str, int | str]:
-        """Return what the metadata of the dump says of it."""
-        return {"batch": self.batch, "order": "reverse" if self.reverse else "forward"}
 
 
 def batches(samples: Sequence[T], size: int, *, reverse: bool = False) -> Iterator[list[tuple[int, T]]]:
@@ -67,3 +63,18 @@ def schedule(repeats: int, *, batch: int, samples: int) -> list[Repetition]:
     alike = {"batch": own, "reverse": False}
     otherwise = {"batch": other, "reverse": samples > 1}
     return [Repetition(number, **(otherwise if number and number % 2 == 0 else alike)) for number in range(repeats)]
+
+
+def determinism(repetitions: Sequence[Repetition], *, batch: str = "batch") -> dict[str, Any]:
+    """Return what the metadata of a dump says of its repetitions.
+
+    Args:
+        repetitions: from `schedule`.
+        batch: what the size of a batch is called.
+    """
+    return {
+        "repeats": len(repetitions),
+        # Of hidden states and logits there is the first repetition alone.
+        "stored": "continuations",
+        "schedule": [{batch: one.batch, "order": "reverse" if one.reverse else "forward"} for one in repetitions],
+    }

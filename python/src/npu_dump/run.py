@@ -20,7 +20,7 @@ from .outcome import Outcome
 from .precision import float64_throughout
 from .progress import Progress
 from .reader import load
-from .repeats import batches, schedule
+from .repeats import batches, determinism, schedule
 from .space import estimated_bytes, require_space
 from .target import check_target
 from .tokens import Sample
@@ -200,12 +200,7 @@ def run_metadata(
         }
     if request.repeats > 1:
         repetitions = schedule(request.repeats, batch=request.batch, samples=len(samples))
-        metadata["determinism"] = {
-            "repeats": request.repeats,
-            # Of hidden states and logits there is the first repetition alone.
-            "stored": "continuations",
-            "schedule": [repetition.as_json() for repetition in repetitions],
-        }
+        metadata["determinism"] = determinism(repetitions)
     if request.host_info:
         metadata["host"] = {"name": platform.node(), "system": platform.platform()}
     return metadata

@@ -20,6 +20,7 @@ END = 0
 LOGITS = np.random.default_rng(7).normal(scale=3.0, size=(VOCABULARY, VOCABULARY))
 LOGPROBS = (LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))).astype("<f4").astype("<f8")
 
+Say = Callable[..., list[int]]
 Misbehave = Callable[["Handler", dict[str, Any]], bool]
 
 
@@ -96,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         if max(body.get("prompt_logprobs", 0), int(body.get("logprobs") or 0)) > self.server.most_top:
             return self.send({"error": {"message": "too many logprobs"}}, status=400)
         prompt = self.server.ids_of(body)
-        generated = greedy(prompt, body["max_tokens"], beyond_end=bool(body.get("ignore_eos")))
+        generated = self.server.say(prompt, body["max_tokens"], beyond_end=bool(body.get("ignore_eos")))
         if body.get("stream"):
             return self.stream(body, prompt, generated)
         choice: dict[str, Any] = {"index": 0, "text": text_of(generated), "finish_reason": "length"}
@@ -192,8 +193,10 @@ class FakeServer(ThreadingHTTPServer):
         features: what it can do: ``extended`` fields, ``ids`` as prompts, ``prompt_logprobs``, ``echo``,
             ``logprobs``, ``tell`` token ids, ``tokenize``, ``ignore_eos``.
         most_top: the most likely tokens that it gives a position.
+        say: what its model goes on with; called as `greedy`.
         misbehave: called before each answer; True where it has answered itself.
         requests: path, headers and body of each request, in order.
+        under_way: requests that are being answered now.
         most_at_once: the most completions that were under way at one time.
     """
 
@@ -205,10 +208,11 @@ class FakeServer(ThreadingHTTPServer):
         self.features = set(self.ALL)
         self.most_top = 20
         self.token_seconds = 0.0
+        self.say: Say = greedy
         self.misbehave: Misbehave = lambda _handler, _body: False
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.most_at_once = 0
-        self._under_way = 0
+        self.under_way = 0
         self._lock = threading.Lock()
 
     @property
@@ -230,13 +234,13 @@ class FakeServer(ThreadingHTTPServer):
     def counting(self, path: str, headers: Any, body: dict[str, Any]) -> Iterator[None]:
         with self._lock:
             self.requests.append((path, dict(headers.items()), body))
-            self._under_way += 1
-            self.most_at_once = max(self.most_at_once, self._under_way)
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
         try:
             yield
         finally:
             with self._lock:
-                self._under_way -= 1
+                self.under_way -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away, or a connection that a test has broken off, is no news."""

@@ -111,4 +111,5 @@ def faulty(work: Path) -> Callable[[str], dict[str, str]]:
     shutil.copy(Path(__file__).with_name("faulty_llama.py"), folder)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-llama\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[vllm.general_plugins]\nfaulty_llama = faulty_llama:register\n")
-    return lambda fault: {"PYTHONPATH": str(folder), "NPU_DUMP_TEST_FAULT": fault}
+    folders = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return lambda fault: {"PYTHONPATH": folders, "NPU_DUMP_TEST_FAULT": fault}

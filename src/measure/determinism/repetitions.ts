@@ -135,7 +135,8 @@ function allOf(told: readonly (string | null)[]): readonly string[] | null {
 
 function fedOf(told: unknown): string | null {
   if (!isJsonObject(told)) return null;
-  const { batch, order } = told;
+  // Through a server it is how many prompts were asked about at a time: its batches are its own affair.
+  const { batch = told["concurrency"], order } = told;
   return typeof batch === "number" && typeof order === "string" ? `${batch} ${order}` : null;
 }
 

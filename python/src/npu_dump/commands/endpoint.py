@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from ..errors import DumpError
 from . import capture
-from .options import DTYPES, add_output_options, add_prompt_options, check_prompt_options, count, count0, positive
+from .options import (
+    DTYPES,
+    add_output_options,
+    add_prompt_options,
+    add_repeats_option,
+    check_prompt_options,
+    check_repeats,
+    count,
+    count0,
+    positive,
+)
 
 if TYPE_CHECKING:
     from ..progress import Progress
@@ -38,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where continuations are asked for (default auto: chat for messages, else completions)",
     )
     add_prompt_options(parser)
+    add_repeats_option(parser, "the last first, another number at a time")
     add(
         "--top-k", type=count, metavar="K", help="the K most likely tokens a position (default: 20, or what there is)"
     )
@@ -53,6 +64,7 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuse options that have no meaning without another."""
     values = vars(options)
     check_prompt_options(values, continuing={"--generate": values["generate"]})
+    check_repeats(values, values["generate"])
     if values["api"] == "chat" and values["prompts"] is None:
         raise DumpError(
             "usage",

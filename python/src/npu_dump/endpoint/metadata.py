@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from ..errors import DumpError
+from ..repeats import Repetition, determinism
 from .client import Client, RefusedError
 from .questions import Question
 from .session import Session
@@ -91,6 +92,7 @@ def metadata_of(
     select: list[str],
     lacks: list[str],
     concurrency: int,
+    repetitions: Sequence[Repetition],
 ) -> dict[str, Any]:
     """Return the metadata of a capture.
 
@@ -103,6 +105,7 @@ def metadata_of(
         select: names of what is stored, texts and times apart.
         lacks: names of what the server does not tell.
         concurrency: samples that are asked about at a time.
+        repetitions: how they are asked about in the run itself and again.
     """
     plan = session.plan
     scoring, completing, chatting = (ladder.way for ladder in (session.scoring, session.completing, session.chatting))
@@ -133,6 +136,8 @@ def metadata_of(
     expect = {str(number): list(question.expect) for number, question in enumerate(questions) if question.expect}
     if expect:
         found["expect"] = expect
+    if len(repetitions) > 1:
+        found["determinism"] = determinism(repetitions, batch="concurrency")
     if plan.temperature is not None:
         found["sampling"] = {"temperature": plan.temperature, "top_p": plan.top_p or 1.0, "seed": plan.seed}
     return found

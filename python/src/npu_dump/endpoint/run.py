@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import contract
 from ..errors import DumpError
 from ..outcome import Outcome
 from ..progress import Progress
+from ..repeats import OTHER_BATCH, Repetition, schedule
 from ..target import check_target
 from ..writer import DumpWriter
 from .address import is_exposed, parse_address
@@ -22,6 +23,7 @@ from .metadata import Server, identify, metadata_of
 from .questions import Question, Source, questions_of
 from .session import Answer, Plan, Session
 from .tensors import Clock, lacking, tensors_of
+from .turns import answers, asked, continuations
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Request:
     temperature: float | None = None
     top_p: float | None = None
     seed: int = 0
+    repeats: int = 1
     top_k: int | None = None
     concurrency: int = 1
     timeout: float = 600.0
@@ -73,7 +76,7 @@ async def _run(request: Request, progress: Progress) -> Outcome:
         key=key,
         timeout=request.timeout,
         retries=request.retries,
-        connections=request.concurrency,
+        connections=max(request.concurrency, OTHER_BATCH if request.repeats > 1 else 1),
         note=progress.note,
     ) as client:
         server = await identify(client, request.model)
@@ -86,8 +89,9 @@ async def _capture(
     request: Request, session: Session, server: Server, questions: Sequence[Question], progress: Progress
 ) -> Outcome:
     # Alone: it finds out how the server can be asked, and what the dump will hold.
-    first = await _answer(session, questions, 0)
+    first = await asked(session.answer, questions, 0)
     clock = Clock()
+    repetitions = schedule(request.repeats, batch=request.concurrency, samples=len(questions))
     names = list(tensors_of(questions[0], first))
     lacks = lacking(first, generate=bool(request.generate))
     _check_useful(request, session, first, names)
@@ -101,14 +105,16 @@ async def _capture(
         select=[name for name in names if name not in ("prompt", "token_text", "generated_text")],
         lacks=lacks,
         concurrency=request.concurrency,
+        repetitions=repetitions,
     )
     tokens = 0
     with DumpWriter(request.output, run=metadata, overwrite=request.force) as writer:
         done = 0
         try:
-            async with aclosing(_answers(session, first, questions, request.concurrency)) as answers:
-                async for answer in answers:
-                    _store(writer, questions[done], answer, done, expected=metadata["capture"]["select"])
+            async with aclosing(answers(session, first, questions, request.concurrency)) as found:
+                async for number, answer in found:
+                    tensors = tensors_of(questions[number], answer)
+                    _store(writer, tensors, number)
                     clock.add(answer.continuation)
                     tokens += len(answer.ids or ())
                     done += 1
@@ -119,6 +125,7 @@ async def _capture(
                 clock.store(writer)
             raise
         clock.store(writer)
+        await _repeat(session, questions, repetitions[1:], writer, progress)
     return Outcome(
         path=request.output,
         id=writer.run["id"],
@@ -128,37 +135,29 @@ async def _capture(
     )
 
 
-async def _answers(
-    session: Session, first: Answer, questions: Sequence[Question], concurrency: int
-) -> AsyncGenerator[Answer, None]:
-    """Yield the answers in the order of the questions, at most ``concurrency`` being asked for at a time."""
-    yield first
-    asked: deque[asyncio.Task[Answer]] = deque()
-    try:
-        for number in range(1, len(questions)):
-            asked.append(asyncio.ensure_future(_answer(session, questions, number)))
-            if len(asked) == concurrency:
-                yield await asked.popleft()
-        while asked:
-            yield await asked.popleft()
-    finally:
-        for task in asked:
-            task.cancel()
-        # Their errors are no news beside the one that ended the run.
-        await asyncio.gather(*asked, return_exceptions=True)
+async def _repeat(
+    session: Session,
+    questions: Sequence[Question],
+    repetitions: Sequence[Repetition],
+    writer: DumpWriter,
+    progress: Progress,
+) -> None:
+    """Let the server continue all prompts again, and store what comes beside the ids that it came from."""
+    done, total = 0, len(repetitions) * len(questions)
+    for repetition in repetitions:
+        async with aclosing(continuations(session, questions, repetition)) as found:
+            async for number, answer in found:
+                tensors = tensors_of(Question(None), answer)
+                _store(writer, tensors, number, repetition.number)
+                done += 1
+                progress.step("repeating", done, total, "samples")
 
 
-async def _answer(session: Session, questions: Sequence[Question], number: int) -> Answer:
-    try:
-        return await session.answer(questions[number])
-    except DumpError as error:
-        error.facts.append(("prompt", str(number)))
-        raise
-
-
-def _store(writer: DumpWriter, question: Question, answer: Answer, sample: int, *, expected: Sequence[str]) -> None:
-    tensors = tensors_of(question, answer)
-    missing = [name for name in expected if name not in tensors]
+def _store(writer: DumpWriter, tensors: Mapping[str, Any], sample: int, repeat: int = 0) -> None:
+    promised: list[str] = writer.run["capture"]["select"]
+    # Repetitions are continued, and asked about nothing else.
+    needed = [name for name in promised if not repeat or name.startswith("generated_")]
+    missing = [name for name in needed if name not in tensors]
     if missing:
         raise DumpError(
             "server-changed",
@@ -168,9 +167,9 @@ def _store(writer: DumpWriter, question: Question, answer: Answer, sample: int, 
         )
     for name, value in tensors.items():
         if isinstance(value, str):
-            writer.write_text(name, value, sample=sample)
-        elif name in expected:
-            writer.write(name, value, sample=sample)
+            writer.write_text(name, value, sample=sample, repeat=repeat)
+        elif name in promised:
+            writer.write(name, value, sample=sample, repeat=repeat)
     writer.flush()
 
 
@@ -211,6 +210,16 @@ def _tell(lacks: Sequence[str], request: Request, session: Session, progress: Pr
         progress.note("the server does not tell the ids of generated tokens: only their text is stored")
     if request.dtype is None:
         progress.note("no server tells its precision: bfloat16 is put down; give --dtype if it is another")
+    if request.repeats > 1:
+        progress.note(
+            "repetitions tell of the server with its caches: from a prefix cache it answers without computing (vLLM: "
+            "start it with --no-enable-prefix-caching)"
+        )
+        if request.concurrency > 1:
+            progress.note(
+                "which requests a server runs together is its own affair: only with --concurrency 1 do repetitions "
+                "that are asked for alike come in the same batches"
+            )
     way = session.scoring.way
     if way is not None and way.as_text:
         progress.note("the server takes no token ids: prompts are sent as text, and tokenized by it")

@@ -83,18 +83,26 @@ class Session:
         Raises:
             DumpError: the server fails, or cannot continue a prompt although it was asked to.
         """
-        ids, chats = await self._prepared(question)
-        continuation = None
-        if self.plan.generate:
-            continuation = await self._continue(question, ids, chats=chats)
-            ids = continuation.prompt(ids) if not chats else continuation.prompt_ids or _counted(ids, continuation)
-        scored = await self.scoring.ask(lambda way: self._score(way, question, ids))
-        if scored is not None:
-            ids = scored.ids
+        told = await self.again(question)
+        scored = await self.scoring.ask(lambda way: self._score(way, question, told.ids))
+        ids = told.ids if scored is None else scored.ids
         text = question.text
         if text is None and ids is not None and not question.fixed:
             text = await self.detokenize(ids)
-        return Answer(ids, text, scored, continuation)
+        return Answer(ids, text, scored, told.continuation)
+
+    async def again(self, question: Question) -> Answer:
+        """Ask how one sample goes on, and for nothing else; its ids as far as they are told by that.
+
+        Raises:
+            DumpError: as `answer`.
+        """
+        ids, chats = await self._prepared(question)
+        if not self.plan.generate:
+            return Answer(ids, None, None, None)
+        found = await self._continue(question, ids, chats=chats)
+        ids = found.prompt(ids) if not chats else found.prompt_ids or _counted(ids, found)
+        return Answer(ids, None, None, found)
 
     async def prepared(self, question: Question) -> Question:
         """Return a question with its token ids, as far as anybody tells them: all is asked but its answer."""
