@@ -144,6 +144,20 @@ describe("repetitions", () => {
     });
   });
 
+  test("of a server are alike where as many prompts were asked about at a time", async () => {
+    const asked = (concurrency: number, order: string) => ({ concurrency, order });
+    const candidate = run(4, 4, (_, repeat) => (repeat === 2 ? [7] : [7, 8]));
+    const { determinism } = await determinismOf(
+      candidate,
+      fed(asked(2, "forward"), asked(2, "forward"), asked(1, "forward"), asked(2, "reverse")),
+    );
+    expect(figuresOf(determinism)).toEqual([
+      [3, 0, 4],
+      [1, 4, 4],
+      [2, 0, 4],
+    ]);
+  });
+
   test.each([
     ["nothing", {}],
     ["no schedule", { determinism: { repeats: 2 } }],
