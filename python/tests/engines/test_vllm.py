@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -335,6 +336,30 @@ def test_an_engine_that_is_killed_leaves_what_was_complete(
     print(f"{len(dump.samples())} of 8 samples were complete")
     assert 1 <= len(dump.samples()) < 8
     assert all(("logits", sample, 0) in dump for sample in dump.samples())
+
+
+@pytest.mark.long
+def test_the_engines_own_tokens_are_fed_to_the_end_as_by_transformers(
+    npu_dump: Run, tiny: Path, prompts: Path, work: Path
+) -> None:
+    free, theirs, ours = (work / f"ending-{name}.arrow" for name in ("free", "reference", "engine"))
+    given = ("--dtype", "float32", "--prompts", prompts, "--select", "logits", "--mode", "topk")
+    assert npu_dump("run", "--model", tiny, *given, "--generate", 4, "-o", free).code == 0
+    folder = work / "ending"
+    shutil.copytree(tiny, folder)
+    # A token that one prompt goes on with, so that it ends there.
+    end = int(load(free)["generated_ids", 0, 0][1])
+    settings = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [end]}), encoding="utf-8")
+    for command, path in (("run", theirs), ("vllm", ours)):
+        ran = npu_dump(command, "--model", folder, *given, "--batch", 3, "--decode", 4, "-o", path)
+        assert ran.code == 0, ran.err
+    expected, found = load(theirs), load(ours)
+    fed = {key: expected[key].tolist() for key in expected if key[0] == "input_ids"}
+    assert fed["input_ids", 0, 2] == [end]
+    assert ("input_ids", 0, 3) not in fed
+    assert fed["input_ids", 1, 4]
+    assert {key: found[key].tolist() for key in found if key[0] == "input_ids"} == fed
 
 
 @pytest.fixture(scope="module")
