@@ -7,7 +7,14 @@ import tseslint from "typescript-eslint";
 const STAGES = ["core", "dump", "align", "measure", "judge", "diagnose"];
 
 /** Packages that one folder alone may import. */
-const OWNED = { "apache-arrow": "dump", yargs: "cli", picocolors: "cli", jstat: "core" };
+const OWNED = {
+  "apache-arrow": "dump",
+  "jsonc-parser": "config",
+  jstat: "core",
+  picocolors: "cli",
+  yaml: "config",
+  yargs: "cli",
+};
 
 function restrict(folder, { stages, allowNode = false, allowPackages = [] }) {
   const foreign = Object.keys(OWNED).filter((name) => !allowPackages.includes(name));
@@ -112,6 +119,11 @@ export default tseslint.config(
         message: "a renderer sees only core/ and the tables of rules and causes",
       },
     ],
+  }),
+  restrict("config", {
+    stages: only("config", "core", "judge"),
+    allowNode: true,
+    allowPackages: ["jsonc-parser", "yaml"],
   }),
   restrict("cli", { stages: [], allowNode: true, allowPackages: ["yargs", "picocolors"] }),
 );

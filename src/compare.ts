@@ -27,6 +27,7 @@ import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
+import { Levels } from "./judge/levels.ts";
 import { sampleAllowance } from "./judge/limits.ts";
 import { ownFloorLimit } from "./judge/own-limits.ts";
 import { scaleOf } from "./judge/presets.ts";
@@ -143,6 +144,9 @@ async function comparePair(
     isolated: relation === "isolated",
     firstRouter: firstRouter([reference, candidate]),
     limits: options.limits,
+    limitsOfConfig: options.limitsOfConfig,
+    overrides: options.overrides,
+    levels: new Levels(options.levels),
   };
   const ownErrors = new OwnErrors(forced, sides, relation);
   const reader = new SegmentReader();
@@ -194,10 +198,24 @@ async function comparePair(
     throw nothingDecided(reference, candidate, options, units.length > 0);
   }
   const model = modelDifferences(reference.run, candidate.run);
+  const beside = context.levels.all([
+    ...inputFindings({
+      reference,
+      candidate,
+      set,
+      floors,
+      isolated: context.isolated,
+      model,
+      texts: differingTexts(reference, candidate),
+      verified: byPrompts ? "prompts" : tokens.samples > 0 || inputs > 0 ? "inputs" : null,
+    }),
+    ...forcedFindings(forced, { reference, candidate, set }, units),
+    ...propagated,
+  ]);
   const { origin, groups, roles } = diagnose(units, {
     specimen: (unit) => readSpecimen(unit, sides, ownErrors, reader),
     configuration: model.configuration,
-    findings: overall.findings,
+    findings: [...beside, ...overall.findings],
     relation,
     layers: context.layers,
   });
@@ -209,23 +227,13 @@ async function comparePair(
   );
   return {
     schemaVersion: 1,
-    verdict: overall.verdict,
+    verdict: beside.some(({ level }) => level === "error") ? "fail" : overall.verdict,
     origin,
     groups,
     isolated: context.isolated,
     findings: [
-      ...inputFindings({
-        reference,
-        candidate,
-        set,
-        floors,
-        isolated: context.isolated,
-        model,
-        texts: differingTexts(reference, candidate),
-        verified: byPrompts ? "prompts" : tokens.samples > 0 || inputs > 0 ? "inputs" : null,
-      }),
-      ...forcedFindings(forced, { reference, candidate, set }, units),
-      ...propagated,
+      ...context.levels.notices(),
+      ...beside,
       ...overall.findings.map((finding): Finding => {
         const role = roleOf.get(`${finding.step ?? ""}:${finding.tensor ?? ""}`) ?? null;
         return finding.level === "error" ? { ...finding, role } : finding;

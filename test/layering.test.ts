@@ -27,6 +27,10 @@ describe("an import against the direction is an error", () => {
     ["src/report/text.ts", 'import "../judge/judge.ts";'],
     ["src/report/text.ts", 'import "../dump/dump.ts";'],
     ["src/report/text.ts", 'import "yargs";'],
+    ["src/config/load.ts", 'import "../dump/dump.ts";'],
+    ["src/config/load.ts", 'import "../report/text.ts";'],
+    ["src/config/load.ts", 'import "../cli/host.ts";'],
+    ["src/cli/run.ts", 'import "yaml";'],
   ])("%s: %s", async (file, code) => {
     expect(await broken(file, code)).toEqual(["no-restricted-imports"]);
   });

@@ -4,7 +4,8 @@
  */
 
 import { NpuDiffError } from "../core/errors.ts";
-import { environmentName, OPTIONS, type OptionName } from "./options.ts";
+import { LIMIT_RANGES, type Limits } from "../core/options.ts";
+import { environmentName, LIMITS, OPTIONS, type OptionName } from "./options.ts";
 
 /** A decimal number with an optional exponent and per cent sign; hexadecimal and words are refused. */
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(%?)$/i;
@@ -115,6 +116,22 @@ export class Arguments {
       { given: JSON.stringify(given.value), expected: `a whole number from ${min} to ${max}` },
       `write it like ${min}`,
     );
+  }
+
+  /** The limits that are given. */
+  limits(): Limits {
+    return Object.fromEntries(
+      LIMITS.flatMap(({ option, limit }) => {
+        const { min, max } = LIMIT_RANGES[limit];
+        const value = this.number(option, min, max);
+        return value === null ? [] : [[limit, value]];
+      }),
+    );
+  }
+
+  /** Where the option was given, as `--max-kl` or `NPU_DIFF_MAX_KL`; null where it was not. */
+  origin(option: OptionName): string | null {
+    return this.given(option)[0]?.from ?? null;
   }
 
   /** Whether the option stands on the command line itself. */

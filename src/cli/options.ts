@@ -195,28 +195,24 @@ export const OPTIONS = {
 
 export type OptionName = keyof typeof OPTIONS;
 
-/** A limit: its option, and the values that make sense. */
+/** A limit and its option. */
 export interface LimitSpec {
   readonly option: OptionName;
   readonly limit: LimitName;
-  readonly min: number;
-  readonly max: number;
 }
-
-const INFINITE = Number.POSITIVE_INFINITY;
 
 /** The limits that a user may set, by option. */
 export const LIMITS: readonly LimitSpec[] = [
-  { option: "max-rel-l2", limit: "maxRelL2", min: 0, max: INFINITE },
-  { option: "min-cosine", limit: "minCosine", min: -1, max: 1 },
-  { option: "max-abs", limit: "maxAbs", min: 0, max: INFINITE },
-  { option: "max-mse", limit: "maxMse", min: 0, max: INFINITE },
-  { option: "max-floor-ratio", limit: "maxFloorRatio", min: 0, max: INFINITE },
-  { option: "max-ppl-increase", limit: "maxPplIncrease", min: 0, max: INFINITE },
-  { option: "max-kl", limit: "maxKl", min: 0, max: INFINITE },
-  { option: "min-top1", limit: "minTop1", min: 0, max: 1 },
-  { option: "min-first-token", limit: "minFirstToken", min: 0, max: 1 },
-  { option: "min-determinism", limit: "minDeterminism", min: 0, max: 1 },
+  { option: "max-rel-l2", limit: "maxRelL2" },
+  { option: "min-cosine", limit: "minCosine" },
+  { option: "max-abs", limit: "maxAbs" },
+  { option: "max-mse", limit: "maxMse" },
+  { option: "max-floor-ratio", limit: "maxFloorRatio" },
+  { option: "max-ppl-increase", limit: "maxPplIncrease" },
+  { option: "max-kl", limit: "maxKl" },
+  { option: "min-top1", limit: "minTop1" },
+  { option: "min-first-token", limit: "minFirstToken" },
+  { option: "min-determinism", limit: "minDeterminism" },
 ];
 
 /** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */

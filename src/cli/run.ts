@@ -2,6 +2,7 @@
 
 import yargs, { type Argv } from "yargs";
 import type { NpuDiffError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import { renderError } from "../report/error.ts";
 import { Arguments, notASwitch, usageError } from "./arguments.ts";
 import { makeStyle } from "./color.ts";
@@ -10,7 +11,6 @@ import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
 import { asNpuDiffError } from "./failures.ts";
 import type { Host } from "./host.ts";
 import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
-import { nearest } from "./suggest.ts";
 
 const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
 

@@ -3,7 +3,15 @@
 import type { Role, StepGroup } from "./verdict.ts";
 
 /** Where a limit came from. */
-export type LimitSource = "method" | "floor" | "prior" | "flag" | "preset" | "structure";
+export type LimitSource =
+  | "method"
+  | "floor"
+  | "prior"
+  | "flag"
+  | "config"
+  | "baseline"
+  | "preset"
+  | "structure";
 
 export type RuleLevel = "error" | "warning" | "info";
 
@@ -20,7 +28,7 @@ export interface Finding {
   readonly value: number | null;
   readonly limit: number | null;
   readonly limitFrom: LimitSource | null;
-  /** Further facts, by the names that the rule's texts use. */
+  /** Further facts, by the names that the rule's texts use; `setAt` is the line of a config that set the level. */
   readonly detail: Readonly<Record<string, string | number>>;
 }
 
@@ -35,6 +43,6 @@ export interface AppliedRule {
   readonly limitFrom: LimitSource | null;
   /** What was held to the limit, where it has an uncertainty: its 95 % interval, or the value alone. */
   readonly decide: "interval" | "point" | null;
-  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`, or one of `NotAvailable`. */
+  /** Why a rule was not applied, by a stable word: `no-floor`, `few-samples`, `no-logits`, `stopped`, `switched-off`, or one of `NotAvailable`. */
   readonly reason: string | null;
 }

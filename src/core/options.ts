@@ -18,6 +18,55 @@ export type LimitName =
   | "minFirstToken"
   | "minDeterminism";
 
+/** The values of each limit that make sense. */
+export const LIMIT_RANGES: Readonly<
+  Record<LimitName, { readonly min: number; readonly max: number }>
+> = {
+  maxRelL2: { min: 0, max: Number.POSITIVE_INFINITY },
+  minCosine: { min: -1, max: 1 },
+  maxAbs: { min: 0, max: Number.POSITIVE_INFINITY },
+  maxMse: { min: 0, max: Number.POSITIVE_INFINITY },
+  maxFloorRatio: { min: 0, max: Number.POSITIVE_INFINITY },
+  maxPplIncrease: { min: 0, max: Number.POSITIVE_INFINITY },
+  maxKl: { min: 0, max: Number.POSITIVE_INFINITY },
+  minTop1: { min: 0, max: 1 },
+  minFirstToken: { min: 0, max: 1 },
+  minDeterminism: { min: 0, max: 1 },
+};
+
+/** The limits that hold for tensors one by one. */
+export const TENSOR_LIMITS = [
+  "maxRelL2",
+  "minCosine",
+  "maxAbs",
+  "maxMse",
+  "maxFloorRatio",
+] as const satisfies readonly LimitName[];
+
+export type TensorLimitName = (typeof TENSOR_LIMITS)[number];
+
+export type Limits = Readonly<Partial<Record<LimitName, number>>>;
+
+/** What a rule counts for: nothing, a warning whatever it finds, or an error whatever it finds. */
+export type RuleSetting = "off" | "warning" | "error";
+
+/** The level of a rule, as somebody set it. */
+export interface LevelSetting {
+  readonly rule: string;
+  readonly level: RuleSetting;
+  /** Globs of the tensors that it is set for; null for all, and for what is about no tensor. */
+  readonly tensors: readonly string[] | null;
+  /** Where it was set, such as `npu-diff.jsonc:12`. */
+  readonly at: string;
+}
+
+/** Other limits for some tensors. */
+export interface LimitOverride {
+  /** Globs. */
+  readonly tensors: readonly string[];
+  readonly limits: Readonly<Partial<Record<TensorLimitName, number>>>;
+}
+
 export interface CompareOptions {
   /** Path of the reference dump, or of a reference set: the folder that `npu-dump reference` made. */
   readonly reference: string;
@@ -29,7 +78,13 @@ export interface CompareOptions {
   readonly forced: readonly string[];
   readonly preset: Preset;
   readonly decide: Decide;
-  readonly limits: Readonly<Partial<Record<LimitName, number>>>;
+  readonly limits: Limits;
+  /** Which of `limits` a config set; the others were given in the call. */
+  readonly limitsOfConfig: readonly LimitName[];
+  /** Of several for one tensor the last counts. */
+  readonly overrides: readonly LimitOverride[];
+  /** Levels of rules where they are not the rules' own; of several the last counts. */
+  readonly levels: readonly LevelSetting[];
   /** Globs: only tensors that match one of them are judged; empty means all. */
   readonly only: readonly string[];
   /** Globs: tensors that match one of them are not judged. */
@@ -47,6 +102,9 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   preset: "auto",
   decide: "interval",
   limits: {},
+  limitsOfConfig: [],
+  overrides: [],
+  levels: [],
   only: [],
   skip: [],
   failFast: false,

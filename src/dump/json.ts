@@ -1,6 +1,7 @@
 /** JSON out of a file: bounded in size and depth, and an object. */
 
 import type { ErrorCode } from "../core/errors.ts";
+import { depthOf } from "../core/json-depth.ts";
 import { MAX_JSON_BYTES, MAX_JSON_DEPTH } from "./bounds.ts";
 import type { DumpFile } from "./dump-file.ts";
 
@@ -49,26 +50,4 @@ export function parseJsonObject(
 /** Whether a JSON value is an object, neither null nor an array. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The deepest nesting of brackets outside strings. */
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i];
-    if (inString) {
-      if (character === "\\") i += 1;
-      else if (character === '"') inString = false;
-    } else if (character === '"') {
-      inString = true;
-    } else if (character === "{" || character === "[") {
-      depth += 1;
-      deepest = Math.max(deepest, depth);
-    } else if (character === "}" || character === "]") {
-      depth -= 1;
-    }
-  }
-  return deepest;
 }

@@ -1,11 +1,11 @@
 /** The verdict on whether a run gives the same answer each time. */
 
 import type { SideDeterminism } from "../core/determinism.ts";
-import type { AppliedRule, Finding } from "../core/findings.ts";
-import type { CompareOptions } from "../core/options.ts";
+import type { AppliedRule, Finding, LimitSource } from "../core/findings.ts";
 import type { Quality } from "../core/quality.ts";
 import { finding } from "./findings.ts";
 import { MIN_DETERMINISM } from "./limits.ts";
+import { type SetLimits, setBy } from "./set-limits.ts";
 
 /** What came of it. */
 export interface DeterminismJudgement {
@@ -32,11 +32,11 @@ type Outcome =
  */
 export function judgeDeterminism(
   { determinism, notAvailable }: Pick<Quality, "determinism" | "notAvailable">,
-  limits: CompareOptions["limits"],
+  options: SetLimits,
 ): DeterminismJudgement {
-  const given = limits.minDeterminism;
+  const given = options.limits.minDeterminism;
   const limit = given ?? MIN_DETERMINISM;
-  const limitFrom = given === undefined ? "method" : "flag";
+  const limitFrom = given === undefined ? "method" : setBy(options, "minDeterminism");
   const outcomeOf = (side: Side): Outcome => {
     const result = determinism?.[side] ?? null;
     const reason = notAvailable.find(({ figure }) => figure === `determinism.${side}`)?.reason;
@@ -90,7 +90,7 @@ function findingsOf(
   outcome: Outcome,
   result: SideDeterminism | null,
   limit: number,
-  limitFrom: "method" | "flag",
+  limitFrom: LimitSource,
 ): readonly Finding[] {
   const sample = result?.firstDifference?.sample ?? null;
   const { batch = null } = result ?? {};

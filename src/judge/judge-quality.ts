@@ -5,7 +5,6 @@
 
 import type { AppliedRule, Finding, LimitSource } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
-import type { CompareOptions } from "../core/options.ts";
 import type { Quality } from "../core/quality.ts";
 import { MIN_CLUSTERS_FOR_INTERVAL } from "../core/statistics.ts";
 import type { StepGroup } from "../core/verdict.ts";
@@ -22,7 +21,7 @@ import {
   WARN_NLL_Z,
 } from "./limits.ts";
 import type { RuleId } from "./rules.ts";
-import { judgeUserLimits, type LimitsJudgement } from "./user-limits.ts";
+import { judgeUserLimits, type LimitOptions, type LimitsJudgement } from "./user-limits.ts";
 
 /** Why a figure may be missing. */
 interface Circumstances {
@@ -43,7 +42,7 @@ interface Circumstances {
  */
 export function judgeQuality(
   quality: Quality,
-  options: Pick<CompareOptions, "limits" | "decide">,
+  options: LimitOptions,
   circumstances: Circumstances,
 ): LimitsJudgement {
   const judge = new QualityJudge(quality, circumstances);
@@ -56,7 +55,7 @@ export function judgeQuality(
   judge.flips(quality);
   judge.keywords(quality);
   const limits = judgeUserLimits(quality, options);
-  const determinism = judgeDeterminism(quality, options.limits);
+  const determinism = judgeDeterminism(quality, options);
   const builtIn = [...judge.findings, ...determinism.findings];
   return {
     findings: [...builtIn, ...limits.findings],

@@ -10,6 +10,7 @@ import { isWithin } from "./findings.ts";
 import type { JudgeContext, Report, ReportFewTokens } from "./judge-tensor.ts";
 import { priorLimitsOf } from "./limits.ts";
 import type { RuleId } from "./rules.ts";
+import { setBy } from "./set-limits.ts";
 
 export interface StatisticsJudgement {
   /** Rules that the statistics neither break nor keep. */
@@ -100,27 +101,30 @@ function judgeEquality(unit: Unit, { differs }: StatsMeasurement, report: Report
 
 function judgeByUser(
   bounds: StatsMeasurement["figures"]["bounds"],
-  { limits }: JudgeContext,
+  context: JudgeContext,
   report: Report,
   open: RuleId[],
 ): void {
   const figures = [
-    ["limit/rel-l2", limits.maxRelL2, bounds?.relL2],
-    ["limit/max-abs", limits.maxAbs, bounds?.maxAbs],
-    ["limit/mse", limits.maxMse, bounds?.mse],
+    ["limit/rel-l2", "maxRelL2", bounds?.relL2],
+    ["limit/max-abs", "maxAbs", bounds?.maxAbs],
+    ["limit/mse", "maxMse", bounds?.mse],
   ] as const;
-  for (const [rule, limit, value] of figures) {
+  for (const [rule, name, value] of figures) {
+    const limit = context.limits[name];
     if (limit === undefined) continue;
     if (value === undefined || isWithin(value, limit)) open.push(rule);
-    else report(rule, { value, limit, limitFrom: "flag", detail: { bound: "lower" } });
+    else
+      report(rule, { value, limit, limitFrom: setBy(context, name), detail: { bound: "lower" } });
   }
-  const { minCosine } = limits;
+  const { minCosine } = context.limits;
   if (minCosine === undefined) return;
   const cosine = bounds?.cosine ?? 1;
   if (cosine >= minCosine) open.push("limit/cosine");
   else {
     const detail = { bound: "upper" };
-    report("limit/cosine", { value: cosine, limit: minCosine, limitFrom: "flag", detail });
+    const limitFrom = setBy(context, "minCosine");
+    report("limit/cosine", { value: cosine, limit: minCosine, limitFrom, detail });
   }
 }
 

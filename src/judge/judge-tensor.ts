@@ -5,7 +5,7 @@
 
 import type { Unit } from "../align/align.ts";
 import { DTYPES } from "../core/dtype.ts";
-import type { Finding } from "../core/findings.ts";
+import type { Finding, LimitSource } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { TokenAt } from "../core/places.ts";
@@ -18,6 +18,7 @@ import type { StatsMeasurement } from "../measure/stats-figures.ts";
 import { finding, isWithin } from "./findings.ts";
 import { judgeOwn, type OwnJudgement, unjudgedOwn } from "./judge-own.ts";
 import { judgeStatistics } from "./judge-statistics.ts";
+import type { Levels } from "./levels.ts";
 import {
   MAX_FLOOR_RATIO,
   MAX_FLOOR_RATIO_P99,
@@ -29,6 +30,7 @@ import {
 import type { Scale } from "./presets.ts";
 import { dependsOnRouting, type FewTokensRule } from "./routing.ts";
 import type { RuleId } from "./rules.ts";
+import { isSet, limitsFor, setBy } from "./set-limits.ts";
 
 /** A unit with what came of measuring it. */
 export interface MeasuredUnit {
@@ -53,6 +55,9 @@ export interface JudgeContext {
   /** The first layer of which a router chooses experts; null where none does. */
   readonly firstRouter: number | null;
   readonly limits: CompareOptions["limits"];
+  readonly limitsOfConfig: CompareOptions["limitsOfConfig"];
+  readonly overrides: CompareOptions["overrides"];
+  readonly levels: Levels;
 }
 
 export interface TensorJudgement {
@@ -75,12 +80,14 @@ export interface JudgedUnit {
 }
 
 /** Judges one tensor. */
-export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): TensorJudgement {
+export function judgeTensor(measured: MeasuredUnit, whole: JudgeContext): TensorJudgement {
   const { unit, measurement, statistics } = measured;
+  const context = { ...whole, ...limitsFor(unit.name, whole) };
   const about = { tensor: unit.name, step: unit.group };
   const findings: Finding[] = [];
   const report = (rule: RuleId, parts: Parameters<typeof finding>[1]): void => {
-    findings.push(finding(rule, { ...about, ...parts }));
+    const found = context.levels.of(finding(rule, { ...about, ...parts }));
+    if (found !== null) findings.push(found);
   };
   let own = unjudgedOwn(measured.own);
   const undecided = (reason: string, open: readonly RuleId[] = []): TensorJudgement => {
@@ -108,7 +115,7 @@ export function judgeTensor(measured: MeasuredUnit, context: JudgeContext): Tens
   }
   const fewTokens: ReportFewTokens = (rule, parts) => {
     // What the user sets holds whatever the reason.
-    if (parts.limitFrom === "flag" || !dependsOnRouting(unit, context.firstRouter)) {
+    if (isSet(parts.limitFrom) || !dependsOnRouting(unit, context.firstRouter)) {
       report(rule, parts);
       return;
     }
@@ -248,7 +255,8 @@ function judgeByFloor(
   fewTokens: ReportFewTokens,
 ): void {
   const limit = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
-  const limitFrom = context.limits.maxFloorRatio === undefined ? "method" : "flag";
+  const limitFrom =
+    context.limits.maxFloorRatio === undefined ? "method" : setBy(context, "maxFloorRatio");
   // What the user sets holds as it stands.
   const allowed = context.limits.maxFloorRatio ?? MAX_FLOOR_RATIO * rowsAllowance(rows);
   if (!isWithin(floor.floorRatio, allowed)) {
@@ -310,15 +318,21 @@ function judgeByPrior(
 
 function judgeByUser(figures: TensorFigures | null, context: JudgeContext, report: Report): void {
   const { maxRelL2, minCosine, maxAbs, maxMse } = context.limits;
-  const upper = (rule: RuleId, value: number | undefined, limit: number | undefined): void => {
+  const upper = (
+    rule: RuleId,
+    value: number | undefined,
+    limit: number | undefined,
+    limitFrom: LimitSource,
+  ): void => {
     if (limit === undefined || (value !== undefined && isWithin(value, limit))) return;
-    report(rule, { value: value ?? null, limit, limitFrom: "flag" });
+    report(rule, { value: value ?? null, limit, limitFrom });
   };
-  upper("limit/rel-l2", figures?.relL2, maxRelL2);
-  upper("limit/max-abs", figures?.maxAbs, maxAbs);
-  upper("limit/mse", figures?.mse, maxMse);
+  upper("limit/rel-l2", figures?.relL2, maxRelL2, setBy(context, "maxRelL2"));
+  upper("limit/max-abs", figures?.maxAbs, maxAbs, setBy(context, "maxAbs"));
+  upper("limit/mse", figures?.mse, maxMse, setBy(context, "maxMse"));
   if (minCosine !== undefined && !(figures !== null && figures.cosine >= minCosine)) {
-    report("limit/cosine", { value: figures?.cosine ?? null, limit: minCosine, limitFrom: "flag" });
+    const limitFrom = setBy(context, "minCosine");
+    report("limit/cosine", { value: figures?.cosine ?? null, limit: minCosine, limitFrom });
   }
 }
 

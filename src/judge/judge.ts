@@ -3,17 +3,20 @@
  */
 
 import type { Absence, Alignment } from "../align/align.ts";
-import { type AppliedRule, type Finding } from "../core/findings.ts";
-import type { CompareOptions } from "../core/options.ts";
+import type { AppliedRule, Finding } from "../core/findings.ts";
+import { isOpen } from "../core/open-finding.ts";
+import type { CompareOptions, TensorLimitName } from "../core/options.ts";
 import { OWN_STATISTICS } from "../core/own-figures.ts";
-import { type Quality } from "../core/quality.ts";
+import type { Quality } from "../core/quality.ts";
 import type { ComparisonResult } from "../core/result.ts";
-import { type StepGroup, type Verdict } from "../core/verdict.ts";
+import type { StepGroup, Verdict } from "../core/verdict.ts";
 import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";
 import type { JudgeContext, TensorJudgement } from "./judge-tensor.ts";
 import { MAX_FLOOR_RATIO, MAX_FLOOR_RATIO_P99, MAX_FLOOR_TOKEN_RATIO } from "./limits.ts";
 import type { RuleId } from "./rules.ts";
+import { setBy } from "./set-limits.ts";
+import type { LimitOptions } from "./user-limits.ts";
 
 export interface Judgement {
   readonly verdict: Verdict;
@@ -40,7 +43,7 @@ export function judge(
   tensors: readonly TensorJudgement[],
   quality: Quality,
   context: JudgeContext,
-  options: Pick<CompareOptions, "limits" | "decide" | "only" | "skip">,
+  options: LimitOptions & Pick<CompareOptions, "only" | "skip">,
   { stopped, reduced, settled }: Extent,
 ): Judgement {
   const ofQuality = judgeQuality(quality, options, {
@@ -60,7 +63,7 @@ export function judge(
   // Tensors that were left out, or could not be compared, are another matter.
   const isWhole = options.only.length === 0 && options.skip.length === 0 && tensors.length === 0;
   const openTexts = decides || !isWhole ? [] : undecidedTexts(quality);
-  const findings = [
+  const findings = context.levels.all([
     ...(["reference", "candidate"] as const).flatMap((side) => [
       ...alignment.missing[side].map((absence) => missing(absence, side)),
       ...alignment.notCaptured[side].map((absence) => notCaptured(absence, side)),
@@ -70,7 +73,7 @@ export function judge(
     ...openLogits,
     ...ofQuality.findings,
     ...openTexts,
-  ];
+  ]);
   const evidence = context.scale.exact
     ? "exact"
     : tensors.some(({ own }) => own.decidedBy !== null)
@@ -79,15 +82,10 @@ export function judge(
         ? "floor"
         : "prior";
   const fails = findings.some(({ level }) => level === "error");
-  const undecided =
-    ofQuality.inconclusive ||
-    openLogits.length > 0 ||
-    openTexts.length > 0 ||
-    tensors.some(({ verdict }) => verdict === "inconclusive");
   return {
-    verdict: fails ? "fail" : undecided ? "inconclusive" : "pass",
+    verdict: fails ? "fail" : findings.some(isOpen) ? "inconclusive" : "pass",
     findings,
-    rules: [...layerRules(tensors, context), ...ofQuality.rules],
+    rules: context.levels.applied([...layerRules(tensors, context), ...ofQuality.rules]),
     evidence,
     compared:
       decides ||
@@ -169,8 +167,9 @@ function undecidedTexts({ generation }: Quality): readonly Finding[] {
 /** The rules that the tensors were held to; limits of the prior differ from tensor to tensor. */
 function layerRules(
   tensors: readonly TensorJudgement[],
-  { limits }: JudgeContext,
+  context: JudgeContext,
 ): readonly AppliedRule[] {
+  const { limits } = context;
   const applied = (
     rule: RuleId,
     limit: number | null,
@@ -186,13 +185,20 @@ function layerRules(
   });
   const decidedBy = new Set(tensors.map((tensor) => tensor.decidedBy));
   const ownDecidedBy = new Set(tensors.map(({ own }) => own.decidedBy));
-  const ratio = limits.maxFloorRatio ?? MAX_FLOOR_RATIO;
-  const ratioFrom = limits.maxFloorRatio === undefined ? "method" : "flag";
+  const isOverridden = (name: TensorLimitName): boolean =>
+    context.overrides.some((one) => one.limits[name] !== undefined);
+  const ratio = isOverridden("maxFloorRatio") ? null : (limits.maxFloorRatio ?? MAX_FLOOR_RATIO);
+  const ratioFrom =
+    ratio === null
+      ? "config"
+      : limits.maxFloorRatio === undefined
+        ? "method"
+        : setBy(context, "maxFloorRatio");
   const byUser = [
-    ["limit/rel-l2", limits.maxRelL2],
-    ["limit/cosine", limits.minCosine],
-    ["limit/max-abs", limits.maxAbs],
-    ["limit/mse", limits.maxMse],
+    ["limit/rel-l2", "maxRelL2"],
+    ["limit/cosine", "minCosine"],
+    ["limit/max-abs", "maxAbs"],
+    ["limit/mse", "maxMse"],
   ] as const;
   return [
     applied("structure/missing", 0, "structure"),
@@ -222,8 +228,10 @@ function layerRules(
       ? OWN_STATISTICS.map((name) => applied(`own/${name}`, null, "method"))
       : []),
     ...(ownDecidedBy.has("fixed") ? [applied("own/fixed", null, "prior")] : []),
-    ...byUser.flatMap(([rule, limit]) =>
-      limit === undefined ? [] : [applied(rule, limit, "flag")],
-    ),
+    ...byUser.flatMap(([rule, name]) => {
+      if (isOverridden(name)) return [applied(rule, null, "config")];
+      const limit = limits[name];
+      return limit === undefined ? [] : [applied(rule, limit, setBy(context, name))];
+    }),
   ];
 }

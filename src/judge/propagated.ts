@@ -11,6 +11,7 @@ import { tensorName } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
 import { finding } from "./findings.ts";
 import type { JudgedUnit } from "./judge-tensor.ts";
+import { isSet } from "./set-limits.ts";
 
 /** Rules that compare what a module answered with what the reference's answered to another input. */
 const PLAIN = new Set([
@@ -25,7 +26,7 @@ const PLAIN = new Set([
 
 /** A limit that the user set holds whatever the reason. */
 function isPlain({ rule, limitFrom }: Finding): boolean {
-  return PLAIN.has(rule) && limitFrom !== "flag";
+  return PLAIN.has(rule) && !isSet(limitFrom);
 }
 
 /** Whether a tensor fails by the plain pair alone although its own error is known and within the floors'. */

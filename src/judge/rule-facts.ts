@@ -1,5 +1,6 @@
 /** What each rule looks at, how its figures are written, and the condition that breaks it. */
 
+import { GATE_RULE_FACTS } from "./gate-rule-facts.ts";
 import { LAYER_RULE_FACTS } from "./layer-rule-facts.ts";
 import { facts, type RuleFacts } from "./rule-fact.ts";
 import type { RuleId } from "./rules.ts";
@@ -275,4 +276,6 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "no input_ids on a side that holds continuations alone, and equal prompts",
   ),
   "input/repeats": facts("info", null, "count", "repeat > 0 in a dump", "file"),
+
+  ...GATE_RULE_FACTS,
 };

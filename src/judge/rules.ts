@@ -77,6 +77,14 @@ export const RULE_IDS = [
   "input/unverified",
   "input/prompts-only",
   "input/repeats",
+  "config/switched-off",
+  "config/lowered",
+  "baseline/regression",
+  "baseline/gone",
+  "baseline/new",
+  "baseline/improved",
+  "baseline/excused",
+  "baseline/absent",
 ] as const;
 
 export type { RuleFacts, RuleUnit } from "./rule-fact.ts";

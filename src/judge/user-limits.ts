@@ -11,6 +11,10 @@ import {
 import type { StepGroup } from "../core/verdict.ts";
 import { finding, isWithin } from "./findings.ts";
 import type { RuleId } from "./rules.ts";
+import { setBy } from "./set-limits.ts";
+
+/** What was set. */
+export type LimitOptions = Pick<CompareOptions, "limits" | "limitsOfConfig" | "decide">;
 
 /** What came of the limits. */
 export interface LimitsJudgement {
@@ -25,10 +29,8 @@ export interface LimitsJudgement {
  * measured against is not kept; only where the decode steps have no such
  * figure, what the prompts say stands alone.
  */
-export function judgeUserLimits(
-  quality: Quality,
-  { limits, decide }: Pick<CompareOptions, "limits" | "decide">,
-): LimitsJudgement {
+export function judgeUserLimits(quality: Quality, options: LimitOptions): LimitsJudgement {
+  const { limits, decide } = options;
   const findings: Finding[] = [];
   const rules: AppliedRule[] = [];
   const hold = (figures: readonly LimitedFigure[], step: StepGroup | null): void => {
@@ -36,7 +38,8 @@ export function judgeUserLimits(
       const limit = limits[figure.option];
       if (limit === undefined) continue;
       const byInterval = decide === "interval" && figure.samples >= MIN_CLUSTERS_FOR_INTERVAL;
-      const parts = { ...(step === null ? {} : { step }), limit, limitFrom: "flag" as const };
+      const limitFrom = setBy(options, figure.option);
+      const parts = { ...(step === null ? {} : { step }), limit, limitFrom };
       const found = judgeFigure(figure, limit, byInterval, quality.notAvailable);
       if (found !== null) findings.push(finding(figure.rule, { ...parts, ...found }));
       rules.push({
@@ -44,7 +47,7 @@ export function judgeUserLimits(
         step,
         applied: true,
         limit,
-        limitFrom: "flag",
+        limitFrom,
         decide: byInterval ? "interval" : "point",
         reason: null,
       });

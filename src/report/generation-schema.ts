@@ -20,7 +20,6 @@ import type {
   SampleTexts,
   TextDivergence,
 } from "../core/generation.ts";
-import { interval } from "./schema-parts.ts";
 import {
   count,
   fields,
@@ -31,7 +30,8 @@ import {
   oneOf,
   type SchemaOf,
   text,
-} from "./schema-types.ts";
+} from "../core/schema.ts";
+import { interval } from "./schema-parts.ts";
 
 const side = oneOf<"reference" | "candidate">("reference", "candidate");
 const excerpt = fields<Excerpt>({ text, omitted: count });

@@ -1,8 +1,8 @@
 /** The result of a comparison as JSON, for machines. */
 
 import type { ComparisonResult } from "../core/result.ts";
+import type { Schema } from "../core/schema.ts";
 import { RESULT_SCHEMA, RESULT_SCHEMA_ID } from "./result-schema.ts";
-import type { Schema } from "./schema-types.ts";
 
 /**
  * The result as JSON, ending with a newline. The same result gives the same

@@ -12,10 +12,18 @@ export interface NoticeOptions {
   readonly style: Style;
 }
 
-/** Findings about the inputs: they explain a verdict and never are one. */
-export function isNotice({ rule }: Finding): boolean {
-  return rule.startsWith("input/");
+/** Findings about the inputs, the config and the baseline as a whole: they explain a verdict and rarely are one. */
+export function isNotice(finding: Finding): boolean {
+  return finding.rule.startsWith("input/") || isOfGate(finding);
 }
+
+/** Those about the config and the baseline, which every report itself shows. */
+export function isOfGate({ rule }: Finding): boolean {
+  return rule.startsWith("config/") || (rule.startsWith("baseline/") && !PER_FIGURE.has(rule));
+}
+
+/** Findings about one figure. */
+const PER_FIGURE: ReadonlySet<string> = new Set(["baseline/regression", "baseline/gone"]);
 
 /** Notices of one kind that are listed: a rule may find the same in every tensor. */
 const SHOWN = 3;
@@ -23,7 +31,8 @@ const SHOWN = 3;
 /** Every warning and note about the inputs, a line each; empty where there is none. */
 export function renderNotices(result: ComparisonResult, { lang, style }: NoticeOptions): string {
   const m = MESSAGES[lang];
-  const lines = noticeLines(result, lang).map(({ finding, text }) => {
+  const beside = noticeLines(result, lang).filter(({ finding }) => !isOfGate(finding));
+  const lines = beside.map(({ finding, text }) => {
     const label = finding.level === "info" ? m.labels.note : m.labels.warning;
     const mark = `${label}[${finding.rule}]`;
     return `${finding.level === "info" ? style.bold(mark) : style.yellow(mark)}: ${text}\n`;
@@ -51,6 +60,13 @@ export function noticeLines(
       return { finding, text: `${subject}${findingMessage(finding, lang)}${rest}` };
     }),
   );
+}
+
+/** What a config changed, and what the baseline says as a whole: no report goes without it. */
+export function gateLines(result: ComparisonResult, lang: Language): readonly string[] {
+  return noticeLines(result, lang)
+    .filter(({ finding }) => isOfGate(finding))
+    .map(({ text }) => text);
 }
 
 /** One line about the first tensor that fails, for a reader who waits for it. */

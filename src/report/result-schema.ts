@@ -21,6 +21,20 @@ import type {
   Top1Result,
 } from "../core/quality.ts";
 import type { ComparisonResult } from "../core/result.ts";
+import {
+  anything,
+  count,
+  fields,
+  flag,
+  list,
+  nothing,
+  nullable,
+  number,
+  oneOf,
+  pair,
+  type Schema,
+  text,
+} from "../core/schema.ts";
 import { determinism, generation } from "./generation-schema.ts";
 import {
   anySample,
@@ -36,20 +50,6 @@ import {
   tokenAt,
   verdict,
 } from "./schema-parts.ts";
-import {
-  anything,
-  count,
-  fields,
-  flag,
-  list,
-  nothing,
-  nullable,
-  number,
-  oneOf,
-  pair,
-  type Schema,
-  text,
-} from "./schema-types.ts";
 import { tensor } from "./tensor-schema.ts";
 
 const finding = fields<Finding>({

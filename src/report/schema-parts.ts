@@ -4,8 +4,6 @@ import type { DType } from "../core/dtype.ts";
 import type { Finding, LimitSource } from "../core/findings.ts";
 import type { ElementAt, TokenAt } from "../core/places.ts";
 import type { ClusteredMean } from "../core/quality.ts";
-import type { NonFinite } from "../core/tensor-result.ts";
-import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
 import {
   count,
   fields,
@@ -16,13 +14,24 @@ import {
   pair,
   type SchemaOf,
   text,
-} from "./schema-types.ts";
+} from "../core/schema.ts";
+import type { NonFinite } from "../core/tensor-result.ts";
+import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
 
 export const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
 export const step = oneOf<StepGroup>("prefill", "decode");
 export const role = oneOf<Role>("origin", "inherited", "independent");
 export const verdict = oneOf<Verdict>("pass", "fail", "inconclusive");
-export const source = oneOf<LimitSource>("method", "floor", "prior", "flag", "preset", "structure");
+export const source = oneOf<LimitSource>(
+  "method",
+  "floor",
+  "prior",
+  "flag",
+  "config",
+  "baseline",
+  "preset",
+  "structure",
+);
 export const interval = nullable(pair(number));
 export const layer = nullable(count);
 export const dtype = oneOf<DType>(

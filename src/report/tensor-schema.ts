@@ -1,6 +1,7 @@
 /** The JSON form of what is known of one tensor. */
 
 import type { OwnFigures, OwnStatistic, OwnStatistics } from "../core/own-figures.ts";
+import { count, fields, nullable, number, text } from "../core/schema.ts";
 import type { SideStatistics, StatsBounds, StatsFigures } from "../core/stats-figures.ts";
 import type {
   FloorFigures,
@@ -10,7 +11,6 @@ import type {
   TokenRelL2,
 } from "../core/tensor-result.ts";
 import { dtype, elementAt, kinds, layer, role, step, tokenAt, verdict } from "./schema-parts.ts";
-import { count, fields, nullable, number, text } from "./schema-types.ts";
 
 const floorFigures = fields<FloorFigures>({
   floorRatio: number,

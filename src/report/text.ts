@@ -5,7 +5,7 @@ import type { InputSummary } from "../core/inputs.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
-import { noticeLines } from "./notices.ts";
+import { gateLines, noticeLines } from "./notices.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
@@ -195,7 +195,9 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
           ...notAvailableLines(result, m),
         ]
       : [];
-  const lines = [headline, ...evidence, ...absent].flatMap((line) => wrapText(line, room));
+  const lines = [headline, ...evidence, ...absent, ...gateLines(result, lang)].flatMap((line) =>
+    wrapText(line, room),
+  );
   // A command is copied: it is never broken.
   if (next !== null) lines.push(`${m.labels.next}${m.colon}${next}`);
   return lines.map((line, i) => (i === 0 ? `${style.bold(paint(word))}  ${line}` : indent + line));

@@ -1,13 +1,12 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { escapeText } from "../../core/escape.ts";
-import type { CompareOptions, LimitName } from "../../core/options.ts";
+import { type CompareOptions, DEFAULT_OPTIONS } from "../../core/options.ts";
 import { renderNotices } from "../../report/notices.ts";
 import { FORMATS, render } from "../../report/render.ts";
 import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import { openReport } from "../open-report.ts";
-import { LIMITS } from "../options.ts";
 import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
@@ -104,19 +103,15 @@ function cannotOpen(reason: string): string {
 
 function readOptions(args: Arguments): CompareOptions {
   const [reference = "", candidate = ""] = args.positionals;
-  const limits: Partial<Record<LimitName, number>> = {};
-  for (const { option, limit, min, max } of LIMITS) {
-    const value = args.number(option, min, max);
-    if (value !== null) limits[limit] = value;
-  }
   return {
+    ...DEFAULT_OPTIONS,
     reference,
     candidate,
     floors: args.list("floor"),
     forced: args.list("forced"),
     preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
     decide: args.choice("decide", ["interval", "point"], "interval"),
-    limits,
+    limits: args.limits(),
     only: args.list("only"),
     skip: args.list("skip"),
     failFast: args.flag("fail-fast"),

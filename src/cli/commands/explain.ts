@@ -1,3 +1,4 @@
+import { nearest } from "../../core/nearest.ts";
 import { FORMAT_IDS, FORMATS, isFormatId } from "../../core/number-format.ts";
 import { CAUSE_IDS } from "../../diagnose/cause-texts/ids.ts";
 import { CAUSES, isCauseId } from "../../diagnose/cause-texts/index.ts";
@@ -15,7 +16,6 @@ import { LANGUAGES } from "../../report/messages/index.ts";
 import { usageError } from "../arguments.ts";
 import { makeStyle } from "../color.ts";
 import { EXIT } from "../exit-code.ts";
-import { nearest } from "../suggest.ts";
 import type { Command } from "./command.ts";
 
 /** Rules, causes and number formats share one space of ids. */

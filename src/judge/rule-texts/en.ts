@@ -1,6 +1,7 @@
 /** The rule table in English. */
 
 import type { RuleId } from "../rules.ts";
+import { GATE_RULE_TEXTS_EN } from "./en-gate.ts";
 import { LAYER_RULE_TEXTS_EN } from "./en-layers.ts";
 import type { RuleText } from "./rule-text.ts";
 
@@ -316,4 +317,6 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a dump of a determinism run: --repeats"],
     tune: "Nothing needs to be done.",
   },
+
+  ...GATE_RULE_TEXTS_EN,
 };

@@ -2,6 +2,7 @@
 
 import type { RuleId } from "../rules.ts";
 import type { RuleText } from "./rule-text.ts";
+import { GATE_RULE_TEXTS_ZH } from "./zh-gate.ts";
 import { LAYER_RULE_TEXTS_ZH } from "./zh-layers.ts";
 
 export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
@@ -298,4 +299,6 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["该 dump 来自确定性测试：--repeats"],
     tune: "无需处理。",
   },
+
+  ...GATE_RULE_TEXTS_ZH,
 };

@@ -1,8 +1,5 @@
 /** The result of `npu-diff eval` as JSON, and its published schema. */
 
-import type * as T from "../../core/task-results.ts";
-import { orderedJson, publishedSchema } from "../json.ts";
-import { interval, verdict } from "../schema-parts.ts";
 import {
   count,
   fields,
@@ -12,7 +9,10 @@ import {
   oneOf,
   type Schema,
   text,
-} from "../schema-types.ts";
+} from "../../core/schema.ts";
+import type * as T from "../../core/task-results.ts";
+import { orderedJson, publishedSchema } from "../json.ts";
+import { interval, verdict } from "../schema-parts.ts";
 
 /** Where a consumer finds the schema: a path inside the npm package. */
 const TASK_SCHEMA_ID = "npu-diff/schema/task-results.schema.json";

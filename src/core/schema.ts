@@ -13,6 +13,12 @@ export interface Schema {
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly minimum?: number;
+  readonly maximum?: number;
+  readonly pattern?: string;
+  /** The schema of every key. */
+  readonly propertyNames?: Schema;
+  /** Another published schema, beside this one. */
+  readonly $ref?: string;
   readonly anyOf?: readonly Schema[];
 }
 
@@ -55,4 +61,18 @@ export function fields<T>(properties: { readonly [K in keyof T]-?: SchemaOf<T[K]
     required: Object.keys(properties),
     additionalProperties: false,
   };
+}
+
+/** Some of the fields of `T`, each with a description for editors. */
+export function options<T>(
+  properties: {
+    readonly [K in keyof T]-?: SchemaOf<NonNullable<T[K]>>;
+  },
+): SchemaOf<T> {
+  return { type: "object", properties, additionalProperties: false };
+}
+
+/** `schema` with what an editor shows of it. */
+export function described<T>(description: string, schema: SchemaOf<T>): SchemaOf<T> {
+  return { description, ...schema };
 }

@@ -1,0 +1,233 @@
+/**
+ * What holds for a pair in the end, and where each value comes from: flag before
+ * environment before config (the pair, then what is said for all) before default.
+ */
+
+import { resolve } from "node:path";
+import {
+  type CompareOptions,
+  DEFAULT_OPTIONS,
+  type Decide,
+  type LevelSetting,
+  LIMIT_RANGES,
+  type LimitName,
+  type LimitOverride,
+  type Preset,
+} from "../core/options.ts";
+import type { AllowanceSettings, Override, Pair, RuleSettings, Settings } from "./config.ts";
+import type { LoadedConfig } from "./load.ts";
+
+/** A value, and where it was given: `--preset`, `NPU_DIFF_PRESET`, `npu-diff.jsonc:12` or `default`. */
+export interface Sourced<T> {
+  readonly value: T;
+  readonly from: string;
+}
+
+/** What the call itself gives. */
+export interface GivenSettings {
+  readonly preset: Sourced<Preset> | null;
+  readonly decide: Sourced<Decide> | null;
+  readonly limits: Readonly<Partial<Record<LimitName, Sourced<number>>>>;
+}
+
+/** How far a figure may be worse than the baseline's. */
+export type Allowance = Required<AllowanceSettings>;
+
+/** A value that holds for a pair. */
+export interface Setting extends Sourced<unknown> {
+  /** Its path in a pair of the config: `limits.maxKl`. */
+  readonly key: string;
+}
+
+/** A pair as it is compared. */
+export interface ResolvedPair {
+  readonly name: string;
+  readonly options: Omit<CompareOptions, "jobs" | "failFast">;
+  readonly allowance: Allowance;
+  /** Everything that holds, and where it was said. */
+  readonly settings: readonly Setting[];
+}
+
+/** Wide enough for figures of two machines; a run that scatters more needs its own. */
+const DEFAULT_ALLOWANCE: Allowance = { against: "limits", relative: 0.05, absolute: {} };
+
+const LIMIT_NAMES = Object.keys(LIMIT_RANGES) as readonly LimitName[];
+
+/** A part of the config that may say something for a pair, and its path. */
+interface Section {
+  readonly settings: Settings;
+  readonly path: readonly string[];
+}
+
+/** The pair `name`, which the config must have. */
+export function resolvePair(
+  loaded: LoadedConfig,
+  name: string,
+  given: GivenSettings,
+): ResolvedPair {
+  return new Resolver(loaded, name, given).resolve();
+}
+
+class Resolver {
+  private readonly settings: Setting[] = [];
+  private readonly loaded: LoadedConfig;
+  private readonly name: string;
+  private readonly pair: Pair;
+  private readonly given: GivenSettings;
+  /** What is said for all, then what is said for the pair, which counts. */
+  private readonly sections: readonly Section[];
+
+  constructor(loaded: LoadedConfig, name: string, given: GivenSettings) {
+    const pair = Object.hasOwn(loaded.config.pairs, name) ? loaded.config.pairs[name] : undefined;
+    if (pair === undefined) throw new RangeError(`no pair ${name}`);
+    this.loaded = loaded;
+    this.name = name;
+    this.pair = pair;
+    this.given = given;
+    this.sections = [
+      { settings: loaded.config, path: [] },
+      { settings: pair, path: ["pairs", name] },
+    ];
+  }
+
+  resolve(): ResolvedPair {
+    const { pair, given } = this;
+    const paths = (key: "floor" | "forced"): readonly string[] =>
+      this.note(key, this.ofPair(key, pair[key]) ?? byDefault<readonly string[]>([]));
+    const reference = this.note("reference", this.required("reference"));
+    const candidate = this.note("candidate", this.required("candidate"));
+    const floors = paths("floor");
+    const forced = paths("forced");
+    const preset = this.value("preset", given.preset, (one) => one.preset, DEFAULT_OPTIONS.preset);
+    const decide = this.value("decide", given.decide, (one) => one.decide, DEFAULT_OPTIONS.decide);
+    const { limits, limitsOfConfig } = this.limits();
+    const levels = this.sections.flatMap(({ settings, path }) =>
+      this.levels(settings.rules, null, [...path, "rules"]),
+    );
+    const overrides = this.sections.flatMap(({ settings, path }) =>
+      (settings.overrides ?? []).map((one, index) => ({
+        one,
+        path: [...path, "overrides", index],
+      })),
+    );
+    const fromFolder = (path: string): string => resolve(this.loaded.folder, path);
+    return {
+      name: this.name,
+      options: {
+        reference: fromFolder(reference),
+        candidate: fromFolder(candidate),
+        floors: floors.map(fromFolder),
+        forced: forced.map(fromFolder),
+        preset,
+        decide,
+        limits,
+        limitsOfConfig,
+        levels: [...levels, ...overrides.flatMap((at) => this.levelsOf(at))],
+        overrides: overrides.flatMap((at) => this.override(at)),
+        only: this.value("only", null, (one) => one.only, DEFAULT_OPTIONS.only),
+        skip: this.value("skip", null, (one) => one.skip, DEFAULT_OPTIONS.skip),
+      },
+      allowance: this.allowance(),
+      settings: this.settings,
+    };
+  }
+
+  private note<T>(key: string, { value, from }: Sourced<T>): T {
+    this.settings.push({ key, value, from });
+    return value;
+  }
+
+  private required(key: "reference" | "candidate"): Sourced<string> {
+    return { value: this.pair[key], from: this.loaded.placeOf(["pairs", this.name, key]) };
+  }
+
+  private ofPair<T>(key: string, value: T | undefined): Sourced<T> | null {
+    return value === undefined
+      ? null
+      : { value, from: this.loaded.placeOf(["pairs", this.name, key]) };
+  }
+
+  /** What the sections say at `keys`; of both the pair counts. */
+  private said<T>(
+    keys: readonly string[],
+    read: (settings: Settings) => T | undefined,
+  ): Sourced<T> | null {
+    for (const { settings, path } of this.sections.toReversed()) {
+      const value = read(settings);
+      if (value !== undefined) return { value, from: this.loaded.placeOf([...path, ...keys]) };
+    }
+    return null;
+  }
+
+  private value<T>(
+    key: string,
+    given: Sourced<T> | null,
+    read: (settings: Settings) => T | undefined,
+    fallback: T,
+  ): T {
+    return this.note(key, given ?? this.said([key], read) ?? byDefault(fallback));
+  }
+
+  private limits(): Pick<CompareOptions, "limits" | "limitsOfConfig"> {
+    const limits: Partial<Record<LimitName, number>> = {};
+    const limitsOfConfig: LimitName[] = [];
+    for (const name of LIMIT_NAMES) {
+      const given = this.given.limits[name];
+      const said = this.said(["limits", name], (one) => one.limits?.[name]);
+      const set = given ?? said;
+      if (set === null) continue;
+      limits[name] = this.note(`limits.${name}`, set);
+      if (given === undefined) limitsOfConfig.push(name);
+    }
+    return { limits, limitsOfConfig };
+  }
+
+  private levels(
+    rules: RuleSettings | undefined,
+    tensors: readonly string[] | null,
+    path: readonly (string | number)[],
+  ): readonly LevelSetting[] {
+    return Object.entries(rules ?? {}).flatMap(([rule, level]) => {
+      if (level === undefined) return [];
+      const at = this.loaded.placeOf([...path, rule]);
+      const key = tensors === null ? `rules.${rule}` : `rules.${rule} (${tensors.join(" ")})`;
+      this.note(key, { value: level, from: at });
+      return [{ rule, level, tensors, at }];
+    });
+  }
+
+  private levelsOf({ one, path }: OverrideAt): readonly LevelSetting[] {
+    return this.levels(one.rules, one.tensors, [...path, "rules"]);
+  }
+
+  private override({ one, path }: OverrideAt): readonly LimitOverride[] {
+    const { limits, tensors } = one;
+    if (limits === undefined) return [];
+    for (const [name, value] of Object.entries(limits)) {
+      const from = this.loaded.placeOf([...path, "limits", name]);
+      this.note(`limits.${name} (${tensors.join(" ")})`, { value, from });
+    }
+    return [{ tensors, limits }];
+  }
+
+  private allowance(): Allowance {
+    const value = <K extends keyof Allowance>(key: K): Allowance[K] =>
+      this.note<Allowance[K]>(
+        `allowance.${key}`,
+        this.said(
+          ["allowance", key],
+          ({ allowance }) => allowance?.[key] as Allowance[K] | undefined,
+        ) ?? byDefault(DEFAULT_ALLOWANCE[key]),
+      );
+    return { against: value("against"), relative: value("relative"), absolute: value("absolute") };
+  }
+}
+
+interface OverrideAt {
+  readonly one: Override;
+  readonly path: readonly (string | number)[];
+}
+
+function byDefault<T>(value: T): Sourced<T> {
+  return { value, from: "default" };
+}

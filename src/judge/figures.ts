@@ -1,0 +1,54 @@
+/** The figures of a comparison that a baseline holds: of each tensor, and of what the model says. */
+
+import type { Quality } from "../core/quality.ts";
+import type { TensorResult } from "../core/tensor-result.ts";
+
+/** One figure. */
+export interface FigureFacts {
+  /** Whether a larger value is worse. */
+  readonly worse: "higher" | "lower";
+  /** Its path in the result, for messages. */
+  readonly metric: string;
+}
+
+/** Figures of a tensor, in the order in which a baseline writes them. */
+export const TENSOR_FIGURES = {
+  gm: { worse: "higher", metric: "tokenRelL2.gm" },
+  floorRatio: { worse: "higher", metric: "floorRatio" },
+  cosineDistance: { worse: "higher", metric: "cosineDistance" },
+} as const satisfies Record<string, FigureFacts>;
+
+/** Figures of what the model says, of the prompts. */
+export const QUALITY_FIGURES = {
+  perplexityIncrease: { worse: "higher", metric: "quality.perplexity.relativeIncrease" },
+  kl: { worse: "higher", metric: "quality.kl.mean" },
+  top1: { worse: "lower", metric: "quality.top1Agreement.share" },
+  firstToken: { worse: "lower", metric: "quality.firstToken.share" },
+} as const satisfies Record<string, FigureFacts>;
+
+export type TensorFigureName = keyof typeof TENSOR_FIGURES;
+export type QualityFigureName = keyof typeof QUALITY_FIGURES;
+export type FigureName = TensorFigureName | QualityFigureName;
+
+/** The figures of one tensor; null where they are not known. */
+export function figuresOfTensor(
+  tensor: TensorResult,
+): Readonly<Record<TensorFigureName, number | null>> {
+  return {
+    gm: tensor.tokenRelL2?.gm ?? null,
+    floorRatio: tensor.floorRatio,
+    cosineDistance: tensor.cosineDistance,
+  };
+}
+
+/** The figures of what the model says; null where they are not known. */
+export function figuresOfQuality(
+  quality: Quality,
+): Readonly<Record<QualityFigureName, number | null>> {
+  return {
+    perplexityIncrease: quality.perplexity?.relativeIncrease ?? null,
+    kl: quality.kl?.mean ?? null,
+    top1: quality.top1Agreement?.share ?? null,
+    firstToken: quality.firstToken?.share ?? null,
+  };
+}
