@@ -76,7 +76,13 @@ async function bundle(folder, programs) {
     platform: "node",
     logLevel: "warn",
     // yargs brings one whose expressions and segmenter take 17 ms to set up, help or no help.
-    resolve: { alias: { "string-width": "fast-string-width" } },
+    resolve: {
+      alias: {
+        "string-width": "fast-string-width",
+        // Its main file is UMD, whose requires no bundler follows.
+        "jsonc-parser": "jsonc-parser/lib/esm/main.js",
+      },
+    },
   });
   const { output } = await bundled.generate({
     format: "esm",

@@ -22,6 +22,11 @@ export interface OptionSpec {
 }
 
 export const OPTIONS = {
+  config: {
+    kind: "value",
+    group: "Input",
+    describe: "Config (default: npu-diff.json, .jsonc or .yaml, here or above, to the git root)",
+  },
   floor: {
     kind: "list",
     group: "Input",
@@ -214,6 +219,23 @@ export const LIMITS: readonly LimitSpec[] = [
   { option: "min-first-token", limit: "minFirstToken" },
   { option: "min-determinism", limit: "minDeterminism" },
 ];
+
+/** The options that stand before what a config says. */
+export const CONFIG_OPTIONS = [
+  "config",
+  "preset",
+  "max-rel-l2",
+  "min-cosine",
+  "max-abs",
+  "max-mse",
+  "max-floor-ratio",
+  "max-ppl-increase",
+  "max-kl",
+  "min-top1",
+  "min-first-token",
+  "min-determinism",
+  "decide",
+] as const satisfies readonly OptionName[];
 
 /** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */
 export function environmentName(option: OptionName): string {

@@ -234,7 +234,8 @@ function checkFlags(command: Command, argv: readonly string[]): void {
 function refuseWrongPositionals(command: Command, positionals: readonly string[]): void {
   const least = command.positionals.length;
   const most = least + (command.optional?.length ?? 0) + (command.leading === undefined ? 0 : 1);
-  const fits = positionals.length >= least && positionals.length <= most;
+  const fits =
+    positionals.length >= least && (positionals.length <= most || command.rest !== undefined);
   if (fits && !positionals.includes("")) return;
   const number =
     least === most
@@ -255,11 +256,12 @@ function refuseWrongPositionals(command: Command, positionals: readonly string[]
 }
 
 /** The positionals as the help writes them: `<required>`, `[optional]`. */
-function signature({ leading, positionals, optional = [] }: Command): readonly string[] {
+function signature({ leading, positionals, optional = [], rest }: Command): readonly string[] {
   return [
     ...(leading === undefined ? [] : [`[${leading}]`]),
     ...positionals.map((name) => `<${name}>`),
     ...optional.map((name) => `[${name}]`),
+    ...(rest === undefined ? [] : [`[${rest}…]`]),
   ];
 }
 

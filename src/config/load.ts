@@ -13,8 +13,8 @@ import type { TextFault, Tree } from "./tree.ts";
 /** The names that a config may have. Of two in one folder neither counts. */
 export const CONFIG_NAMES = ["npu-diff.json", "npu-diff.jsonc", "npu-diff.yaml"] as const;
 
-/** A config of a thousand pairs has a tenth of this. */
-const MAX_BYTES = 1 << 20;
+/** A config of a thousand pairs has less. */
+const MAX_BYTES = 256 * 1024;
 
 /** A config that was read. */
 export interface LoadedConfig {

@@ -40,7 +40,7 @@ export function parseYaml(text: string): Tree | TextFault {
     // The walk below finds duplicates with their lines, and in less than quadratic time.
     uniqueKeys: false,
     prettyErrors: false,
-    logLevel: "silent",
+    logLevel: "error",
   });
   const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) {

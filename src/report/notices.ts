@@ -50,16 +50,16 @@ export function noticeLines(
   for (const finding of result.findings.filter(isNotice)) {
     byRule.set(finding.rule, [...(byRule.get(finding.rule) ?? []), finding]);
   }
-  return [...byRule.values()].flatMap((findings) =>
-    findings.slice(0, SHOWN).map((finding, i) => {
+  return [...byRule.values()].flatMap((findings) => {
+    // Of what a config changed nothing goes unsaid.
+    const most = findings[0]?.rule.startsWith("config/") === true ? findings.length : SHOWN;
+    return findings.slice(0, most).map((finding, i) => {
       const subject = finding.tensor === null ? "" : `${escapeText(finding.tensor)} `;
       const rest =
-        i === SHOWN - 1 && findings.length > SHOWN
-          ? ` (${m.andMore(findings.length - SHOWN)})`
-          : "";
+        i === most - 1 && findings.length > most ? ` (${m.andMore(findings.length - most)})` : "";
       return { finding, text: `${subject}${findingMessage(finding, lang)}${rest}` };
-    }),
-  );
+    });
+  });
 }
 
 /** What a config changed, and what the baseline says as a whole: no report goes without it. */

@@ -12,6 +12,7 @@ import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
 import { decisive } from "./layer-rows.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
+import { isNotice } from "./notices.ts";
 import { ownLines } from "./own-lines.ts";
 import { generationLines, perplexityPair, undecidedReasons } from "./quality-rows.ts";
 import { sentenceName } from "./tensor-label.ts";
@@ -157,7 +158,8 @@ function failHeadline(
     return m.headline.missing(m.tensorCount(names.size));
   }
   if (main.tensor === null) {
-    const headline = result.tensors.length === 0 ? how : m.headline.quality(how);
+    const isAlone = result.tensors.length === 0 || isNotice(main);
+    const headline = isAlone ? how : m.headline.quality(how);
     return main.step === "decode" ? m.group.of(m.step.decode, headline) : headline;
   }
   return m.headline.tensor(escapeText(main.tensor), how);

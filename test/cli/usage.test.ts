@@ -116,22 +116,35 @@ describe.concurrent("refused in the environment", () => {
 });
 
 describe.concurrent("help", () => {
-  test.each([["compare"], ["eval"], ["inspect"], ["repair"], ["explain"], ["completion"]])(
-    "%s --help",
-    async (command) => {
-      const { code, stdout, stderr } = await cli([command, "--help"]);
-      // An example is the first thing, the exit codes are the last.
-      expect(stdout).toMatch(new RegExp(`^npu-diff ${command}\\b`));
-      expect(stdout.trimEnd()).toMatch(/130 {2}interrupted$/);
-      expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
-      expect(stderr).toBe("");
-      expect(code).toBe(0);
-    },
-  );
+  test.each([
+    ["compare"],
+    ["check"],
+    ["eval"],
+    ["inspect"],
+    ["repair"],
+    ["explain"],
+    ["completion"],
+  ])("%s --help", async (command) => {
+    const { code, stdout, stderr } = await cli([command, "--help"]);
+    // An example is the first thing, the exit codes are the last.
+    expect(stdout).toMatch(new RegExp(`^npu-diff ${command}\\b`));
+    expect(stdout.trimEnd()).toMatch(/130 {2}interrupted$/);
+    expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+  });
 
   test("npu-diff --help lists every command", async () => {
     const { code, stdout } = await cli(["--help"]);
-    for (const command of ["compare", "eval", "inspect", "repair", "explain", "completion"]) {
+    for (const command of [
+      "compare",
+      "check",
+      "eval",
+      "inspect",
+      "repair",
+      "explain",
+      "completion",
+    ]) {
       expect(stdout).toContain(`npu-diff ${command}`);
     }
     expect(code).toBe(0);

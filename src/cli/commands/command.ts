@@ -14,6 +14,8 @@ export interface Command {
   readonly takesDumps?: boolean;
   /** Names of those that may follow. */
   readonly optional?: readonly string[];
+  /** Name of any number that may follow. */
+  readonly rest?: string;
   /** Name of one that may stand before them. */
   readonly leading?: string;
   /** Words that a positional may be, for the shell to complete. */

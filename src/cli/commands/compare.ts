@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { escapeText } from "../../core/escape.ts";
 import { type CompareOptions, DEFAULT_OPTIONS } from "../../core/options.ts";
@@ -6,16 +5,13 @@ import { renderNotices } from "../../report/notices.ts";
 import { FORMATS, render } from "../../report/render.ts";
 import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
+import { readJobs } from "../jobs.ts";
 import { openReport } from "../open-report.ts";
 import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
-
-/** More threads than this wait for the memory that they share. */
-const DEFAULT_JOBS = 8;
-const MAX_JOBS = 64;
 
 export const compare: Command = {
   name: "compare",
@@ -115,6 +111,6 @@ function readOptions(args: Arguments): CompareOptions {
     only: args.list("only"),
     skip: args.list("skip"),
     failFast: args.flag("fail-fast"),
-    jobs: args.integer("jobs", 1, MAX_JOBS) ?? Math.min(DEFAULT_JOBS, availableParallelism()),
+    jobs: readJobs(args),
   };
 }

@@ -1,3 +1,4 @@
+import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
@@ -11,6 +12,7 @@ export type { Command } from "./command.ts";
 /** All commands, in the order in which the help lists them. */
 export const COMMANDS: readonly Command[] = [
   compare,
+  check,
   evaluate,
   inspect,
   repair,

@@ -1,0 +1,43 @@
+/** The report of a check in Markdown: all pairs in a table, then the precision section of each. */
+
+import type { CheckResult, PairOutcome } from "../../core/check-result.ts";
+import { type MarkdownOptions, renderMarkdown } from "../markdown.ts";
+import { escapeLine, escapeMarkdown, markdownTable } from "../markdown-parts.ts";
+import { CHECK_MESSAGES } from "./messages.ts";
+import { figureCells, totals, verdictWord } from "./rows.ts";
+
+export function renderCheckMarkdown(check: CheckResult, options: MarkdownOptions): string {
+  const { lang } = options;
+  const m = CHECK_MESSAGES[lang];
+  const table = markdownTable([
+    Object.values(m.columns),
+    ...check.pairs.map((pair) => [
+      pair.name,
+      ...figureCells(pair),
+      verdictWord(pair.verdict, lang),
+    ]),
+  ]);
+  const sections = [
+    `## ${verdictWord(check.verdict, lang)} · ${totals(check, lang)}`,
+    table.join("\n"),
+    ...(check.baseline === null
+      ? []
+      : [
+          `${m.baseline} ${escapeMarkdown(check.baseline.file)}: ${m.baselineState[check.baseline.state]}`,
+        ]),
+    ...check.pairs.map((pair) => section(pair, options)),
+  ];
+  return `${sections.map((one) => one.trimEnd()).join("\n\n")}\n`;
+}
+
+function section({ name, result, error }: PairOutcome, options: MarkdownOptions): string {
+  const title = `## ${escapeMarkdown(name)}`;
+  if (result !== null) return `${title}\n\n${renderMarkdown(result, options)}`;
+  const lines = [
+    `**${CHECK_MESSAGES[options.lang].error}** ${escapeLine(`[${error?.code ?? ""}] ${error?.what ?? ""}`)}`,
+    "",
+    ...(error?.facts ?? []).map(({ label, text }) => `- ${escapeLine(`${label}: ${text}`)}`),
+    `- ${CHECK_MESSAGES[options.lang].help}${escapeLine(error?.help ?? "")}`,
+  ];
+  return [title, "", ...lines].join("\n");
+}

@@ -1,0 +1,24 @@
+/** The formats of a check by name. */
+
+import type { CheckResult } from "../../core/check-result.ts";
+import type { Format } from "../render.ts";
+import type { TextOptions } from "../text.ts";
+import { renderCheckJson } from "./json.ts";
+import { renderCheckMarkdown } from "./markdown.ts";
+import { renderCheckText } from "./text.ts";
+
+/** The formats that there are, in the order in which the help lists them. */
+export const CHECK_FORMATS = ["text", "json", "md"] as const satisfies readonly Format[];
+
+export type CheckFormat = (typeof CHECK_FORMATS)[number];
+
+export function renderCheck(check: CheckResult, format: CheckFormat, options: TextOptions): string {
+  switch (format) {
+    case "text":
+      return renderCheckText(check, options);
+    case "json":
+      return renderCheckJson(check);
+    case "md":
+      return renderCheckMarkdown(check, options);
+  }
+}

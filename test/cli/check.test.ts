@@ -1,0 +1,223 @@
+/** `npu-diff check`: all pairs of a config in one call. */
+
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { CheckResult } from "../../src/core/check-result.ts";
+import { cli, type Ended } from "../support/cli.ts";
+import { BAD_PAIR, GOOD_PAIR, writeConfig, writeRepository } from "../support/gate.ts";
+import { scratch } from "../support/scratch.ts";
+
+const files = scratch();
+const { folder } = files;
+const GONE_PAIR = { ...GOOD_PAIR, candidate: "gone.arrow" };
+
+beforeAll(() => {
+  writeRepository(folder);
+  mkdirSync(join(folder, "deep", "er"), { recursive: true });
+});
+
+beforeEach(() => {
+  rmSync(join(folder, "npu-diff.jsonc"), { force: true });
+});
+
+function check(config: unknown, ...args: string[]): Promise<Ended> {
+  writeConfig(folder, config);
+  return cli(["check", ...args], { cwd: folder });
+}
+
+async function checked(config: unknown, ...args: string[]): Promise<CheckResult> {
+  return JSON.parse((await check(config, "--json", ...args)).stdout) as CheckResult;
+}
+
+describe("the worst of all pairs is the exit code", () => {
+  test.each([
+    ["all pass", { a: GOOD_PAIR, b: GOOD_PAIR }, 0],
+    ["one fails", { a: GOOD_PAIR, b: BAD_PAIR }, 1],
+    ["one cannot be compared", { a: BAD_PAIR, b: GONE_PAIR, c: GOOD_PAIR }, 2],
+  ])("%s", async (_name, pairs, expected) => {
+    const { code, stdout } = await check({ pairs });
+    expect(code).toBe(expected);
+    for (const name of Object.keys(pairs)) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+  });
+
+  test("--exit-zero hides a failure, never an error", async () => {
+    expect((await check({ pairs: { b: BAD_PAIR } }, "--exit-zero")).code).toBe(0);
+    expect((await check({ pairs: { b: GONE_PAIR } }, "--exit-zero")).code).toBe(2);
+  });
+
+  test("what cannot be compared stops none of the others", async () => {
+    const { pairs, verdict } = await checked({
+      pairs: { a: GONE_PAIR, b: BAD_PAIR, c: GOOD_PAIR },
+    });
+    expect(verdict).toBe("error");
+    expect(pairs.map((pair) => [pair.name, pair.verdict])).toEqual([
+      ["a", "error"],
+      ["b", "fail"],
+      ["c", "pass"],
+    ]);
+    expect(pairs[0]?.error?.code).toBe("file-not-found");
+    expect(pairs[1]?.result?.origin?.tensor).toBe("layers.2.mlp");
+  });
+
+  test("an unknown name has its nearest", async () => {
+    const { code, stderr } = await check({ pairs: { smollm: GOOD_PAIR } }, "smolm");
+    expect(stderr).toContain("did you mean smollm?");
+    expect(code).toBe(2);
+  });
+
+  test("no pairs", async () => {
+    const { code, stderr } = await check({ pairs: {} });
+    expect(stderr).toMatch(/^error\[config-invalid\]: the config has no pairs/);
+    expect(code).toBe(2);
+  });
+});
+
+describe("reports", () => {
+  test("only the named pairs", async () => {
+    const { pairs } = await checked({ pairs: { a: BAD_PAIR, b: GOOD_PAIR } }, "b");
+    expect(pairs.map(({ name }) => name)).toEqual(["b"]);
+  });
+
+  test("the text says what is wrong, in both languages", async () => {
+    const pairs = { good: GOOD_PAIR, bad: BAD_PAIR };
+    const english = await check({ pairs });
+    expect(english.stdout).toMatch(/^FAIL {2}bad: layer 2 mlp diverges first/);
+    expect(english.stdout.trimEnd()).toMatch(/\nFAIL {2}2 pairs: 1 failed, 1 passed$/);
+    const chinese = await check({ pairs }, "--lang", "zh");
+    expect(chinese.stdout.trimEnd()).toMatch(/\n不通过 {2}2 组：1 组不通过，1 组通过$/);
+    expect(english.stdout).not.toContain("\u001b");
+  });
+
+  test("files beside the report, which is the same every time", async () => {
+    const [json, md] = [files.path(".json"), files.path(".md")];
+    const pairs = { good: GOOD_PAIR, bad: BAD_PAIR, gone: GONE_PAIR };
+    const first = await check({ pairs }, "--json", "-o", json, "-o", md, "--jobs", "2");
+    const second = await check({ pairs }, "--json", "--jobs", "1");
+    expect(readFileSync(json, "utf8")).toBe(first.stdout);
+    expect(second.stdout).toBe(first.stdout);
+    expect(readFileSync(md, "utf8")).toMatch(/^## bad$/m);
+    expect(first.stderr).toMatch(/^gone: error\[file-not-found\]: /m);
+  });
+
+  test("the config is no place for a report", async () => {
+    const { code, stderr } = await check({ pairs: { a: GOOD_PAIR } }, "-o", "json=npu-diff.jsonc");
+    expect(stderr).toContain("a report would replace another file of this call");
+    expect(code).toBe(2);
+  });
+});
+
+describe("rules", () => {
+  test("what is switched off is said in every report, and fails nothing", async () => {
+    const rules = {
+      "layer/floor-ratio": "off",
+      "layer/floor-ratio-p99": "off",
+      "layer/floor-token": "off",
+      "layer/floor-sample": "off",
+    };
+    const config = {
+      pairs: { bad: { ...BAD_PAIR, overrides: [{ tensors: ["layers.2.mlp"], rules }] } },
+    };
+    const { code, stdout } = await check(config);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /layer\/floor-ratio is not applied to layers\.2\.mlp: switched off by\s+npu-diff\.jsonc:\d+/,
+    );
+    const json = await check(config, "--json");
+    expect(json.stdout.match(/"config\/switched-off"/g)).toHaveLength(4);
+    const md = await check(config, "--format", "md");
+    expect(md.stdout.match(/switched off by npu-diff\.jsonc:\d+/g)).toHaveLength(4);
+  });
+
+  test("the place is the line of the config", async () => {
+    const config = { pairs: { good: { ...GOOD_PAIR, rules: { "layer/floor-token": "off" } } } };
+    const { pairs } = await checked(config);
+    const lines = readFileSync(join(folder, "npu-diff.jsonc"), "utf8").split("\n");
+    const line = 1 + lines.findIndex((text) => text.includes("layer/floor-token"));
+    expect(pairs[0]?.result?.findings[0]).toMatchObject({
+      rule: "config/switched-off",
+      detail: { rule: "layer/floor-token", at: `npu-diff.jsonc:${String(line)}` },
+    });
+    const applied = pairs[0]?.result?.rules.find(({ rule }) => rule === "layer/floor-token");
+    expect(applied).toMatchObject({ applied: false, reason: "switched-off" });
+  });
+
+  test("what is a warning is found, and fails nothing", async () => {
+    const limits = { ...GOOD_PAIR.limits, maxAbs: 1e-12 };
+    const failing = await checked({ pairs: { a: { ...GOOD_PAIR, limits } } });
+    expect(failing.verdict).toBe("fail");
+    const rules = { "limit/max-abs": "warning" };
+    const { verdict, pairs } = await checked({ pairs: { a: { ...GOOD_PAIR, limits, rules } } });
+    expect(verdict).toBe("pass");
+    const found = pairs[0]?.result?.findings.filter(({ rule }) => rule === "limit/max-abs") ?? [];
+    expect(found.length).toBeGreaterThan(0);
+    expect(new Set(found.map(({ level }) => level))).toEqual(new Set(["warning"]));
+  });
+
+  test("a note may be made an error", async () => {
+    const pair = { ...GOOD_PAIR, floor: ["floor.arrow", "good.arrow"] };
+    expect((await checked({ pairs: { a: pair } })).verdict).toBe("pass");
+    const rules = { "input/floor-dropped": "error" };
+    const raised = await check({ pairs: { a: { ...pair, rules } } });
+    expect(raised.stdout).toMatch(/^FAIL {2}a: good\.arrow /);
+    expect(raised.code).toBe(1);
+  });
+});
+
+describe("where a value comes from", () => {
+  const limits = { ...GOOD_PAIR.limits, maxKl: 1 };
+
+  test("a flag stands before the environment, and that before the config", async () => {
+    const config = { pairs: { a: { ...GOOD_PAIR, limits } } };
+    const limit = async (env: Record<string, string>, ...args: string[]): Promise<unknown> => {
+      writeConfig(folder, config);
+      const { stdout } = await cli(["check", "--json", ...args], { cwd: folder, env });
+      const { pairs } = JSON.parse(stdout) as CheckResult;
+      const rule = pairs[0]?.result?.rules.find((one) => one.rule === "limit/kl");
+      return [rule?.limit, rule?.limitFrom];
+    };
+    expect(await limit({})).toEqual([1, "config"]);
+    expect(await limit({ NPU_DIFF_MAX_KL: "0.5" })).toEqual([0.5, "flag"]);
+    expect(await limit({ NPU_DIFF_MAX_KL: "0.5" }, "--max-kl", "0.25")).toEqual([0.25, "flag"]);
+  });
+
+  test("a pair stands before what is said for all, an override before both, a flag before any", async () => {
+    const config = {
+      limits: { maxRelL2: 1e-12, maxFloorRatio: 2.5 },
+      overrides: [{ tensors: ["embed"], limits: { maxRelL2: 1e-12 } }],
+      pairs: { a: { ...GOOD_PAIR, limits: { maxRelL2: 1 } } },
+    };
+    const failing = (result: CheckResult): readonly (string | null | undefined)[] =>
+      (result.pairs[0]?.result?.findings ?? [])
+        .filter(({ rule }) => rule === "limit/rel-l2")
+        .map(({ tensor }) => tensor);
+    expect(failing(await checked(config))).toEqual(["embed"]);
+    expect(failing(await checked(config, "--max-rel-l2", "1"))).toEqual([]);
+  });
+});
+
+describe("where the config is", () => {
+  test("in a folder above, as far as the git root", async () => {
+    writeConfig(folder, { pairs: { a: GOOD_PAIR } });
+    const { code } = await cli(["check"], { cwd: join(folder, "deep", "er") });
+    expect(code).toBe(0);
+    mkdirSync(join(folder, "deep", ".git"), { recursive: true });
+    const stopped = await cli(["check"], { cwd: join(folder, "deep", "er") });
+    expect(stopped.stderr).toMatch(/^error\[config-missing\]/);
+    expect(stopped.code).toBe(2);
+  });
+
+  test("--config names another", async () => {
+    writeConfig(folder, { pairs: { a: GOOD_PAIR } }, "other.jsonc");
+    expect((await cli(["check", "--config", "other.jsonc"], { cwd: folder })).code).toBe(0);
+  });
+
+  test("two in one folder are an error", async () => {
+    writeConfig(folder, { pairs: { a: GOOD_PAIR } });
+    writeConfig(folder, { pairs: { a: GOOD_PAIR } }, "npu-diff.json");
+    const { code, stderr } = await cli(["check"], { cwd: folder });
+    rmSync(join(folder, "npu-diff.json"));
+    expect(stderr).toContain("a folder holds two configs");
+    expect(code).toBe(2);
+  });
+});

@@ -1,0 +1,82 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, test } from "vitest";
+import { type CheckResult, worstOf } from "../../src/core/check-result.ts";
+import type { ComparisonResult } from "../../src/core/result.ts";
+import { renderCheckJson, renderCheckSchema } from "../../src/report/check/json.ts";
+import { renderCheckMarkdown } from "../../src/report/check/markdown.ts";
+import { renderCheckText } from "../../src/report/check/text.ts";
+import { renderResultSchema } from "../../src/report/json.ts";
+import { PLAIN } from "../../src/report/style.ts";
+import { RESULTS } from "./results.ts";
+
+const PAIRS: CheckResult["pairs"] = [
+  ...Object.entries<ComparisonResult>(RESULTS).map(([name, result]) => ({
+    name,
+    verdict: result.verdict,
+    result,
+    error: null,
+  })),
+  {
+    name: "gone",
+    verdict: "error",
+    result: null,
+    error: {
+      code: "file-not-found",
+      what: "a \u001b[31m.arrow does not exist",
+      facts: [{ label: "file", text: "a\n.arrow" }],
+      help: "check the path",
+    },
+  },
+];
+
+const CHECK: CheckResult = {
+  schemaVersion: 1,
+  verdict: worstOf(PAIRS.map(({ verdict }) => verdict)),
+  config: "npu-diff.jsonc",
+  baseline: { file: "npu-diff.baseline.json", state: "compared" },
+  pairs: PAIRS,
+};
+
+test("the committed schema is the generated one", async () => {
+  await expect(renderCheckSchema()).toMatchFileSnapshot("../../schema/check.schema.json");
+});
+
+test("the schema accepts the report, whose results are those of a comparison", () => {
+  const ajv = new Ajv2020();
+  // That a result is what this schema says is tested with the report of a comparison.
+  const { $id } = JSON.parse(renderResultSchema()) as { readonly $id: string };
+  ajv.addSchema({ $id, type: "object", required: ["$schema", "verdict"] });
+  const validate = ajv.compile(JSON.parse(renderCheckSchema()) as object);
+  const document = JSON.parse(renderCheckJson(CHECK)) as object;
+  expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
+  expect(validate({ ...document, verdict: "ok" })).toBe(false);
+});
+
+describe.each(["en", "zh"] as const)("%s", (lang) => {
+  const some: CheckResult = {
+    ...CHECK,
+    pairs: PAIRS.filter(({ name }) =>
+      ["pass", "fail-by-layer", "inconclusive", "hostile", "gone"].includes(name),
+    ),
+  };
+
+  test.each([80, 60])("text of %d columns", async (columns) => {
+    const text = renderCheckText(some, { lang, style: PLAIN, ascii: columns === 60, columns });
+    await expect(text).toMatchFileSnapshot(`snapshots/check.${lang}-${String(columns)}.txt`);
+    expect(text).not.toMatch(/[\u001b\u202e]/);
+  });
+
+  test("Markdown", async () => {
+    await expect(renderCheckMarkdown(some, { lang })).toMatchFileSnapshot(
+      `snapshots/check.${lang}.md`,
+    );
+  });
+});
+
+test("the worst verdict counts: error, fail, inconclusive, pass; of nothing an error", () => {
+  expect(worstOf(["pass", "inconclusive", "fail", "error"])).toBe("error");
+  expect(worstOf(["pass", "inconclusive", "fail"])).toBe("fail");
+  expect(worstOf(["inconclusive", "pass"])).toBe("inconclusive");
+  expect(worstOf(["pass"])).toBe("pass");
+  expect(worstOf([])).toBe("error");
+});
