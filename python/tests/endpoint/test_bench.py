@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import pytest
 from npu_dump import DumpFile, load
 from npu_dump.cli import main
 
+from ..command import COMMAND
 from .server import VOCABULARY, FakeServer, Handler, greedy
 
 Bench = Callable[..., int]
@@ -181,3 +186,29 @@ def test_a_request_that_fails_ends_the_measurement(
     assert not (tmp_path / "a.arrow").exists()
     # The main point is kept where it was whole.
     assert (tmp_path / "a.arrow.partial").exists() == (after == 6)
+
+
+def test_an_interrupt_ends_it_at_once(server: FakeServer, tmp_path: Path) -> None:
+    stalled = threading.Event()
+
+    def stall(_handler: Handler, _body: dict[str, Any]) -> bool:
+        if len(server.asked(COMPLETIONS)) > 5:
+            stalled.set()
+            time.sleep(20)
+        return False
+
+    server.misbehave = stall
+    options = ["--input-tokens", "4", "--output-tokens", "2", "--requests", "4", "--warmup", "0"]
+    command = [*COMMAND, "bench", "--url", server.url, "-o", str(tmp_path / "a.arrow"), *options]
+    child = subprocess.Popen(
+        [*command, "--sweep-batch", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert stalled.wait(60)
+    child.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    out, err = child.communicate(timeout=15)
+    assert time.monotonic() - started < 10
+    assert (child.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert "npu-diff repair a.arrow.partial" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.arrow.partial"]

@@ -72,8 +72,15 @@ def _served(request: BenchRequest, progress: Progress) -> Iterator[Ready]:
                 tokenizer=request.tokenizer,
                 chat=request.chat,
             )
-            prompts = Given(engine.questions(source))
-            progress.note("prompts come again: a server that remembers their beginnings has less to compute")
+            questions = engine.questions(source)
+            prompts = Given(questions)
+            # One finds out how the server can be asked.
+            asked = 1 + sum(point.requests + request.warmup * point.batch for point in request.points())
+            if asked > len(questions):
+                progress.note(
+                    f"{len(questions)} prompts for {asked} requests come again: a server that remembers their "
+                    "beginnings has less to compute"
+                )
         elif request.tokenizer is not None:
             prompts = RandomIds(legal_ids(load_tokenizer(request.tokenizer)), request.random_tokens, request.seed)
         else:
