@@ -8,6 +8,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findChromium, HOW_TO_GET } from "./lib/browser.mjs";
 import { ensureEngine, NEWEST, reasonAgainst } from "./lib/engines.mjs";
 import { describe, Failure, main } from "./lib/failure.mjs";
 import { oneOf, readOptions } from "./lib/options.mjs";
@@ -38,6 +39,7 @@ Sets up what is missing, then runs every check and test.
  * @property {() => Promise<Count>} run throws a Failure where it could not run
  */
 
+const BROWSER_TESTS = "tests of the page in a browser (vitest)";
 const ENGINE_TESTS = `tests on a real engine (pytest, ${NEWEST})`;
 
 /** A check that passes or fails as a whole. */
@@ -62,9 +64,10 @@ function node(name, ...args) {
  * @param {string} python
  * @param {string} reports folder for the runners' machine-readable reports
  * @param {Awaited<ReturnType<typeof ensureEngine>> | undefined} engine undefined where none can run
+ * @param {string | undefined} browser undefined where there is none
  * @returns {readonly (readonly (readonly Check[])[])[]}
  */
-function checks(python, reports, engine) {
+function checks(python, reports, engine, browser) {
   const tool = (/** @type {readonly string[]} */ ...args) => {
     return async () => {
       await run(python, ["-m", ...args]);
@@ -91,6 +94,11 @@ function checks(python, reports, engine) {
       half: "ts",
       label: "types of the page's script (tsc)",
       run: node("typescript/bin/tsc", "-p", "src/report/html/client"),
+    },
+    {
+      half: "ts",
+      label: "types of the page's tests (tsc)",
+      run: node("typescript/bin/tsc", "-p", "test/browser"),
     },
     { half: "ts", label: "format (Biome)", run: node("@biomejs/biome/bin/biome", "check", ".") },
     { half: "ts", label: "lint (ESLint)", run: node("eslint/bin/eslint.js", ".") },
@@ -125,7 +133,16 @@ function checks(python, reports, engine) {
     label: "tests (vitest)",
     run: () => vitest(join(reports, "vitest.json")),
   };
-  return [[tests, others], [[analyzer]]];
+  /** @type {Check} */
+  const page = {
+    half: "ts",
+    label: BROWSER_TESTS,
+    run: () => {
+      if (browser === undefined) throw noBrowser();
+      return vitest(join(reports, "browser.json"), browser);
+    },
+  };
+  return [[tests, others], [[analyzer]], [[page]]];
 }
 
 function noEngine() {
@@ -134,6 +151,27 @@ function noEngine() {
     [["reason", reasonAgainst(NEWEST) ?? "none"]],
     "run them where the engine can be installed, or without CI in the environment",
   );
+}
+
+function noBrowser() {
+  return new Failure(
+    "the tests of the page cannot run here",
+    [["reason", "no Chromium was found"]],
+    `${HOW_TO_GET}; or run without CI in the environment`,
+  );
+}
+
+/**
+ * Why a check cannot run here and may be left out; undefined where it can, or must.
+ *
+ * @param {string} label
+ * @param {unknown} engine
+ * @param {unknown} browser
+ */
+function reasonToSkip(label, engine, browser) {
+  if (process.env["CI"]) return undefined;
+  if (label === ENGINE_TESTS && engine === undefined) return reasonAgainst(NEWEST);
+  return label === BROWSER_TESTS && browser === undefined ? HOW_TO_GET : undefined;
 }
 
 await main(async () => {
@@ -157,10 +195,12 @@ await main(async () => {
   const reports = mkdtempSync(join(tmpdir(), "npu-diff-reports-"));
   let passed = 0;
   let failed = 0;
+  const browser = findChromium();
   const perform = async (/** @type {Check} */ check) => {
     if (only !== undefined && check.half !== only) return;
-    if (check.label === ENGINE_TESTS && engine === undefined && !process.env["CI"]) {
-      process.stderr.write(`   not run  ${check.label}: ${reasonAgainst(NEWEST)}\n`);
+    const reason = reasonToSkip(check.label, engine, browser);
+    if (reason !== undefined) {
+      process.stderr.write(`   not run  ${check.label}: ${reason}\n`);
       return;
     }
     try {
@@ -178,7 +218,7 @@ await main(async () => {
       process.stderr.write(`${describe(error)}\n`);
     }
   };
-  for (const lanes of checks(python, reports, engine)) {
+  for (const lanes of checks(python, reports, engine, browser)) {
     await Promise.all(
       lanes.map(async (lane) => {
         for (const check of lane) await perform(check);

@@ -48,6 +48,7 @@ import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
 import { readSpecimen } from "./measure/specimen.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
+import { measureTokenErrors, sampleToDraw } from "./measure/token-errors.ts";
 import { TrueTokens } from "./measure/true-tokens.ts";
 
 /**
@@ -225,6 +226,7 @@ async function comparePair(
       roles[index] ?? null,
     ]),
   );
+  const tensors = units.map((judged, index) => tensorResult(judged, roles[index] ?? null));
   return {
     schemaVersion: 1,
     verdict: beside.some(({ level }) => level === "error") ? "fail" : overall.verdict,
@@ -240,7 +242,7 @@ async function comparePair(
       }),
     ],
     quality,
-    tensors: units.map((judged, index) => tensorResult(judged, roles[index] ?? null)),
+    tensors,
     notCaptured: {
       reference: alignment.notCaptured.reference.flatMap(({ places }) => places),
       candidate: alignment.notCaptured.candidate.flatMap(({ places }) => places),
@@ -262,6 +264,16 @@ async function comparePair(
     preset: scale.preset,
     rules: overall.rules,
     stopped,
+    details: options.details
+      ? {
+          tokenErrors: measureTokenErrors(
+            units.map(({ measured }) => measured.unit),
+            sampleToDraw(tensors, origin, quality),
+            sides,
+            reader,
+          ),
+        }
+      : null,
   };
 }
 

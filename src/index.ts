@@ -20,6 +20,7 @@
 
 export { compareDumps } from "./compare.ts";
 export { compareTaskResults } from "./compare-task-results.ts";
+export type * from "./core/details.ts";
 export type * from "./core/determinism.ts";
 export type { DType, FloatDType } from "./core/dtype.ts";
 export { type ErrorCode, type ErrorFact, isNpuDiffError, NpuDiffError } from "./core/errors.ts";

@@ -45,17 +45,20 @@ export async function pytest(python, file, { model, env: own = {}, verbose = fal
 }
 
 /**
- * Runs every test of the analyzer.
+ * Runs every test of the analyzer that needs no browser, or those that do.
  *
  * @param {string} file for the report
+ * @param {string} [browser] path of the one that shows pages
  * @returns {Promise<Count>}
  * @throws {Failure} where no test could be run
  */
-export async function vitest(file) {
-  const args = ["run", "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
+export async function vitest(file, browser) {
+  const config = browser === undefined ? [] : ["--config", "vitest.browser.config.ts"];
+  const args = ["run", ...config, "--reporter=dot", "--reporter=json", `--outputFile.json=${file}`];
   const entry = join(ROOT, "node_modules", "vitest", "vitest.mjs");
   // Some of its tests capture with Python.
-  const options = { accept: [0, 1], env: PYTHON_ENV };
+  const env = browser === undefined ? PYTHON_ENV : { CHROMIUM: browser };
+  const options = { accept: [0, 1], env };
   const { code, output } = await run(process.execPath, [entry, ...args], options);
   if (!existsSync(file)) throw cannotRun("vitest", output);
   const report = JSON.parse(readFileSync(file, "utf8"));

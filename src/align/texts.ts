@@ -1,7 +1,7 @@
 /** Texts beside the token ids: information, never a verdict. */
 
 import type { Dump, TensorEntry } from "../dump/dump.ts";
-import { tokenTable } from "./tokens.ts";
+import { tokenKey, tokenTable } from "./tokens.ts";
 
 /** Names of the texts that a writer stores for each sample. */
 const TEXTS = ["prompt", "token_text"];
@@ -25,6 +25,24 @@ export function differingTexts(
     }
     return samples === 0 ? [] : [{ name, samples }];
   });
+}
+
+/** Characters of a token that are kept. */
+const TOKEN_LENGTH = 64;
+
+/** How the reference writes each token of a prompt; null where it does not store that, or not as a list of texts. */
+export function tokenTexts(dump: Dump, sample: number): readonly string[] | null {
+  const entry = tokenTable(dump, "token_text").get(tokenKey(sample, 0));
+  const bytes = entry === undefined ? null : textBytes(dump, entry);
+  if (bytes === null) return null;
+  try {
+    const texts: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const isList = Array.isArray(texts) && texts.every((text) => typeof text === "string");
+    return isList ? texts.map((text) => text.slice(0, TOKEN_LENGTH)) : null;
+  } catch {
+    // It labels a drawing; nothing is judged by it.
+    return null;
+  }
 }
 
 /** The bytes of a text; null where it is no text, reduced or too long. */

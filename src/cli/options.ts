@@ -178,6 +178,11 @@ export const OPTIONS = {
     group: "Output",
     describe: "Exit with 0 instead of 1 and 3, never instead of 2",
   },
+  details: {
+    kind: "flag",
+    group: "Output",
+    describe: "Put what the html report draws of single tokens into json, too",
+  },
   layers: {
     kind: "value",
     group: "Output",

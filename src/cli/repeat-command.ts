@@ -9,7 +9,7 @@ import { LIMITS } from "./options.ts";
  * folders, and whatever differs from the defaults. A word that a shell would
  * read otherwise is quoted.
  */
-export function repeatCommand(options: CompareOptions): string {
+export function repeatCommand(options: Omit<CompareOptions, "details">): string {
   const { limits, preset, decide, failFast } = options;
   const named = (option: string, values: readonly string[]): readonly string[] =>
     values.flatMap((value) => [`--${option}`, value]);

@@ -42,7 +42,7 @@ export interface Setting extends Sourced<unknown> {
 /** A pair as it is compared. */
 export interface ResolvedPair {
   readonly name: string;
-  readonly options: Omit<CompareOptions, "jobs" | "failFast">;
+  readonly options: Omit<CompareOptions, "jobs" | "failFast" | "details">;
   readonly allowance: Allowance;
   /** Everything that holds, and where it was said. */
   readonly settings: readonly Setting[];

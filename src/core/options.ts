@@ -91,6 +91,8 @@ export interface CompareOptions {
   readonly skip: readonly string[];
   /** Stop measuring at the first tensor that fails. */
   readonly failFast: boolean;
+  /** Measure what a report draws of single tokens, too: one sample of every tensor is read again. */
+  readonly details: boolean;
   /** Threads that measure, at most; the result does not depend on it. */
   readonly jobs: number;
 }
@@ -108,6 +110,7 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   only: [],
   skip: [],
   failFast: false,
+  details: false,
   jobs: 1,
 };
 

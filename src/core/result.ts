@@ -4,6 +4,7 @@
  * JSON renderer writes those as strings.
  */
 
+import type { ResultDetails } from "./details.ts";
 import type { AppliedRule, Finding } from "./findings.ts";
 import type { GroupResult, Origin } from "./groups.ts";
 import type { EnvironmentDifference, InputSummary } from "./inputs.ts";
@@ -52,4 +53,6 @@ export interface ComparisonResult {
   readonly rules: readonly AppliedRule[];
   /** Whether measuring stopped at the first failure, so that later tensors are not listed. */
   readonly stopped: boolean;
+  /** Null unless `details` of the options asked for it. */
+  readonly details: ResultDetails | null;
 }

@@ -4,22 +4,19 @@
  */
 
 import type { Unit } from "../align/align.ts";
-import { residualFactors } from "../align/residual.ts";
 import { extentOf } from "../align/shapes.ts";
 import { quantileOf } from "../core/distribution.ts";
 import { DTYPES, type DType, type FloatDType, isFloatDType } from "../core/dtype.ts";
 import type { TensorRole } from "../dump/contract.ts";
 import { decodeInto } from "../dump/decode.ts";
-import type { Dump, TensorEntry } from "../dump/dump.ts";
-import { floatSource, type Sides, unmeasurable } from "./measure-tensor.ts";
+import type { TensorEntry } from "../dump/dump.ts";
+import { type Sides, unmeasurable } from "./measure-tensor.ts";
 import type { OwnErrors } from "./own.ts";
+import { type Compared, rowErrors, sourcesOf } from "./reread-rows.ts";
 import type { SegmentReader, Source } from "./segments.ts";
 
 /** Elements of each side that a specimen holds: 32 MiB as float64. */
 const MAX_ELEMENTS = 2 ** 22;
-
-/** Rows whose errors are kept; what follows them is not looked at. */
-const MAX_ROWS = 2 ** 20;
 
 /** Shares of the rows held that go to the rows of the largest errors; as many may go to the rows before those. */
 const HOTTEST = 1 / 4;
@@ -66,13 +63,6 @@ export interface Specimen {
   readonly errors: Float64Array;
   /** Null without a floor that covers the tensor. */
   readonly floor: FloorErrors | null;
-}
-
-/** A unit with the two dumps that are compared in it. */
-interface Compared {
-  readonly unit: Unit;
-  readonly dump: Dump;
-  readonly reference: Dump;
 }
 
 /**
@@ -150,55 +140,6 @@ function floorErrors(
   const largest = (q: number): number =>
     Math.max(...known.map(({ errors, factor }) => factor * quantileOf(errors, q)));
   return { median: largest(0.5), q99: largest(0.99) };
-}
-
-/** Sources of one pair: the reference, brought to the candidate's scale, and the candidate. */
-function sourcesOf(
-  { unit, dump, reference }: Compared,
-  pair: Unit["pairs"][number],
-): readonly [Source, Source] {
-  const [ofReference = 1, ofCandidate = 1] = residualFactors(
-    [reference.run, dump.run],
-    unit.role,
-    unit.layer,
-  );
-  return [
-    floatSource(reference, pair.reference, ofReference / ofCandidate),
-    floatSource(dump, pair.candidate, 1),
-  ];
-}
-
-function rowErrors(compared: Compared, reader: SegmentReader): Float64Array {
-  const all: number[] = [];
-  for (const pair of compared.unit.pairs) {
-    const extent = extentOf(pair.candidate.shape);
-    const rows = Math.min(extent.rows, MAX_ROWS - all.length);
-    let [error, size] = [0, 0];
-    reader.walk(sourcesOf(compared, pair), rows, extent.width, (segment) => {
-      const [r, x] = segment.values as readonly [Float64Array, Float64Array];
-      const { columns, column } = segment;
-      for (let row = 0; row < segment.rows; row += 1) {
-        for (let i = row * columns; i < (row + 1) * columns; i += 1) {
-          const known = r[i] as number;
-          if (!Number.isFinite(known)) continue;
-          const difference = (x[i] as number) - known;
-          error += difference * difference;
-          size += known * known;
-        }
-        if (column + columns < extent.width) continue;
-        all.push(relative(error, size));
-        [error, size] = [0, 0];
-      }
-    });
-  }
-  return Float64Array.from(all);
-}
-
-/** √(error / size); infinite where that is no number, 0 where there is no error. */
-function relative(error: number, size: number): number {
-  if (error === 0) return 0;
-  const rho = Math.sqrt(error / size);
-  return Number.isNaN(rho) ? Number.POSITIVE_INFINITY : rho;
 }
 
 /** Indexes of at most `budget` rows, ascending. */

@@ -236,6 +236,22 @@ describe("output files", () => {
     expect(other).not.toContain(folder);
   });
 
+  test("single tokens are drawn, and in JSON only where they are asked for", async () => {
+    const [html, plain, full] = [files.path(".html"), files.path(".json"), files.path(".json")];
+    await cli([...BAD, "-o", html, "-o", plain], { cwd });
+    await cli([...BAD, "--details", "-o", full], { cwd });
+    expect(readFileSync(html, "utf8")).toContain("Every tensor at every token of prompt");
+    const { details: none, ...rest } = JSON.parse(readFileSync(plain, "utf8")) as ComparisonResult;
+    const { details, ...same } = JSON.parse(readFileSync(full, "utf8")) as ComparisonResult;
+    expect(none).toBeNull();
+    expect(same).toEqual(rest);
+    expect(details?.tokenErrors?.rows.map(({ tensor }) => tensor)).toContain("layers.2.mlp");
+    // --jobs changes no byte of either.
+    const again = files.path(".html");
+    await cli([...BAD, "--jobs", "2", "-o", again], { cwd });
+    expect(readFileSync(again, "utf8")).toBe(readFileSync(html, "utf8"));
+  });
+
   test("--open hands the page to the system's viewer, and does not depend on it", async () => {
     const [html, seen] = [files.path(".html"), files.path(".seen")];
     const programs = join(folder, "programs");

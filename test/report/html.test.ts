@@ -1,6 +1,7 @@
 /** The report as one page: what it says, what it may do, and what it must not. */
 
 import { createHash } from "node:crypto";
+import { crc32, inflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { EnvironmentDifference } from "../../src/core/inputs.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
@@ -23,6 +24,7 @@ import {
   STATISTICS,
   tensor,
   WITH_DECODE,
+  withTokens,
 } from "./results.ts";
 
 const COMMAND = "npu-diff compare cpu.arrow npu.arrow --floor floor.arrow";
@@ -44,15 +46,18 @@ const RESULTS = {
   "no floor": NO_FLOOR,
   "a replay": ISOLATED,
   "decode steps": WITH_DECODE,
-  "1,200 tensors": LARGE,
-  hostile: HOSTILE,
+  "1,200 tensors": withTokens(LARGE, { tokens: 512 }),
+  "single tokens": withTokens(FAIL_BY_LAYER, { tokens: 61 }),
+  "single tokens without a floor": withTokens(NO_FLOOR, { tokens: 61 }),
+  "single tokens that are no numbers": withTokens(NON_FINITE, { tokens: 61 }),
+  hostile: withTokens(HOSTILE, { tokens: 8, text: EVIL }),
 } as const;
 
 /** Everything that the page may consist of: no frame, object, link or image from elsewhere, no handler. */
 const TAGS =
-  "a article body button caption code div dd dl dt figcaption figure form g h1 h2 h3 head header html input label li main mark meta nav noscript option output p path rect section select span svg table tbody td text th thead title tr ul";
+  "a article body button details caption code div dd dl dt figcaption figure form g h1 h2 h3 head header html image input label li main mark meta nav noscript option output p path rect section select span summary svg table tbody td text th thead title tr ul";
 const ATTRIBUTES =
-  "aria-hidden aria-label aria-labelledby autocomplete charset class content d data-count data-dark data-done data-light data-sort hidden height href http-equiv id lang name placeholder role scope spellcheck tabindex text-anchor type value viewBox width x y";
+  "aria-hidden aria-label aria-labelledby aria-live autocomplete charset class content d data-count data-dark data-done data-light data-sort hidden height href http-equiv id lang name placeholder preserveAspectRatio role scope spellcheck tabindex text-anchor transform type value viewBox width x y";
 
 describe.each(Object.entries(RESULTS))("the page of %s", (_name, result) => {
   test.each(["en", "zh"] as const)("is well formed and asks for nothing, in %s", (lang) => {
@@ -60,9 +65,8 @@ describe.each(Object.entries(RESULTS))("the page of %s", (_name, result) => {
     expect([...tags].filter((tag) => !TAGS.split(" ").includes(tag))).toEqual([]);
     expect([...attributes].filter((one) => !ATTRIBUTES.split(" ").includes(one))).toEqual([]);
     expect(source.match(/\b(?:https?|ftp|file):/g)).toBeNull();
-    expect([...source.matchAll(/href="([^"]*)"/g)].every(([, to]) => to?.startsWith("#"))).toBe(
-      true,
-    );
+    const targets = [...source.matchAll(/href="([^"]*)"/g)].map(([, to = ""]) => to);
+    expect(targets.filter((to) => !/^(?:#|data:image\/png;base64,)/.test(to))).toEqual([]);
   });
 
   test("is the same each time", () => {
@@ -153,6 +157,7 @@ describe("a stranger's text", () => {
     expect(text).toContain("<script>alert(1)</script>");
     expect(text).toContain('"><img src=x onerror=alert(1)>');
     expect(text).toContain("'\"&<>`");
+
     expect(source.match(/<script/g)).toHaveLength(1);
   });
 
@@ -166,9 +171,80 @@ describe("a stranger's text", () => {
   });
 });
 
-test("1,200 tensors make less than 500 KB", () => {
+test("1,200 tensors of 512 tokens make less than 500 KB", () => {
   expect(LARGE.tensors).toHaveLength(1200);
-  expect(Buffer.byteLength(page(LARGE).source)).toBeLessThan(500_000);
+  const { source } = page(withTokens(LARGE, { tokens: 512 }));
+  expect(source).toContain("Every tensor at every token of prompt 3: 512 tokens, 1200 tensors.");
+  expect(Buffer.byteLength(source)).toBeLessThan(500_000);
+});
+
+describe("the picture of layers by tokens", () => {
+  /** Indexes of its cells and the colours that they have, as zlib and the PNG standard read them. */
+  function picture(source: string): { readonly rows: Uint8Array[]; readonly palette: Uint8Array } {
+    const [, , url = ""] =
+      /<image href="data:[^"]*"[^]*?<image href="(data:image\/png;base64,([^"]*))"/.exec(source) ??
+      [];
+    const png = Buffer.from(url, "base64");
+    expect(png.subarray(1, 4).toString()).toBe("PNG");
+    const chunks = new Map<string, Buffer>();
+    for (let at = 8; at < png.length; at += png.readUInt32BE(at) + 12) {
+      const size = png.readUInt32BE(at);
+      const body = png.subarray(at + 4, at + 8 + size);
+      expect(crc32(body)).toBe(png.readUInt32BE(at + 8 + size));
+      chunks.set(body.subarray(0, 4).toString(), body.subarray(4));
+    }
+    const width = chunks.get("IHDR")?.readUInt32BE(0) ?? 0;
+    const lines = inflateSync(chunks.get("IDAT") ?? "");
+    const rows: Uint8Array[] = [];
+    for (let at = 0; at < lines.length; at += width + 1)
+      rows.push(lines.subarray(at + 1, at + 1 + width));
+    return { rows, palette: chunks.get("PLTE") ?? Buffer.alloc(0) };
+  }
+
+  test("has a row for each tensor, and shades by decades of the floor", () => {
+    const result = withTokens(FAIL_BY_LAYER, { tokens: 60 });
+    const { source } = page(result);
+    const { rows } = picture(source);
+    expect(rows).toHaveLength(93);
+    // 0.98 × 0.5 … 67.2 × 1.48 times the floor: decades from 0.1 to 100.
+    const shade = (times: number): number => Math.round(((Math.log10(times) + 1) / 3) * 239);
+    const origin = result.tensors.findIndex(({ role }) => role === "origin");
+    expect(rows[origin]?.[0]).toBe(shade(67.2 * 0.5));
+    expect(rows[origin]?.[30]).toBe(shade(67.2));
+    expect(rows[1]?.[30]).toBe(shade(0.98 + 0.02));
+    expect(source).toContain('aria-label="Colour scale from 0.10 to 100 × floor"');
+  });
+
+  test("is dark to bright, and what is no number has a colour of its own", () => {
+    const base = withTokens(FAIL_BY_LAYER, { tokens: 4 });
+    const errors = base.details?.tokenErrors;
+    if (errors == null) throw new Error("no tokens");
+    const rows = errors.rows.map((row, i) =>
+      i === 0 ? { ...row, relL2: [null, Number.NaN, Number.POSITIVE_INFINITY, 0] } : row,
+    );
+    const drawn = { ...base, details: { tokenErrors: { ...errors, rows } } };
+    const { rows: cells, palette } = picture(page(drawn).source);
+    expect([...(cells[0] ?? [])]).toEqual([255, 254, 254, 0]);
+    expect([...palette.subarray(0, 3)]).toEqual([0x00, 0x22, 0x4e]);
+    expect([...palette.subarray(239 * 3, 240 * 3)]).toEqual([0xfe, 0xe8, 0x38]);
+    const lightness = Array.from(
+      { length: 240 },
+      (_, i) =>
+        0.2126 * (palette[3 * i] ?? 0) +
+        0.7152 * (palette[3 * i + 1] ?? 0) +
+        0.0722 * (palette[3 * i + 2] ?? 0),
+    );
+    expect(lightness.every((one, i) => i === 0 || one >= (lightness[i - 1] ?? 0) - 0.5)).toBe(true);
+  });
+
+  test("names its tokens, whatever they hold", () => {
+    const { source, text } = page(withTokens(HOSTILE, { tokens: 8, text: "</script><b>\u202e" }));
+    const island =
+      /<script type="application\/json" id="data">([^<]*)<\/script>/.exec(source)?.[1] ?? "";
+    const { bins } = JSON.parse(island) as { readonly bins: readonly (readonly string[])[] };
+    expect(bins[2]).toEqual(["token 2", '"</script><b>\\u202e"']);
+    expect(text).toContain('"</script><b>\\u202e"');
+  });
 });
 
 test("without a command nothing is said of one", () => {

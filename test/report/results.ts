@@ -267,6 +267,7 @@ export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonRes
     preset: "f16",
     rules: FLOOR_RULES,
     stopped: false,
+    details: null,
     ...parts,
   };
 }
@@ -659,6 +660,36 @@ export const LARGE: ComparisonResult = {
   ),
   tensors: modelTensors("layers.123.mlp", 399),
 };
+
+/** Errors of single tokens of one sample: a wave that grows with the token, and the worst where the origin is. */
+export function withTokens(
+  result: ComparisonResult,
+  { tokens, bins = Math.min(128, tokens), text }: { tokens: number; bins?: number; text?: string },
+): ComparisonResult {
+  const size = tokens / bins;
+  return {
+    ...result,
+    details: {
+      tokenErrors: {
+        sample: 3,
+        tokens,
+        bins: Array.from({ length: bins }, (_, bin) => ({
+          from: bin * size,
+          to: (bin + 1) * size,
+          text: text ?? ` word${bin}`,
+        })),
+        rows: result.tensors
+          .filter(({ step }) => step === "prefill")
+          .map(({ name, tokenRelL2 }) => ({
+            tensor: name,
+            relL2: Array.from({ length: bins }, (_, bin) =>
+              tokenRelL2 === null ? null : tokenRelL2.gm * (0.5 + bin / bins),
+            ),
+          })),
+      },
+    },
+  };
+}
 
 /** What a stranger may have written into a dump. */
 export const EVIL =

@@ -47,6 +47,7 @@ export const compare: Command = {
     "jobs",
     ...REPORT_OPTIONS,
     "open",
+    "details",
     "no-progress",
     "debug",
   ],
@@ -63,16 +64,22 @@ export const compare: Command = {
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
     const toStderr = { lang: request.lang, style: request.style(host.stderr) };
 
+    const inJson = args.flag("details");
+    const isDrawn = [request.format, ...request.files.map(({ format }) => format)].includes("html");
     const { compareDumps } = await import("../../compare.ts");
     const observer = showsProgress ? makeObserver(host, toStderr) : {};
-    const result = await compareDumps(options, observer);
+    const result = await compareDumps({ ...options, details: inJson || isDrawn }, observer);
     host.status(null);
 
     await host.stderr.write(renderNotices(result, toStderr));
     const command = repeatCommand(options);
     await writeReports(
       request,
-      (format, shown) => render(result, format, { ...shown, command }),
+      (format, shown) => {
+        // The same options give the same JSON, whatever else is written.
+        const told = format === "json" && !inJson ? { ...result, details: null } : result;
+        return render(told, format, { ...shown, command });
+      },
       host,
     );
     const failure = opened === null ? null : await openReport(opened.path);
@@ -97,7 +104,7 @@ function cannotOpen(reason: string): string {
   return `warning[open]: the report cannot be shown: ${escapeText(reason)}`;
 }
 
-function readOptions(args: Arguments): CompareOptions {
+function readOptions(args: Arguments): Omit<CompareOptions, "details"> {
   const [reference = "", candidate = ""] = args.positionals;
   return {
     ...DEFAULT_OPTIONS,

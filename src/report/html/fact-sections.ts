@@ -21,6 +21,10 @@ const OUTCOMES: Readonly<Record<RuleOutcome, State>> = {
 /** Characters of a value of the environment. */
 const LONGEST_VALUE = 200;
 
+/** Of the id of a run, and digits of a hash: enough to tell two apart; JSON has all. */
+const LONGEST_ID = 24;
+const SHOWN_HASH = 16;
+
 /** Places of missing tensors that are listed for each side. */
 const PLACES = 50;
 
@@ -84,10 +88,10 @@ export function environmentSection(result: ComparisonResult, { m, w }: PageConte
   );
 }
 
-function valueText(value: unknown, absent: string): Markup {
+function valueText(value: unknown, absent: string, most = LONGEST_VALUE): Markup {
   if (value === undefined || value === null) return html`<span class="muted">${absent}</span>`;
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return html`<code>${escapeText(text, LONGEST_VALUE)}</code>`;
+  return html`<code>${escapeText(text, most)}</code>`;
 }
 
 export function inputSection({ inputs }: ComparisonResult, { m, w }: PageContext): Markup {
@@ -114,8 +118,10 @@ export function inputSection({ inputs }: ComparisonResult, { m, w }: PageContext
       formatBytes(input.bytes),
       deviceOf(input) ?? w.facts.absent,
       dtypeOf(input) ?? w.facts.absent,
-      valueText(input.run["id"], w.facts.absent),
-      input.tokensSha256 === null ? w.facts.absent : html`<code>${input.tokensSha256}</code>`,
+      valueText(input.run["id"], w.facts.absent, LONGEST_ID),
+      input.tokensSha256 === null
+        ? w.facts.absent
+        : html`<code>${input.tokensSha256.slice(0, SHOWN_HASH)}…</code>`,
     ]),
   );
 }

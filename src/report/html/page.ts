@@ -21,6 +21,7 @@ import {
   noteSection,
 } from "./fact-sections.ts";
 import { generationSection } from "./generation-section.ts";
+import { heatMap } from "./heat-map.ts";
 import { layerCharts } from "./layer-chart.ts";
 import { html, type Markup, trusted } from "./markup.ts";
 import { qualitySection } from "./quality-section.ts";
@@ -63,12 +64,12 @@ export function renderHtml(result: ComparisonResult, { lang, command }: PageOpti
 </head>
 <body>
 <a class="skip" href="#report">${w.skip}</a>
-<div class="bar"><p class="tool">npu-diff compare</p><button type="button" id="theme" data-light="${w.light}" data-dark="${w.dark}" hidden></button></div>
+<header class="bar"><p class="tool">npu-diff compare</p><button type="button" id="theme" data-light="${w.light}" data-dark="${w.dark}" hidden></button></header>
 <main id="report">
 ${verdict(result, context)}
 ${tiles(result, context)}
 <nav aria-label="${w.contents}"><ul>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
-${sections.map(({ id, title, body }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>\n${body}</section>\n`)}
+${sections.map(({ id, title, body }) => html`<section id="${id}"><h2>${title}</h2>\n${body}</section>\n`)}
 </main>
 <script>${trusted(SCRIPT.text)}</script>
 </body>
@@ -121,6 +122,7 @@ function sectionsOf(
   const { sections, facts } = context.w;
   const all: readonly (readonly [string, string, Markup | null])[] = [
     ["layers", sections.layers, html`${layerCharts(result, context)}`],
+    ["heat-map", sections.heat, heatMap(result, context)],
     ["causes", sections.causes, causeSection(result, context)],
     ["quality", sections.quality, qualitySection(result, context)],
     ["texts", sections.texts, generationSection(result, context)],

@@ -59,6 +59,22 @@ export const PAGE_EN: PageWords = {
     firstAt: (name, size) => `First beyond its limit: ${name}, ${size}`,
     largestAt: (name, size) => `Largest: ${name}, ${size}.`,
   },
+  heat: {
+    unit: { floor: "× floor", prior: "× prior limit", exact: "relative L2 error" },
+    intro: (prompt, tokens, tensors) =>
+      `Every tensor at every token of ${prompt}: ${tokens} tokens, ${tensors} tensors. With JavaScript, arrow keys or the pointer read single cells.`,
+    binned: (size) => `A cell is the largest of ${size} tokens.`,
+    largest: (tensor, tokens, size) => `Largest: ${tensor}, ${tokens}, ${size}`,
+    scale: (low, high, unit) => `Colour scale from ${low} to ${high} ${unit}`,
+    token: (from) => `token ${from}`,
+    tokenRange: (from, last) => `tokens ${from}–${last}`,
+    none: "nothing measured",
+    notFinite: "NaN or infinite",
+    list: "The largest errors of single tokens",
+    tokens: "Tokens",
+    text: "Text",
+    error: "Relative L2 error",
+  },
   table: {
     caption: "All tensors, in execution order",
     step: "STEP",

@@ -62,6 +62,22 @@ export interface PageWords {
     firstAt(name: string, size: string): string;
     largestAt(name: string, size: string): string;
   };
+  readonly heat: {
+    /** What a cell is measured in, by what decided. */
+    readonly unit: Readonly<Record<"floor" | "prior" | "exact", string>>;
+    intro(prompt: string, tokens: string, tensors: string): string;
+    binned(size: string): string;
+    largest(tensor: string, tokens: string, size: string): string;
+    scale(low: string, high: string, unit: string): string;
+    token(from: number): string;
+    tokenRange(from: number, last: number): string;
+    readonly none: string;
+    readonly notFinite: string;
+    readonly list: string;
+    readonly tokens: string;
+    readonly text: string;
+    readonly error: string;
+  };
   readonly table: {
     readonly caption: string;
     readonly step: string;

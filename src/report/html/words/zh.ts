@@ -59,6 +59,22 @@ export const PAGE_ZH: PageWords = {
     firstAt: (name, size) => `最先超出阈值：${name}，${size}`,
     largestAt: (name, size) => `最大：${name}，${size}。`,
   },
+  heat: {
+    unit: { floor: "× 基底", prior: "× 先验上限", exact: "相对 L2 误差" },
+    intro: (prompt, tokens, tensors) =>
+      `${prompt} 中每个张量在每个 token 处的误差：${tokens} 个 token，${tensors} 个张量。启用 JavaScript 时可用方向键或鼠标读取单元格。`,
+    binned: (size) => `每格取 ${size} 个 token 中的最大值。`,
+    largest: (tensor, tokens, size) => `最大：${tensor}，${tokens}，${size}`,
+    scale: (low, high, unit) => `色标从 ${low} 到 ${high}（${unit}）`,
+    token: (from) => `token ${from}`,
+    tokenRange: (from, last) => `token ${from}–${last}`,
+    none: "没有测量",
+    notFinite: "NaN 或无穷大",
+    list: "单个 token 的最大误差",
+    tokens: "token",
+    text: "文本",
+    error: "相对 L2 误差",
+  },
   table: {
     caption: "全部张量，按执行次序",
     step: "阶段",
