@@ -315,6 +315,35 @@ describe("what one side did not decode", () => {
     expect(result.missing.candidate.every((name) => name.endsWith(`@${place}`))).toBe(true);
   });
 
+  test("by a candidate that says it could not is not captured, and has no verdict", async () => {
+    const run = { capture: { decode: false } };
+    const result = await compare({ candidate: { steps: [], options: { run } } });
+    expect(result.verdict).toBe("pass");
+    expect(result.missing.candidate).toEqual([]);
+    expect(result.notCaptured.candidate).toContain("input_ids@0.1");
+    expect(result.notCaptured.candidate).toContain("logits@1.1");
+    expect(result.findings).toContainEqual(
+      expect.objectContaining({ rule: "structure/not-captured", tensor: "logits", step: "decode" }),
+    );
+    expect(result.groups.map(({ step }) => step)).toEqual(["prefill"]);
+  });
+
+  test("by one that says so and has some steps is missing", async () => {
+    const run = { capture: { decode: false } };
+    const keep = (tensor: ToyTensor): boolean => tensor.sample !== 0 || tensor.step !== 3;
+    const result = await compare({ candidate: { keep, options: { run } } });
+    expect(errors(result)).toEqual(["structure/missing"]);
+    expect(result.missing.candidate).toHaveLength(16);
+  });
+
+  test("by a candidate that could not, in the tensors of its prompts is missing", async () => {
+    const run = { capture: { decode: false } };
+    const keep = ({ name }: ToyTensor): boolean => name !== "norm";
+    const result = await compare({ candidate: { steps: [], keep, options: { run } } });
+    expect(errors(result)).toEqual(["structure/missing"]);
+    expect(result.missing.candidate.every((name) => /^norm@\d\.0$/.test(name))).toBe(true);
+  });
+
   test("by the reference is missing there", async () => {
     const result = await compare({ reference: { steps: [] } });
     expect(result.missing.reference).toContain("layers.0.attn@0.1");

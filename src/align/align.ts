@@ -14,7 +14,7 @@ import {
 } from "../dump/contract.ts";
 import { type Dump, dataBytes, type TensorEntry } from "../dump/dump.ts";
 import { compareKeys, executionKey } from "./order.ts";
-import { selectOf } from "./selection.ts";
+import { couldDecode, selectOf } from "./selection.ts";
 import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
 
 /** One tensor of one sample and step, on all sides. */
@@ -126,7 +126,8 @@ export function unitId(name: string, group: StepGroup): string {
  * Pairs `reference` and `candidate`, and each floor with them.
  *
  * A tensor that one side lacks is *missing* where that side's `capture.select`
- * covers its name (or it has none), else *not captured*.
+ * covers its name (or it has none), else *not captured*; so are the decode steps of
+ * a side that could run none (`capture.decode`).
  */
 export function align(
   reference: Dump,
@@ -244,8 +245,11 @@ function absences(
   const select = selectOf(dump);
   // A side that tells no ids at all, and therefore holds no tensors either, ran no step that could be missing.
   const tellsIds = dump.tensors.some(({ name }) => name === "input_ids");
-  const meant = (name: string): boolean =>
-    (select === null || select.covers(name)) && (name !== "input_ids" || tellsIds);
+  const decodes = couldDecode(dump);
+  const meant = ({ name, step }: TensorEntry): boolean =>
+    (select === null || select.covers(name)) &&
+    (name !== "input_ids" || tellsIds) &&
+    (step === 0 || decodes);
   const missing: Absence[] = [];
   const notCaptured: Absence[] = [];
   for (const [id, entries] of present) {
@@ -265,7 +269,7 @@ function absences(
       places: lacking.map(([, entry]) => placeName(entry)),
       firstSample: sample,
     };
-    (meant(name) ? missing : notCaptured).push(absence);
+    (meant(first[1]) ? missing : notCaptured).push(absence);
   }
   for (const name of select?.names ?? []) {
     const id = unitId(name, "prefill");

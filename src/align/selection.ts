@@ -17,16 +17,27 @@ const MAX_PATTERNS = 1024;
 /** More layers than any model has; a larger number is no number of layers. */
 const MAX_LAYERS = 10_000;
 
+interface Metadata {
+  readonly capture?: { readonly select?: unknown; readonly decode?: unknown } | null;
+  readonly model?: { readonly layers?: unknown } | null;
+}
+
+/**
+ * Whether the writer of `dump` could have stored decode steps: `capture.decode` is
+ * `false` where it could not (a server, a captured graph), unless some are there.
+ */
+export function couldDecode(dump: Dump): boolean {
+  const { capture } = dump.run as Metadata;
+  return capture?.decode !== false || dump.tensors.some(({ step }) => step > 0);
+}
+
 /**
  * `capture.select` of `dump`; null where its writer meant to store everything.
  *
  * @throws NpuDiffError `dump-metadata` where it is no list of so many globs.
  */
 export function selectOf(dump: Dump): Selection | null {
-  const { capture, model } = dump.run as {
-    readonly capture?: { readonly select?: unknown } | null;
-    readonly model?: { readonly layers?: unknown } | null;
-  };
+  const { capture, model } = dump.run as Metadata;
   const select: unknown = capture?.select ?? null;
   if (select === null) return null;
   const isList = Array.isArray(select) && select.every((glob) => typeof glob === "string");

@@ -56,6 +56,7 @@ def test_a_whole_capture(ask: Ask, server: FakeServer, tmp_path: Path) -> None:
     assert dump.run["engine"] == {"name": "vllm", "version": "1.2.3"}
     assert dump.run["dtype"] == "F16"
     assert dump.run["endpoint"]["lacks"] == []
+    assert dump.run["capture"]["decode"] is False
     assert str(server.server_address[1]) not in json.dumps(dump.run)
     stored = {name for name, sample, _ in dump if sample == 0}
     assert set(dump.run["capture"]["select"]) == stored - {"prompt", "generated_text"}

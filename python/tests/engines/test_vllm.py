@@ -279,6 +279,7 @@ def test_graphs_are_compared_by_logprobs_and_generations(
     assert ran.code == 0, ran.err
     dump = load(graph)
     assert dump.run["engine"]["graph"] is True
+    assert dump.run["capture"]["decode"] is False
     assert not any(name.startswith("layers") for name, _, _ in dump)
     ran = npu_diff("compare", eager, graph)
     quality = ran.json["quality"]

@@ -130,7 +130,8 @@ def metadata_of(
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("numpy", "pyarrow", "httpx2")},
         },
-        "capture": {"select": select},
+        # A server cannot be told what to go on with.
+        "capture": {"select": select, "decode": False},
         "endpoint": endpoint,
     }
     expect = {str(number): list(question.expect) for number, question in enumerate(questions) if question.expect}

@@ -34,7 +34,8 @@ def graph_dump(
     run["engine"]["graph"] = True
     run["model"] |= metadata.get("model", {})
     select = ["token_logprob", "topk_ids", "topk_logprobs"]
-    run["capture"] = {"mode": "topk", "select": select, "top_k": request.top_k, "replay_of": None}
+    plan = {"mode": "topk", "select": select, "top_k": request.top_k, "replay_of": None}
+    run["capture"] = plan | {"decode": False}
     run |= {key: value for key, value in metadata.items() if key != "model"}
     with DumpWriter(request.output, run=run, overwrite=request.force) as writer:
 
