@@ -66,6 +66,23 @@ def test_the_stream_is_what_the_next_layer_reads(kind: Kind, tmp_path: Path) -> 
     assert made["layers.0.router", 0, 0].shape == (len(IDS), EXPERTS)
 
 
+def test_a_module_that_the_engine_never_calls_is_refused(tmp_path: Path) -> None:
+    runner, engine = learned()
+    select = ["logits", "model.layers.*.self_attn", "head", "model.layers"]
+    # The head works through compute_logits, and a list of layers is no layer.
+    with (
+        pytest.raises(DumpError, match=r"select-unused(.|\n)*head, model\.layers"),
+        dump_of(engine, tmp_path / "a.arrow", select=select),
+    ):
+        runner.run({"a": (0, IDS)}, {"a": {"sample": 0, "prompt": len(IDS), "steps": 0}})
+    assert not (tmp_path / "a.arrow").exists()
+    assert (tmp_path / "a.arrow.partial").exists()
+    # Of several modules that one pattern names, one is enough.
+    with dump_of(engine, tmp_path / "b.arrow", select=["logits", "model.*"]):
+        runner.run({"b": (0, IDS)}, {"b": {"sample": 0, "prompt": len(IDS), "steps": 0}})
+    assert load(tmp_path / "b.arrow")["model.layers.0.self_attn", 0, 0].shape[0] == len(IDS)
+
+
 def test_what_hooks_and_chunks_leave_behind(tmp_path: Path) -> None:
     runner, engine = learned()
     hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in runner.model.modules())

@@ -58,6 +58,10 @@ class Capture(Protocol):
         """How many samples were started so far."""
         ...
 
+    def unused(self) -> list[str]:
+        """Return the globs of the selection for which no module has shown a tensor yet."""
+        ...
+
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Piece]:
         """Start a forward with these arguments."""
         ...
@@ -104,6 +108,8 @@ class DecoderCapture:
         names = [point.name for point in points] + ([LOGITS] if engine.head else [])
         wanted = Selection(select, names, modules)
         modes.check(wanted.canonical | wanted.paths)
+        self._selection = wanted
+        self._shown: set[str] = set()
         self._wanted = wanted.canonical
         self._replay = replay
         if replay is not None:
@@ -125,6 +131,9 @@ class DecoderCapture:
     def samples(self) -> int:  # noqa: D102 - see Capture
         return self._engine.samples
 
+    def unused(self) -> list[str]:  # noqa: D102
+        return self._selection.unused(self._shown)
+
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Piece]:  # noqa: D102
         step = self._step = self._engine.begin(args, kwargs)
         if step is None or step.input_ids is None:
@@ -140,6 +149,7 @@ class DecoderCapture:
         step = self._step
         if step is None or point.name not in self._wanted:
             return
+        self._shown.add(point.path)
         like = Piece(
             name,
             tensor,
@@ -236,6 +246,8 @@ class ModuleCapture:
         modules = _submodules(model)
         wanted = Selection(select or "*", [], modules)
         modes.check(wanted.paths)
+        self._selection = wanted
+        self._shown: set[str] = set()
         self._modes = modes
         self.plan = {"mode": modes.label, "select": wanted.globs} | ({"modes": modes.given} if modes.patterns else {})
         self.points = [Point(path, path, modules[path], kind="other") for path in modules if path in wanted.paths]
@@ -247,6 +259,9 @@ class ModuleCapture:
     @property
     def samples(self) -> int:  # noqa: D102 - see Capture
         return self._forwards
+
+    def unused(self) -> list[str]:  # noqa: D102
+        return self._selection.unused(self._shown)
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Piece]:  # noqa: D102
         fed = first_tensor((args, kwargs))
@@ -265,6 +280,7 @@ class ModuleCapture:
         return None if self._step is None else self._step.name_of(point)
 
     def take(self, point: Point, name: str, tensor: torch.Tensor) -> Iterator[Piece]:  # noqa: D102
+        self._shown.add(point.path)
         encoding = self._modes.encoding(point.name)
         yield Piece(name, tensor, self._forwards - 1, kind="other", module=point.path, encoding=encoding)
 

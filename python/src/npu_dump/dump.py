@@ -166,6 +166,13 @@ class Dump:
                 facts=[("file", self.path.name), ("forwards that did not end", self._unfinished)],
                 help="let what the model raises leave the block, and capture again without the forward that fails",
             )
+        if self.samples and (unused := self._capture.unused()):
+            raise DumpError(
+                "select-unused",
+                "modules that were selected have not been called, or have returned no tensor",
+                facts=[("select", ", ".join(unused[:4])), ("samples", self.samples)],
+                help="leave them out; an engine may do their work elsewhere: logits stand for the head's output",
+            )
         self._writer.writer.end |= {"peak_memory_bytes": provenance.peak_memory(self.model)}
 
     def write(self, name: str, value: Any, *, sample: int = 0, **row: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 from .errors import DumpError
@@ -31,6 +31,7 @@ class Selection:
         names, modules = list(canonical), list(paths)
         self.canonical: set[str] = set()
         self.paths: set[str] = set()
+        self._modules: dict[str, set[str]] = {}
         for glob in list(self.globs):
             matched = {name for name in names if matches(glob, name)}
             self.canonical |= matched
@@ -42,6 +43,7 @@ class Selection:
                 continue
             matched = {path for path in modules if matches(glob, path)}
             self.paths |= matched
+            self._modules[glob] = matched
             if not matched:
                 near = get_close_matches(glob, [*names, *modules], n=3, cutoff=0.3)
                 raise DumpError(
@@ -50,6 +52,10 @@ class Selection:
                     facts=[("select", glob), ("nearest", ", ".join(near) or "none")],
                     help="use canonical names (embed, layers.0.attn, layers.*.mlp, norm, logits) or module paths",
                 )
+
+    def unused(self, taken: Collection[str]) -> list[str]:
+        """Return the globs on module paths of which nothing is among the paths that were ``taken``."""
+        return [glob for glob, paths in self._modules.items() if paths.isdisjoint(taken)]
 
 
 def matches(glob: str, name: str) -> bool:
