@@ -95,7 +95,10 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["vitest.config.ts", "vitest.browser.config.ts", "**/*.d.ts"], rules: { "no-restricted-syntax": "off" } },
+  {
+    files: ["vitest.config.ts", "vitest.browser.config.ts", "**/*.d.ts"],
+    rules: { "no-restricted-syntax": "off" },
+  },
   restrict("core", { stages: only("core"), allowPackages: ["jstat"] }),
   restrict("dump", {
     stages: only("dump", "core"),

@@ -239,5 +239,5 @@ function legend(range: Range, unit: string, { w }: PageContext): Markup {
   return html`<svg class="scale" viewBox="0 0 640 40" role="img" aria-label="${w.heat.scale(formatRatio(10 ** range.low), formatRatio(10 ** range.high), unit)}">
 <image href="${trusted(paletteImage(bar, SHADES))}" x="${from}" y="4" width="${to - from}" height="12" preserveAspectRatio="none"/>
 ${decades.map((decade) => html`<text class="tick" x="${px(at(decade))}" y="32" text-anchor="middle">${Number((10 ** decade).toPrecision(1))}</text>`)}
-<text class="tick" x="${to + 14}" y="15">${unit}</text><rect class="beyond" x="${to + 14}" y="22" width="12" height="12"/><text class="tick" x="${to + 32}" y="32">${w.heat.notFinite}</text></svg>`;
+<text class="tick" x="${to + 32}" y="15">${unit}</text><rect class="beyond" x="${to + 32}" y="22" width="12" height="12"/><text class="tick" x="${to + 50}" y="32">${w.heat.notFinite}</text></svg>`;
 }

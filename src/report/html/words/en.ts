@@ -45,7 +45,7 @@ export const PAGE_EN: PageWords = {
     notMeasured: "not measured",
     most: (value) => `max ${value}`,
     own: (size) => `own error ${size}`,
-    nearTies: (count) => `${count} near ties`,
+    nearTies: (count) => `${count} near ${count === "1" ? "tie" : "ties"}`,
     ofPrompts: () => "prompts agree",
   },
   chart: {
