@@ -6,8 +6,9 @@ import { expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
-import { render } from "../src/report/render.ts";
+
 import { PLAIN } from "../src/report/style.ts";
+import { renderText } from "../src/report/text.ts";
 import { scratch } from "./support/scratch.ts";
 import {
   addNoise,
@@ -186,7 +187,5 @@ test.each([
   ["zh", /专家选择[^]*强制基准/],
 ] as const)("the report says what would decide, in %s", async (lang, told) => {
   const result = await comparePair({ wild: (one) => one === "layers.1.mlp" });
-  expect(
-    render(result, "text", { lang, style: PLAIN, ascii: false, columns: 200, command: null }),
-  ).toMatch(told);
+  expect(renderText(result, { lang, style: PLAIN, ascii: false, columns: 200 })).toMatch(told);
 });

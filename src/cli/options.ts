@@ -159,14 +159,15 @@ export const OPTIONS = {
   format: {
     kind: "value",
     group: "Output",
-    describe: "Report on standard output: text, json, md, html",
+    describe: "Report on standard output: text, json, md, html, junit, sarif, github",
   },
   json: { kind: "flag", group: "Output", describe: "The same as --format json" },
   output: {
     kind: "list",
     alias: "o",
     group: "Output",
-    describe: "Also write a report here: PATH.html, .json, .md, .txt, or FORMAT=PATH (repeatable)",
+    describe:
+      "Also write a report here: PATH.html, .json, .md, .txt, .xml (JUnit), .sarif, or FORMAT=PATH (repeatable)",
   },
   open: {
     kind: "flag",
@@ -199,6 +200,11 @@ export const OPTIONS = {
     kind: "flag",
     group: "Output",
     describe: "No progress line on standard error",
+  },
+  "no-github": {
+    kind: "flag",
+    group: "Output",
+    describe: "In GitHub Actions no annotations on standard error and no job summary",
   },
   debug: { kind: "flag", group: "Output", describe: "A stack trace with every error" },
 } as const satisfies Record<string, OptionSpec>;

@@ -33,6 +33,8 @@ const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
   ".json": "json",
   ".md": "md",
   ".txt": "text",
+  ".xml": "junit",
+  ".sarif": "sarif",
 };
 
 /**

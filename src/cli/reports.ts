@@ -7,6 +7,7 @@ import type { TextOptions } from "../report/text.ts";
 import type { Arguments } from "./arguments.ts";
 import { makeStyle } from "./color.ts";
 import { readFormat } from "./format.ts";
+import { isOnGithub, tellGithub } from "./github.ts";
 import type { Host } from "./host.ts";
 import type { OptionName } from "./options.ts";
 import { type OutputRequest, parseOutputs, writeOutputs } from "./outputs.ts";
@@ -23,6 +24,7 @@ export const REPORT_OPTIONS = [
   "lang",
   "color",
   "ascii",
+  "no-github",
 ] as const satisfies readonly OptionName[];
 
 /** What is to be written, and how. */
@@ -32,6 +34,8 @@ export interface ReportRequest<F extends Format> {
   readonly lang: TextOptions["lang"];
   readonly ascii: boolean;
   readonly exitZero: boolean;
+  /** Whether GitHub Actions is told as well. */
+  readonly onGithub: boolean;
   /** Style of one of the two streams, as `--color` and the environment ask for. */
   readonly style: (stream: { readonly isTTY: boolean }) => TextOptions["style"];
 }
@@ -57,14 +61,15 @@ export function readReportRequest<F extends Format>(
     lang,
     ascii: args.flag("ascii"),
     exitZero: args.flag("exit-zero"),
+    onGithub: isOnGithub(args, host),
     style: ({ isTTY }) => makeStyle(when, host.env, isTTY),
   };
 }
 
-/** Renders all reports; only when that is done the first is written. */
+/** Renders all reports; only when that is done the first is written. Then GitHub Actions is told, where it runs this. */
 export async function writeReports<F extends Format>(
-  { format, files, lang, ascii, style }: ReportRequest<F>,
-  render: (format: F, options: TextOptions) => string,
+  { format, files, lang, ascii, style, onGithub }: ReportRequest<F>,
+  render: (format: NoInfer<F> | "md" | "github", options: TextOptions) => string,
   host: Host,
 ): Promise<void> {
   const plain = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
@@ -78,4 +83,7 @@ export async function writeReports<F extends Format>(
     }),
   );
   writeOutputs(reports, host);
+  if (!onGithub) return;
+  const commands = format === "github" ? null : render("github", plain);
+  await tellGithub({ commands, markdown: render("md", plain), lang }, host);
 }

@@ -37,9 +37,22 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
     host.status(null);
     const debug =
       argv.includes("--debug") || /^(?:1|true)$/i.test(host.env[environmentName("debug")] ?? "");
-    await host.stderr.write(renderError(shown, { debug, style }));
+    await host.stderr.write(
+      renderError(shown, { debug, style }) + (await githubCommand(shown, argv, host)),
+    );
     return EXIT.error;
   }
+}
+
+async function githubCommand(
+  error: NpuDiffError,
+  argv: readonly string[],
+  host: Host,
+): Promise<string> {
+  // Its renderers are loaded where something is compared; an error elsewhere starts sooner.
+  if (host.env["GITHUB_ACTIONS"] !== "true") return "";
+  const { errorCommand } = await import("./github.ts");
+  return errorCommand(error, argv, host);
 }
 
 async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> {

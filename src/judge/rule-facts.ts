@@ -278,4 +278,16 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
   "input/repeats": facts("info", null, "count", "repeat > 0 in a dump", "file"),
 
   ...GATE_RULE_FACTS,
+  "task/drop": facts(
+    "error",
+    "tasks.difference",
+    null,
+    "upper bound of the 95 % interval of accuracy(candidate) − accuracy(reference) < −max-drop",
+  ),
+  "task/undecided": facts(
+    "warning",
+    "tasks.difference",
+    null,
+    "lower bound of the 95 % interval < −max-drop ≤ its upper bound",
+  ),
 };

@@ -1,5 +1,5 @@
 /**
- * The table of rules: everything that a comparison can find, by a stable id.
+ * The table of rules: everything that a comparison of dumps or of task results can find, by a stable id.
  * The judge takes ids, levels and metrics from here; the reports and
  * `npu-diff explain` take the words (`rule-texts/`). Ids are frozen, additions
  * only.
@@ -85,6 +85,8 @@ export const RULE_IDS = [
   "baseline/improved",
   "baseline/excused",
   "baseline/absent",
+  "task/drop",
+  "task/undecided",
 ] as const;
 
 export type { RuleFacts, RuleUnit } from "./rule-fact.ts";

@@ -4,7 +4,7 @@ import { escapeText } from "../core/escape.ts";
 import type { Finding } from "../core/findings.ts";
 import { isRuleId, RULES, type RuleUnit } from "../judge/rules.ts";
 import { formatAgainst, formatPlain, formatUnit } from "./format-number.ts";
-import { type Language, MESSAGES } from "./messages/index.ts";
+import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 
 /** What stands where a finding lacks a fact that its template names. */
 const ABSENT = "-";
@@ -53,8 +53,13 @@ function detailText(name: string, value: string | number | undefined, lang: Lang
   if (typeof value === "number") return formatPlain(value);
   const messages = MESSAGES[lang];
   if (name === "side" && isSide(value)) return messages.side[value];
-  if (name === "reason") return messages.reasons[value] ?? escapeText(value);
+  if (name === "reason") return reasonText(value, messages);
   return escapeText(value, 120);
+}
+
+/** A stable word for a reason, in words; one that nobody knows stays as it is. */
+export function reasonText(reason: string, { reasons }: Messages): string {
+  return reasons[reason] ?? escapeText(reason);
 }
 
 function isSide(value: string): value is "reference" | "candidate" {

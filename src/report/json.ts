@@ -1,5 +1,6 @@
 /** The result of a comparison as JSON, for machines. */
 
+import { escapeJson } from "../core/escape.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { Schema } from "../core/schema.ts";
 import { RESULT_SCHEMA, RESULT_SCHEMA_ID } from "./result-schema.ts";
@@ -19,7 +20,10 @@ export function orderedJson(document: object, schema: Schema): string {
   return machineJson(ordered(document, schema));
 }
 
-/** `value` as indented JSON with a final newline; what is no finite number becomes a string. */
+/**
+ * `value` as indented JSON with a final newline; what is no finite number becomes a
+ * string, and what cannot be seen in a string an escape of the same character.
+ */
 export function machineJson(value: unknown): string {
   const text = JSON.stringify(
     value,
@@ -27,7 +31,7 @@ export function machineJson(value: unknown): string {
       typeof part === "number" && !Number.isFinite(part) ? String(part) : part,
     2,
   );
-  return `${text}\n`;
+  return `${escapeJson(text)}\n`;
 }
 
 /** The published JSON Schema of {@link renderJson}, ending with a newline. */

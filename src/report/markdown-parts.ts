@@ -1,6 +1,6 @@
-/** Parts of a Markdown report: tables, titles, and text that opens no markup. */
+/** Parts of a Markdown report: tables and titles. */
 
-import { escapeText } from "../core/escape.ts";
+import { escapeMarkdown } from "../core/escape.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import { deviceOf, dtypeOf } from "./input-label.ts";
 
@@ -29,20 +29,4 @@ export function markdownTable(rows: readonly (readonly string[])[]): readonly st
 function escapeCell(text: string): string {
   const own = /^\*\*([^*]+)\*\*$/.exec(text);
   return own?.[1] === undefined ? escapeMarkdown(text) : `**${escapeMarkdown(own[1])}**`;
-}
-
-/** A line of a list, which no heading, quote or list may open. */
-export function escapeLine(text: string): string {
-  return escapeMarkdown(text).replace(/^(?:[#>+-]|\d+[.)])/, "\\$&");
-}
-
-/** Text that Markdown and HTML show as it is, that links to nothing and mentions nobody. */
-export function escapeMarkdown(text: string): string {
-  return escapeText(text, 1000)
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll("@", "&#64;")
-    .replaceAll("://", "&#58;//")
-    .replace(/www\./gi, (word) => `${word.slice(0, 3)}&#46;`)
-    .replace(/[\\`*_[\]|~$]/g, "\\$&");
 }

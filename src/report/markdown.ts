@@ -1,8 +1,10 @@
 /** The precision section of a model card, in Markdown. */
 
+import { escapeLine, escapeMarkdown } from "../core/escape.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
 import { determinismLines } from "./determinism-lines.ts";
+import { reasonText } from "./finding-text.ts";
 import {
   formatChange,
   formatCosine,
@@ -14,7 +16,7 @@ import {
 import { modelOf } from "./input-label.ts";
 import { generationSection } from "./markdown-generation.ts";
 import { layerSection } from "./markdown-layers.ts";
-import { escapeLine, escapeMarkdown, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
+import { markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
 import { generationLines, notAvailableLines } from "./quality-rows.ts";
@@ -29,7 +31,7 @@ export interface MarkdownOptions {
 const PERPLEXITY_DECIMALS = 4;
 
 /**
- * The tables that model cards of ported models print, the conclusion, and every
+ * The conclusion, the tables that model cards of ported models print, and every
  * limit with its origin. A cell without a measurement says why.
  */
 export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptions): string {
@@ -38,9 +40,9 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
   const notices = noticeLines(result, lang);
   const sections = [
     [`### ${m.card.title}${m.colon}${word}`],
+    conclusion(result, lang),
     figureTable(result, m),
     ...generationSection(result, m),
-    conclusion(result, lang),
     [`**${m.card.limits}**`],
     limitTable(result, m),
     ...layerSection(result, m),
@@ -61,7 +63,7 @@ function figureTable(result: ComparisonResult, m: Messages): readonly string[] {
   const missing = why(m.card.noLogits);
   const lacking = (figure: string, otherwise: string): string => {
     const reason = quality.notAvailable.find((one) => one.figure === figure)?.reason;
-    return reason === undefined ? otherwise : m.card.notMeasured(m.reasons[reason] ?? reason);
+    return reason === undefined ? otherwise : m.card.notMeasured(reasonText(reason, m));
   };
   const ofLogits = (
     figure: (tensor: TensorResult) => number | null | undefined,
@@ -195,7 +197,7 @@ function perplexityDifference(
 
 function conclusion(result: ComparisonResult, lang: Language): readonly string[] {
   const m = MESSAGES[lang];
-  const { headline, evidence } = verdictLines(result, lang);
+  const { headline, evidence, next } = verdictLines(result, lang);
   const lacking = notAvailableLines(result, m);
   const told = new Set(generationLines(result.quality.generation, m));
   // Of a pass they are evidence.
@@ -214,6 +216,7 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
     ...[...evidence.filter((line) => !told.has(line)), ...repeats, ...lacking].map(
       (line) => `- ${escapeLine(line)}`,
     ),
+    ...(next === null ? [] : [`- ${m.labels.next}${m.colon}${escapeMarkdown(next)}`]),
     `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,
   ];
 }

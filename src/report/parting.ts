@@ -2,6 +2,7 @@
 
 import { escapeText } from "../core/escape.ts";
 import type { ChoiceGap, GeneratedToken, SampleTexts, TextDivergence } from "../core/generation.ts";
+import { reasonText } from "./finding-text.ts";
 import { formatCount, formatPlain, formatRatio } from "./format-number.ts";
 import type { Messages } from "./messages/index.ts";
 
@@ -42,7 +43,7 @@ export function nearTieText(
   m: Messages,
 ): string {
   const shown = z === null ? null : formatRatio(z);
-  if (nearTie === null) return m.texts.unknownTie(m.reasons[reason ?? ""] ?? reason ?? "");
+  if (nearTie === null) return m.texts.unknownTie(reasonText(reason ?? "", m));
   return nearTie ? m.texts.nearTie(shown) : m.texts.noNearTie(shown ?? "");
 }
 

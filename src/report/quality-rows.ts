@@ -1,5 +1,6 @@
 /** The rows of quality figures: what was measured, and what the rules say of it. */
 
+import { escapeText } from "../core/escape.ts";
 import type { Finding } from "../core/findings.ts";
 import type { GenerationResult, KeywordTotals } from "../core/generation.ts";
 import { isOpen } from "../core/open-finding.ts";
@@ -7,7 +8,7 @@ import type { DecodeQuality } from "../core/quality.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import { isRuleId, RULES, type RuleId } from "../judge/rules.ts";
 import { determinismLines } from "./determinism-lines.ts";
-import { findingMessage, valueAndLimit } from "./finding-text.ts";
+import { findingMessage, reasonText, valueAndLimit } from "./finding-text.ts";
 import {
   formatChange,
   formatCount,
@@ -220,13 +221,13 @@ export function notAvailableLines(
 function byReason<T extends { readonly reason: string | null }>(
   items: readonly T[],
   name: (item: T) => string,
-  { reasons }: Messages,
+  messages: Messages,
 ): readonly (readonly [reason: string, names: string])[] {
   const found = new Map<string, string[]>();
   for (const item of items) {
     const { reason } = item;
-    const shown = reason === null ? "-" : (reasons[reason] ?? reason);
-    found.set(shown, [...(found.get(shown) ?? []), name(item)]);
+    const shown = reason === null ? "-" : reasonText(reason, messages);
+    found.set(shown, [...(found.get(shown) ?? []), escapeText(name(item))]);
   }
   return [...found].map(([reason, names]) => [reason, names.join(", ")]);
 }
@@ -252,7 +253,7 @@ export function undecidedReasons(finding: Finding, lang: Language): readonly str
     if (finding.detail["side"] !== undefined) return [m.evidence.repeatRuns];
     return [reason === "no-generated-text" ? m.evidence.storeText : m.evidence.judgeTexts];
   }
-  if (typeof reason === "string") return [m.reasons[reason] ?? reason, m.evidence.storeLogits];
+  if (typeof reason === "string") return [reasonText(reason, m), m.evidence.storeLogits];
   const unit = isRuleId(finding.rule) ? RULES[finding.rule].unit : null;
   if (typeof low !== "number" || typeof high !== "number" || unit === null) return [];
   const show = (value: number): string =>

@@ -4,6 +4,7 @@ import type { AppliedRule, Finding } from "../core/findings.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
+import { reasonText } from "./finding-text.ts";
 import { formatUnit } from "./format-number.ts";
 import { NO_SIDE } from "./markdown-parts.ts";
 import type { Messages } from "./messages/index.ts";
@@ -28,8 +29,7 @@ export function ruleRows(result: ComparisonResult, m: Messages): readonly RuleRo
       limit: limitText(rule, m),
       from: rule.limitFrom === null ? NO_SIDE : m.source[rule.limitFrom],
       outcome,
-      text:
-        outcome === "notApplied" ? m.card.notApplied(m.reasons[reason] ?? reason) : m.card[outcome],
+      text: outcome === "notApplied" ? m.card.notApplied(reasonText(reason, m)) : m.card[outcome],
     };
   });
 }

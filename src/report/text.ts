@@ -34,13 +34,17 @@ export interface TextContext {
   readonly ellipsis: string;
 }
 
+/** Columns that figures and their words take where they have more. */
+const USUAL_COLUMNS = 70;
+
 /** Names of missing tensors that are listed for each side. */
 const NAMES_SHOWN = 4;
 
 /**
  * The report as lines of text, ending with a newline. A pass is two lines, and
- * what was not captured or cannot be said;
- * everything else shows where the error begins and what it does.
+ * what was not captured or cannot be said; everything else shows where the error
+ * begins and what it does. The verdict stands at both ends: a log is read from its
+ * top, a terminal from its bottom.
  */
 export function renderText(result: ComparisonResult, options: TextOptions): string {
   const context: TextContext = {
@@ -52,20 +56,22 @@ export function renderText(result: ComparisonResult, options: TextOptions): stri
     dot: options.ascii ? "|" : "·",
     ellipsis: options.ascii ? ".." : "…",
   };
-  const blocks =
+  const body = (
     result.verdict === "pass"
-      ? [generationBlock(result, context), verdictBlock(result, context)]
+      ? [generationBlock(result, context)]
       : [
           headerBlock(result, context),
           ...layerTable(result, context),
           qualityBlock(result, context),
           generationBlock(result, context),
-          verdictBlock(result, context),
-        ];
-  return `${blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join("\n"))
-    .join("\n\n")}\n`;
+        ]
+  ).filter((lines) => lines.length > 0);
+  const blocks = [
+    ...(body.length === 0 ? [] : [sayVerdict(result, context, [])]),
+    ...body,
+    verdictBlock(result, context),
+  ];
+  return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
 function headerBlock(result: ComparisonResult, context: TextContext): readonly string[] {
@@ -151,7 +157,9 @@ function qualityBlock(result: ComparisonResult, context: TextContext): readonly 
     0,
     ...rows.map(({ word }) => (word === null ? 0 : width(m.qualityWord[word]))),
   );
-  const room = columns - indent.length - wordWidth - 2;
+  // On a wide terminal the words stay beside the figures.
+  const widest = Math.max(USUAL_COLUMNS, ...rows.map(({ text }) => indent.length + width(text)));
+  const room = Math.min(columns - wordWidth - 2, widest) - indent.length;
   const lines = rows.flatMap(({ text, word, reasons }) => {
     const [first = "", ...rest] = wrapText(text, room);
     const shown = word === null ? "" : `  ${paintWord(word, m, style)}`;
@@ -178,13 +186,10 @@ function paintWord(word: QualityWord, m: Messages, style: Style): string {
   return word === "pass" ? style.green(text) : style.yellow(text);
 }
 
+/** The verdict with what it rests on. */
 function verdictBlock(result: ComparisonResult, context: TextContext): readonly string[] {
-  const { m, lang, columns, style } = context;
-  const { headline, evidence, next } = verdictLines(result, lang);
-  const word = m.verdict[result.verdict];
-  const paint = { pass: style.green, fail: style.red, inconclusive: style.yellow }[result.verdict];
-  const indent = " ".repeat(width(word) + 2);
-  const room = columns - indent.length;
+  const { m, lang } = context;
+  const { evidence } = verdictLines(result, lang);
   // The header of a longer report has said it already.
   const absent =
     result.verdict === "pass"
@@ -195,9 +200,20 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
           ...notAvailableLines(result, m),
         ]
       : [];
-  const lines = [headline, ...evidence, ...absent, ...gateLines(result, lang)].flatMap((line) =>
-    wrapText(line, room),
-  );
+  return sayVerdict(result, context, [...evidence, ...absent, ...gateLines(result, lang)]);
+}
+
+/** The verdict in a sentence, `evidence` in lines of its own, and the command that says more. */
+function sayVerdict(
+  result: ComparisonResult,
+  { m, lang, columns, style }: TextContext,
+  evidence: readonly string[],
+): readonly string[] {
+  const { headline, next } = verdictLines(result, lang);
+  const word = m.verdict[result.verdict];
+  const paint = { pass: style.green, fail: style.red, inconclusive: style.yellow }[result.verdict];
+  const indent = " ".repeat(width(word) + 2);
+  const lines = [headline, ...evidence].flatMap((line) => wrapText(line, columns - indent.length));
   // A command is copied: it is never broken.
   if (next !== null) lines.push(`${m.labels.next}${m.colon}${next}`);
   return lines.map((line, i) => (i === 0 ? `${style.bold(paint(word))}  ${line}` : indent + line));

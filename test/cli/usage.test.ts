@@ -49,7 +49,6 @@ describe.concurrent("refused on the command line", () => {
     ["a value for a flag", [...PAIR, "--json=banana"], /--json is a switch/],
     ["unknown preset", [...PAIR, "--preset", "int8"], /expected +auto, exact, f64/],
     ["unknown format", [...PAIR, "--format", "pdf"], /expected +text, json, md, html/],
-    ["format of later", [...PAIR, "--format", "sarif"], /expected +text, json, md/],
     ["format of another command", ["inspect", "a", "--format", "md"], /expected +text, json\n/],
     ["a page of task results", ["eval", "a", "b", "-o", "r.html"], /ends in \.json, \.md, \.txt/],
     ["a page on a screen without a page", [...PAIR, "--open", "-o", "r.md"], /-o report\.html/],
@@ -59,7 +58,7 @@ describe.concurrent("refused on the command line", () => {
     ["unknown colour", [...PAIR, "--color", "red"], /expected +auto, always, never/],
     ["output without a kind", [...PAIR, "-o", "report"], /does not say which report/],
     ["output of an unknown kind", [...PAIR, "-o", "report.xlsx"], /does not say which report/],
-    ["output of a kind of later", [...PAIR, "-o", "junit=x.xml"], /does not say which report/],
+    ["output of a kind of later", [...PAIR, "-o", "pdf=x.pdf"], /does not say which report/],
     ["output without a path", [...PAIR, "-o", "json="], /does not say which report/],
     ["output to standard output", [...PAIR, "-o", "-"], /--format/],
     [
@@ -107,7 +106,7 @@ describe.concurrent("refused in the environment", () => {
     ["NPU_DIFF_FORMAT", "pdf", /NPU_DIFF_FORMAT has no such value/],
     ["NPU_DIFF_JSON", "maybe", /NPU_DIFF_JSON is a switch/],
     ["NPU_DIFF_FLOOR", "", /NPU_DIFF_FLOOR is empty/],
-    ["NPU_DIFF_OUTPUT", "x.xml", /does not say which report/],
+    ["NPU_DIFF_OUTPUT", "x.pdf", /does not say which report/],
   ])("%s=%s", async (name, value, expected) => {
     const result = await cli(PAIR, { env: { [name]: value } });
     expectUsageError(result);

@@ -1,13 +1,20 @@
+import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
 import { type CheckResult, worstOf } from "../../src/core/check-result.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
+import { renderCheckGithub } from "../../src/report/check/github.ts";
 import { renderCheckJson, renderCheckSchema } from "../../src/report/check/json.ts";
+import { renderCheckJunit } from "../../src/report/check/junit.ts";
 import { renderCheckMarkdown } from "../../src/report/check/markdown.ts";
 import { renderCheckText } from "../../src/report/check/text.ts";
 import { renderResultSchema } from "../../src/report/json.ts";
 import { PLAIN } from "../../src/report/style.ts";
+import { commandsIn, readReports } from "../support/read-reports.ts";
+import { scratch } from "../support/scratch.ts";
 import { RESULTS } from "./results.ts";
+
+const { folder } = scratch();
 
 const PAIRS: CheckResult["pairs"] = [
   ...Object.entries<ComparisonResult>(RESULTS).map(([name, result]) => ({
@@ -79,4 +86,29 @@ test("the worst verdict counts: error, fail, inconclusive, pass; of nothing an e
   expect(worstOf(["inconclusive", "pass"])).toBe("inconclusive");
   expect(worstOf(["pass"])).toBe("pass");
   expect(worstOf([])).toBe("error");
+});
+
+test("JUnit XML holds the suites of every pair, and an error for what could not be compared", () => {
+  const read = readReports(join(folder, "reports"), { "check.xml": renderCheckJunit(CHECK) });
+  const { rejected, cases = [] } = read["check.xml"] ?? {};
+  expect(rejected).toEqual([]);
+  for (const { name, verdict } of PAIRS) {
+    const word = { pass: [], fail: ["failure"], inconclusive: ["error"], error: ["error"] }[
+      verdict
+    ];
+    const found = cases.filter(({ suite }) => suite === `${name}: verdict`);
+    expect(found.map(({ result }) => result)).toEqual([word]);
+  }
+  expect(cases.at(-1)).toMatchObject({ type: "file-not-found", result: ["error"] });
+});
+
+test("workflow commands tell the sum, then what does not pass, ten at most", () => {
+  const commands = commandsIn(renderCheckGithub(CHECK, { lang: "en" }));
+  expect(commands).toHaveLength(10);
+  expect(commands[0]).toBe("error title=npu-diff check%3A ERROR");
+  expect(commands[1]).toMatch(/^error title=npu-diff fail.by.layer%3A FAIL$/);
+  const one = { ...CHECK, pairs: PAIRS.slice(-1) };
+  const text = renderCheckGithub(one, { lang: "en" });
+  expect(commandsIn(text)[1]).toBe("error title=npu-diff gone%3A ERROR");
+  expect(text).not.toMatch(/[^\P{C}\n]/u);
 });

@@ -655,9 +655,19 @@ export const FAIL_BY_STATISTICS: ComparisonResult = comparison({
 export const LARGE: ComparisonResult = {
   ...FAIL_BY_LAYER,
   origin: { tensor: "layers.123.mlp", layer: 123, step: "prefill", causes: [] },
-  findings: FAIL_BY_LAYER.findings.map((one) =>
-    one.role === "origin" ? { ...one, tensor: "layers.123.mlp" } : one,
-  ),
+  findings: [
+    ...FAIL_BY_LAYER.findings
+      .filter(({ role }) => role !== "inherited")
+      .map((one) => (one.role === "origin" ? { ...one, tensor: "layers.123.mlp" } : one)),
+    ...modelTensors("layers.123.mlp", 399)
+      .filter(({ role }) => role === "inherited")
+      .map(({ name, floorRatio }) =>
+        finding("layer/floor-ratio", {
+          ...{ tensor: name, step: "prefill", role: "inherited" },
+          ...{ value: floorRatio, limit: 1.5, limitFrom: "method" },
+        }),
+      ),
+  ],
   tensors: modelTensors("layers.123.mlp", 399),
 };
 

@@ -22,7 +22,7 @@ export interface CliOptions {
 export function startCli(args: readonly string[], options: CliOptions = {}): ChildProcess {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(
-      ([name]) => !/^(?:NPU_DIFF_|NO_COLOR$|FORCE_COLOR$|NODE_OPTIONS$|VITEST)/.test(name),
+      ([name]) => !/^(?:NPU_DIFF_|NO_COLOR$|FORCE_COLOR$|NODE_OPTIONS$|VITEST|GITHUB_)/.test(name),
     ),
   );
   return spawn(process.execPath, [MAIN, ...args], {

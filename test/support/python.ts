@@ -14,5 +14,9 @@ export function python(script: string, ...args: string[]): string {
   const interpreter = fileURLToPath(new URL(".venv/bin/python", ROOT));
   const path = fileURLToPath(new URL(`test/support/${script}`, ROOT));
   const env = { ...process.env, PYTHONPATH: fileURLToPath(new URL("python/src", ROOT)) };
-  return execFileSync(interpreter, [path, ...args], { encoding: "utf8", env });
+  return execFileSync(interpreter, [path, ...args], {
+    encoding: "utf8",
+    env,
+    maxBuffer: 64 * 1024 * 1024,
+  });
 }

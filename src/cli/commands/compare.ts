@@ -11,6 +11,7 @@ import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
+import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
 export const compare: Command = {
@@ -72,19 +73,20 @@ export const compare: Command = {
     host.status(null);
 
     await host.stderr.write(renderNotices(result, toStderr));
-    const command = repeatCommand(options);
+    const exitCode = request.exitZero ? EXIT.pass : EXIT[result.verdict];
+    const facts = { command: repeatCommand(options), version: packageVersion(), exitCode };
     await writeReports(
       request,
       (format, shown) => {
         // The same options give the same JSON, whatever else is written.
         const told = format === "json" && !inJson ? { ...result, details: null } : result;
-        return render(told, format, { ...shown, command });
+        return render(told, format, { ...shown, ...facts });
       },
       host,
     );
     const failure = opened === null ? null : await openReport(opened.path);
     if (failure !== null) await host.stderr.write(`${cannotOpen(failure)}\n`);
-    return request.exitZero ? EXIT.pass : EXIT[result.verdict];
+    return exitCode;
   },
 };
 

@@ -7,8 +7,8 @@ import type { OptionName } from "../options.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
 
-/** What task results can be shown as. */
-const FORMATS = ["text", "json", "md"] as const;
+/** What task results can be shown as. SARIF says where in the code something is, which they do not. */
+const FORMATS = ["text", "json", "md", "junit", "github"] as const;
 
 const MAX_PASS_AT = 10_000;
 
@@ -16,6 +16,9 @@ const MAX_PASS_AT = 10_000;
 const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
   only: "Only tasks that match this glob (repeatable)",
   skip: "No tasks that match this glob (repeatable)",
+  format: `Report on standard output: ${FORMATS.join(", ")}`,
+  output:
+    "Also write a report here: PATH.json, .md, .txt, .xml (JUnit), or FORMAT=PATH (repeatable)",
 };
 
 export const evaluate: Command = {
@@ -103,10 +106,18 @@ function readOptions(args: Arguments): TaskResultsOptions {
 async function renderer(
   result: TaskResultsComparison,
 ): Promise<(format: (typeof FORMATS)[number], options: TextOptions) => string> {
-  const [{ renderTaskText }, { renderTaskJson }, { renderTaskMarkdown }] = await Promise.all([
+  const [
+    { renderTaskText },
+    { renderTaskJson },
+    { renderTaskMarkdown },
+    { renderTaskJunit },
+    { renderTaskGithub },
+  ] = await Promise.all([
     import("../../report/task-results/text.ts"),
     import("../../report/task-results/json.ts"),
     import("../../report/task-results/markdown.ts"),
+    import("../../report/task-results/junit.ts"),
+    import("../../report/task-results/github.ts"),
   ]);
   return (format, options) => {
     switch (format) {
@@ -116,6 +127,10 @@ async function renderer(
         return renderTaskJson(result);
       case "md":
         return renderTaskMarkdown(result, options);
+      case "junit":
+        return renderTaskJunit(result);
+      case "github":
+        return renderTaskGithub(result, options);
     }
   };
 }

@@ -319,4 +319,20 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
 
   ...GATE_RULE_TEXTS_EN,
+  "task/drop": {
+    message: "the accuracy fell by more than --max-drop allows",
+    why: "A port may compute a little differently, and its users see what it answers. The whole 95 % interval of the paired difference lies beyond the limit, so that chance does not explain it.",
+    causes: [
+      "the candidate computes something wrong: compare dumps of both sides",
+      "another chat template, number of examples or length of answers",
+      "answers that are sampled on one side and greedy on the other",
+    ],
+    tune: "Look at the items that were lost. --max-drop sets the limit, --decide point holds the value alone to it.",
+  },
+  "task/undecided": {
+    message: "the items do not decide whether the accuracy fell by more than --max-drop allows",
+    why: "The limit lies inside the 95 % interval of the difference: a drop beyond it is as possible as none. That nothing was proved is no pass.",
+    causes: ["few items", "many items that flip both ways, as with sampled answers"],
+    tune: "Evaluate more items; the report says about how many. One of several tasks may stay undecided: they are judged together.",
+  },
 };

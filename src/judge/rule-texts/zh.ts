@@ -301,4 +301,20 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
   },
 
   ...GATE_RULE_TEXTS_ZH,
+  "task/drop": {
+    message: "精度下降超过 --max-drop 的允许值",
+    why: "移植后的计算可以略有不同，但用户看到的是答案。配对差异的整个 95 % 区间都超出上限，不能用偶然解释。",
+    causes: [
+      "待测侧计算有误：请比较两侧的 dump",
+      "对话模板、示例数或答案长度不同",
+      "一侧采样，另一侧贪心",
+    ],
+    tune: "请查看变错的题目。--max-drop 设定上限，--decide point 只用数值比较。",
+  },
+  "task/undecided": {
+    message: "题目不足以判定精度下降是否超过 --max-drop 的允许值",
+    why: "上限落在差异的 95 % 区间之内：超出与不超出同样可能。没有证明不等于通过。",
+    causes: ["题目太少", "双向翻转的题目很多，例如采样的答案"],
+    tune: "请评测更多题目，报告会给出大约的数量。多个任务之一可以未定：它们合并判定。",
+  },
 };

@@ -1,8 +1,9 @@
 /** The report of a check in Markdown: all pairs in a table, then the precision section of each. */
 
 import type { CheckResult, PairOutcome } from "../../core/check-result.ts";
+import { escapeLine, escapeMarkdown } from "../../core/escape.ts";
 import { type MarkdownOptions, renderMarkdown } from "../markdown.ts";
-import { escapeLine, escapeMarkdown, markdownTable } from "../markdown-parts.ts";
+import { markdownTable } from "../markdown-parts.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 import { figureCells, totals, verdictWord } from "./rows.ts";
 

@@ -3,12 +3,20 @@
 import type { CheckResult } from "../../core/check-result.ts";
 import type { Format } from "../render.ts";
 import type { TextOptions } from "../text.ts";
+import { renderCheckGithub } from "./github.ts";
 import { renderCheckJson } from "./json.ts";
+import { renderCheckJunit } from "./junit.ts";
 import { renderCheckMarkdown } from "./markdown.ts";
 import { renderCheckText } from "./text.ts";
 
 /** The formats that there are, in the order in which the help lists them. */
-export const CHECK_FORMATS = ["text", "json", "md"] as const satisfies readonly Format[];
+export const CHECK_FORMATS = [
+  "text",
+  "json",
+  "md",
+  "junit",
+  "github",
+] as const satisfies readonly Format[];
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
@@ -20,5 +28,9 @@ export function renderCheck(check: CheckResult, format: CheckFormat, options: Te
       return renderCheckJson(check);
     case "md":
       return renderCheckMarkdown(check, options);
+    case "junit":
+      return renderCheckJunit(check);
+    case "github":
+      return renderCheckGithub(check, options);
   }
 }

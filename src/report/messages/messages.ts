@@ -73,6 +73,8 @@ export interface Messages {
   tensorCount(count: number): string;
   moreRows(count: number): string;
   andMore(count: number): string;
+  /** Of a job summary that left something out. */
+  readonly summaryCut: string;
   readonly noFloor: string;
   size(layers: number | null, samples: number, tokens: number): readonly string[];
   tensorSummary(compared: number, missing: number, notCaptured: number): readonly string[];

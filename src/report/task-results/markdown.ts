@@ -1,5 +1,6 @@
 /** Task results as the table that model cards of ported models print. */
 
+import { escapeLine } from "../../core/escape.ts";
 import type {
   TaskFigures,
   TaskJudgement,
@@ -7,7 +8,7 @@ import type {
   TaskSideFigures,
 } from "../../core/task-results.ts";
 import { formatCount } from "../format-number.ts";
-import { escapeLine, markdownTable, NO_SIDE } from "../markdown-parts.ts";
+import { markdownTable, NO_SIDE } from "../markdown-parts.ts";
 import { type Language, MESSAGES } from "../messages/index.ts";
 import { evidence, headline } from "./conclusion.ts";
 import { formatP, formatPercent, formatPoints } from "./format-points.ts";
