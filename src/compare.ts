@@ -7,6 +7,7 @@ import { align, bytesOf, isWanted, type Unit } from "./align/align.ts";
 import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
+import { layerCount } from "./align/layer-count.ts";
 import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { relationOfRuns } from "./align/runs.ts";
@@ -361,19 +362,6 @@ async function measureUnits(
   } finally {
     await jobs.close();
   }
-}
-
-/** More layers than any model has today, by far: a larger number would widen the limits of deep layers. */
-const MAX_LAYERS = 1000;
-
-/** Decoder layers by the model's own word, else by the tensors. */
-function layerCount(reference: Dump, units: readonly Unit[]): number {
-  const model = reference.run["model"];
-  const layers: unknown =
-    typeof model === "object" && model !== null && "layers" in model ? model.layers : null;
-  const plausible = typeof layers === "number" && layers > 0 && layers <= MAX_LAYERS;
-  // A tensor may claim any layer; how many there are is harder to exaggerate.
-  return plausible ? layers : new Set(units.map(({ layer }) => layer)).size;
 }
 
 function summary(dump: Dump): InputSummary {

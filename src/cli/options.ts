@@ -10,6 +10,8 @@ export type OptionKind =
   | "flag"
   /** One value, given at most once. */
   | "value"
+  /** One of a few values; the bare option stands for the first. */
+  | "update"
   /** One value, repeatable. */
   | "list";
 
@@ -129,6 +131,12 @@ export const OPTIONS = {
     group: "Selection",
     describe: "Do not judge tensors that match this glob (repeatable)",
   },
+  update: {
+    kind: "update",
+    alias: "u",
+    group: "Selection",
+    describe: "Accept the new figures into the baseline; --update=new only adds what it lacks",
+  },
   "fail-fast": {
     kind: "flag",
     group: "Selection",
@@ -247,6 +255,9 @@ export const CONFIG_OPTIONS = [
   "min-determinism",
   "decide",
 ] as const satisfies readonly OptionName[];
+
+/** The values of `--update`. */
+export const UPDATES = ["all", "new"] as const;
 
 /** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */
 export function environmentName(option: OptionName): string {

@@ -10,7 +10,7 @@ import { COMMANDS, type Command } from "./commands/index.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
 import { asNpuDiffError } from "./failures.ts";
 import type { Host } from "./host.ts";
-import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
+import { environmentName, OPTIONS, type OptionName, type OptionSpec, UPDATES } from "./options.ts";
 
 const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
 
@@ -61,7 +61,7 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
     selected.push(selection);
   });
   let printed = "";
-  const parsed = parser.parse([...argv], {}, (_error, _argv, output) => {
+  const parsed = parser.parse([...spelledOut(argv)], {}, (_error, _argv, output) => {
     printed = output;
   }) as Record<string, unknown>;
   // The shell asks for completions, of which there may be none.
@@ -78,6 +78,23 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
   const [selection] = selected;
   if (selection === undefined) throw unknownCommand(parsed);
   return runCommand(selection, argv, host);
+}
+
+/** `-u` and `--update`, alone or followed by their value, as `--update=VALUE`: no option swallows positionals. */
+function spelledOut(argv: readonly string[]): readonly string[] {
+  const words: string[] = [];
+  let isBare = false;
+  for (const [index, word] of argv.entries()) {
+    if (word === "--") return [...words, ...argv.slice(index)];
+    if (isBare && UPDATES.some((update) => update === word)) {
+      words.splice(-1, 1, `--update=${word}`);
+      isBare = false;
+      continue;
+    }
+    isBare = word === "-u" || word === "--update";
+    words.push(isBare ? `--update=${UPDATES[0]}` : word);
+  }
+  return words;
 }
 
 /**

@@ -70,7 +70,7 @@ export const PRESETS = ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"] as 
 export const DECISIONS = ["interval", "point"] as const;
 
 /** Words of `npu-diff check --update`, which therefore name no pair. */
-export const UPDATES = ["all", "new"] as const;
+const RESERVED = ["all", "new"] as const;
 
 const path: SchemaOf<string> = { type: "string", pattern: "^[^\\u0000]+$" };
 const amount: SchemaOf<number> = { type: "number", minimum: 0 };
@@ -139,14 +139,17 @@ const allowance = options<AllowanceSettings>({
     oneOf<"limits" | "baseline">("limits", "baseline"),
   ),
   relative: described(
-    "How far a figure may be worse than the baseline's, as a share of it (default 0.05)",
+    "How far a figure may be worse than the baseline's, as a share of it, or of what a share lacks of 1 (default 0.1)",
     amount,
   ),
-  absolute: described("The same in the figure's own unit, on top of the share (default 0)", {
-    type: "object",
-    properties: Object.fromEntries(FIGURES.map((name) => [name, amount])),
-    additionalProperties: false,
-  }),
+  absolute: described(
+    "The same in the figure's own unit, on top of that (default 0; 0.001 of perplexityIncrease, 0.005 of top1)",
+    {
+      type: "object",
+      properties: Object.fromEntries(FIGURES.map((name) => [name, amount])),
+      additionalProperties: false,
+    },
+  ),
 });
 
 const settings = {
@@ -184,7 +187,7 @@ const pair: SchemaOf<Pair> = {
 };
 
 /** Letters and digits of any script, and a few signs between them. */
-export const PAIR_NAME = `^(?!(?:${UPDATES.join("|")})$)[\\p{L}\\p{N}][\\p{L}\\p{N}._-]{0,99}$`;
+export const PAIR_NAME = `^(?!(?:${RESERVED.join("|")})$)[\\p{L}\\p{N}][\\p{L}\\p{N}._-]{0,99}$`;
 
 /** Where a config finds its schema: a path inside the npm package. */
 export const CONFIG_SCHEMA_ID = "npu-diff/schema/config.schema.json";
@@ -192,7 +195,10 @@ export const CONFIG_SCHEMA_ID = "npu-diff/schema/config.schema.json";
 export const CONFIG_SCHEMA: SchemaOf<Config> = {
   ...options<Config>({
     $schema: described("For editors", text),
-    baseline: described("File that holds the figures that were accepted", path),
+    baseline: described("File that holds the figures that were accepted", {
+      type: "string",
+      pattern: "^[^\\u0000]+\\.json$",
+    }),
     ...settings,
     pairs: described("Comparisons by name", {
       type: "object",

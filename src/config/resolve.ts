@@ -14,7 +14,8 @@ import {
   type LimitOverride,
   type Preset,
 } from "../core/options.ts";
-import type { AllowanceSettings, Override, Pair, RuleSettings, Settings } from "./config.ts";
+import type { Allowance } from "../judge/baseline.ts";
+import type { Override, Pair, RuleSettings, Settings } from "./config.ts";
 import type { LoadedConfig } from "./load.ts";
 
 /** A value, and where it was given: `--preset`, `NPU_DIFF_PRESET`, `npu-diff.jsonc:12` or `default`. */
@@ -29,9 +30,6 @@ export interface GivenSettings {
   readonly decide: Sourced<Decide> | null;
   readonly limits: Readonly<Partial<Record<LimitName, Sourced<number>>>>;
 }
-
-/** How far a figure may be worse than the baseline's. */
-export type Allowance = Required<AllowanceSettings>;
 
 /** A value that holds for a pair. */
 export interface Setting extends Sourced<unknown> {
@@ -48,8 +46,15 @@ export interface ResolvedPair {
   readonly settings: readonly Setting[];
 }
 
-/** Wide enough for figures of two machines; a run that scatters more needs its own. */
-const DEFAULT_ALLOWANCE: Allowance = { against: "limits", relative: 0.05, absolute: {} };
+/**
+ * A deterministic run needs none, and one that scatters more than this its own. The
+ * increase of the perplexity is near 0, where a share of it would be nothing.
+ */
+const DEFAULT_ALLOWANCE: Allowance = {
+  against: "limits",
+  relative: 0.1,
+  absolute: { perplexityIncrease: 0.001, top1: 0.005 },
+};
 
 const LIMIT_NAMES = Object.keys(LIMIT_RANGES) as readonly LimitName[];
 
@@ -219,7 +224,11 @@ class Resolver {
           ({ allowance }) => allowance?.[key] as Allowance[K] | undefined,
         ) ?? byDefault(DEFAULT_ALLOWANCE[key]),
       );
-    return { against: value("against"), relative: value("relative"), absolute: value("absolute") };
+    return {
+      against: value("against"),
+      relative: value("relative"),
+      absolute: { ...DEFAULT_ALLOWANCE.absolute, ...value("absolute") },
+    };
   }
 }
 

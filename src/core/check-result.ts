@@ -28,8 +28,8 @@ export interface PairOutcome {
 export interface BaselineState {
   /** File name without its folder. */
   readonly file: string;
-  /** `compared` with it, `written`, or `missing`. */
-  readonly state: "compared" | "written" | "missing";
+  /** `not-written`: it was to be, and a pair could not be compared. */
+  readonly state: "compared" | "written" | "not-written" | "missing";
 }
 
 export interface CheckResult {

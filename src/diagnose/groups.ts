@@ -10,6 +10,7 @@ import type { Finding } from "../core/findings.ts";
 import type { GroupResult, Origin } from "../core/groups.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
+import { verdictOf } from "../core/verdict-of.ts";
 import { tensorName } from "../dump/contract.ts";
 import type { JudgedUnit } from "../judge/judge-tensor.ts";
 import type { Specimen } from "../measure/specimen.ts";
@@ -73,7 +74,7 @@ export function diagnose(units: readonly JudgedUnit[], evidence: Evidence): Diag
     if (step === "prefill") prefill = origin;
     return {
       step,
-      verdict: verdictOf(step, index === 0, evidence),
+      verdict: verdictOfGroup(step, index === 0, evidence),
       origin,
       throughCache,
       independent: located.independent.map(explain),
@@ -108,16 +109,8 @@ function explained(
   };
 }
 
-function verdictOf(step: StepGroup, isFirst: boolean, { findings }: Evidence): Verdict {
-  const fails = findings.some(
-    (finding) =>
-      finding.level === "error" && (finding.step === step || (finding.step === null && isFirst)),
-  );
-  if (fails) return "fail";
-  const undecided = findings.some(
-    (finding) => isOpen(finding) && (finding.step === step || (finding.step === null && isFirst)),
-  );
-  return undecided ? "inconclusive" : "pass";
+function verdictOfGroup(step: StepGroup, isFirst: boolean, { findings }: Evidence): Verdict {
+  return verdictOf(findings.filter((one) => one.step === step || (one.step === null && isFirst)));
 }
 
 /** Whether the module `later` of a decode step reads keys or values computed after the prefill's `origin`. */

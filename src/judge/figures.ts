@@ -9,21 +9,27 @@ export interface FigureFacts {
   readonly worse: "higher" | "lower";
   /** Its path in the result, for messages. */
   readonly metric: string;
+  /** What an allowance is a share of: the figure itself, or what it lacks of 1. */
+  readonly shareOf: "value" | "lack";
 }
 
 /** Figures of a tensor, in the order in which a baseline writes them. */
 export const TENSOR_FIGURES = {
-  gm: { worse: "higher", metric: "tokenRelL2.gm" },
-  floorRatio: { worse: "higher", metric: "floorRatio" },
-  cosineDistance: { worse: "higher", metric: "cosineDistance" },
+  gm: { worse: "higher", metric: "tokenRelL2.gm", shareOf: "value" },
+  floorRatio: { worse: "higher", metric: "floorRatio", shareOf: "value" },
+  cosineDistance: { worse: "higher", metric: "cosineDistance", shareOf: "value" },
 } as const satisfies Record<string, FigureFacts>;
 
 /** Figures of what the model says, of the prompts. */
 export const QUALITY_FIGURES = {
-  perplexityIncrease: { worse: "higher", metric: "quality.perplexity.relativeIncrease" },
-  kl: { worse: "higher", metric: "quality.kl.mean" },
-  top1: { worse: "lower", metric: "quality.top1Agreement.share" },
-  firstToken: { worse: "lower", metric: "quality.firstToken.share" },
+  perplexityIncrease: {
+    worse: "higher",
+    metric: "quality.perplexity.relativeIncrease",
+    shareOf: "value",
+  },
+  kl: { worse: "higher", metric: "quality.kl.mean", shareOf: "value" },
+  top1: { worse: "lower", metric: "quality.top1Agreement.share", shareOf: "lack" },
+  firstToken: { worse: "lower", metric: "quality.firstToken.share", shareOf: "lack" },
 } as const satisfies Record<string, FigureFacts>;
 
 export type TensorFigureName = keyof typeof TENSOR_FIGURES;

@@ -6,11 +6,11 @@
 import type { Unit } from "../align/align.ts";
 import { DTYPES } from "../core/dtype.ts";
 import type { Finding, LimitSource } from "../core/findings.ts";
-import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { TokenAt } from "../core/places.ts";
 import type { FloorFigures } from "../core/tensor-result.ts";
 import type { Verdict } from "../core/verdict.ts";
+import { verdictOf } from "../core/verdict-of.ts";
 import type { TensorFigures, TensorMeasurement } from "../measure/measure-tensor.ts";
 import { leastRatios } from "../measure/noise-floor.ts";
 import type { OwnMeasurement } from "../measure/own.ts";
@@ -188,11 +188,6 @@ export function judgeTensor(measured: MeasuredUnit, whole: JudgeContext): Tensor
 }
 
 const NO_FLOOR = { floor: null, floorFallback: null } as const;
-
-function verdictOf(findings: readonly Finding[]): Verdict {
-  if (findings.some(({ level }) => level === "error")) return "fail";
-  return findings.some(isOpen) ? "inconclusive" : "pass";
-}
 
 export type Report = (rule: RuleId, parts: Parameters<typeof finding>[1]) => void;
 

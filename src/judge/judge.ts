@@ -4,12 +4,12 @@
 
 import type { Absence, Alignment } from "../align/align.ts";
 import type { AppliedRule, Finding } from "../core/findings.ts";
-import { isOpen } from "../core/open-finding.ts";
 import type { CompareOptions, TensorLimitName } from "../core/options.ts";
 import { OWN_STATISTICS } from "../core/own-figures.ts";
 import type { Quality } from "../core/quality.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { StepGroup, Verdict } from "../core/verdict.ts";
+import { verdictOf } from "../core/verdict-of.ts";
 import { finding } from "./findings.ts";
 import { judgeQuality } from "./judge-quality.ts";
 import type { JudgeContext, TensorJudgement } from "./judge-tensor.ts";
@@ -81,9 +81,8 @@ export function judge(
       : tensors.some(({ decidedBy }) => decidedBy === "floor")
         ? "floor"
         : "prior";
-  const fails = findings.some(({ level }) => level === "error");
   return {
-    verdict: fails ? "fail" : findings.some(isOpen) ? "inconclusive" : "pass",
+    verdict: verdictOf(findings),
     findings,
     rules: context.levels.applied([...layerRules(tensors, context), ...ofQuality.rules]),
     evidence,

@@ -9,7 +9,7 @@ import type { CheckObserver } from "../check-pairs.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
-import { CONFIG_OPTIONS } from "../options.ts";
+import { CONFIG_OPTIONS, UPDATES } from "../options.ts";
 import { makeObserver } from "../progress.ts";
 import { REPORT_OPTIONS, type ReportRequest, readReportRequest, writeReports } from "../reports.ts";
 import type { Command } from "./command.ts";
@@ -19,8 +19,12 @@ export const check: Command = {
   describe: "The gate of a CI: compare the pairs of npu-diff.jsonc, all of them or those named",
   positionals: [],
   rest: "name",
-  examples: ["npu-diff check", "npu-diff check smollm2 --format md"],
-  options: [...CONFIG_OPTIONS, "jobs", ...REPORT_OPTIONS, "no-progress", "debug"],
+  examples: [
+    "npu-diff check",
+    "npu-diff check smollm2 --format md    # one pair",
+    "npu-diff check -u    # accept the new figures into the baseline",
+  ],
+  options: [...CONFIG_OPTIONS, "update", "jobs", ...REPORT_OPTIONS, "no-progress", "debug"],
 
   async run(args, host) {
     const { loadConfig, resolvePairs } = await import("../config-options.ts");
@@ -28,16 +32,26 @@ export const check: Command = {
     const loaded = loadConfig(args, host);
     const pairs = resolvePairs(loaded, args.positionals, args);
     const jobs = readJobs(args);
+    const update = args.origin("update") === null ? null : args.choice("update", UPDATES, "all");
+    const { Gate } = await import("../gate.ts");
+    const gate = new Gate(loaded, update, host.env);
     const { checkPairs, filesOf } = await import("../check-pairs.ts");
-    const request = readReportRequest(args, CHECK_FORMATS, [loaded.path, ...filesOf(pairs)], host);
+    const request = readReportRequest(
+      args,
+      CHECK_FORMATS,
+      [loaded.path, ...gate.files, ...filesOf(pairs)],
+      host,
+    );
     const observer = observe(args, host, request);
-    const outcomes = await checkPairs(pairs, jobs, observer, (_pair, result) => result);
+    const outcomes = await checkPairs(pairs, jobs, observer, (pair, compared) =>
+      gate.finish(pair, compared),
+    );
     host.status(null);
     const result: CheckResult = {
       schemaVersion: 1,
       verdict: worstOf(outcomes.map(({ verdict }) => verdict)),
       config: basename(loaded.path),
-      baseline: null,
+      baseline: gate.write(outcomes, args.positionals.length === 0, host),
       pairs: outcomes,
     };
     await writeReports(request, (format, shown) => renderCheck(result, format, shown), host);

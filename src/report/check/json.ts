@@ -37,7 +37,7 @@ function schemaWith(result: SchemaOf<ComparisonResult>): Schema {
     baseline: nullable(
       fields<C.BaselineState>({
         file: text,
-        state: oneOf<C.BaselineState["state"]>("compared", "written", "missing"),
+        state: oneOf<C.BaselineState["state"]>("compared", "written", "not-written", "missing"),
       }),
     ),
     pairs: list(

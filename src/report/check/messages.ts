@@ -1,6 +1,6 @@
 /** Everything that the reports of a check say, in both languages. */
 
-import type { CheckVerdict } from "../../core/check-result.ts";
+import type { BaselineState, CheckVerdict } from "../../core/check-result.ts";
 import type { Language } from "../messages/index.ts";
 
 /** Arguments are texts that are already formatted and escaped. */
@@ -10,7 +10,7 @@ export interface CheckMessages {
   readonly error: string;
   readonly help: string;
   readonly baseline: string;
-  readonly baselineState: Readonly<Record<"compared" | "written" | "missing", string>>;
+  readonly baselineState: Readonly<Record<BaselineState["state"], string>>;
   readonly columns: {
     readonly pair: string;
     readonly tensors: string;
@@ -35,6 +35,7 @@ export const CHECK_MESSAGES: Readonly<Record<Language, CheckMessages>> = {
     baselineState: {
       compared: "compared",
       written: "written: review and commit it",
+      "not-written": "not written: a pair could not be compared",
       missing: "not there yet: npu-diff check -u writes it",
     },
     columns: {
@@ -63,6 +64,7 @@ export const CHECK_MESSAGES: Readonly<Record<Language, CheckMessages>> = {
     baselineState: {
       compared: "已比较",
       written: "已写入，请检查后提交",
+      "not-written": "未写入：有比较组无法比较",
       missing: "尚不存在：用 npu-diff check -u 写入",
     },
     columns: {
