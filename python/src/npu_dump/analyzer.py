@@ -20,7 +20,7 @@ _BUILT = Path(__file__).parents[3] / "dist" / "cli" / "main.js"
 
 
 class ComparisonError(Exception):
-    """Nothing can be said about a candidate, which could not be captured or not be compared; says why in three parts."""
+    """Nothing can be said about a candidate: it could not be captured, or not be compared. Three parts say why."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analyzer import ComparisonError, Comparison, compare, find_analyzer
+from .analyzer import Comparison, ComparisonError, compare, find_analyzer
 from .errors import DumpError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ PathLike = str | os.PathLike[str]
 _OF_SET = "reference.arrow"
 
 
-@dataclass
+@dataclass(repr=False)
 class AssertMatches:
     """What the fixture ``assert_matches`` is: call it with a model and a reference.
 
@@ -114,9 +114,8 @@ class AssertMatches:
         named = {"npu_diff=": None if npu_diff is None else os.fspath(npu_diff), **self.analyzer}
         try:
             found = find_analyzer(named)
-            comparison = self._compare(
-                found, model, path, options, inputs=inputs, select=select, mode=mode, batch=batch
-            )
+            capture = {"inputs": inputs, "select": select, "mode": mode, "batch": batch}
+            comparison = self._compare(found, model, path, options, capture)
         except DumpError as error:
             raise ComparisonError(str(error)) from error
         self._tell(path, comparison)
