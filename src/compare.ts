@@ -8,6 +8,8 @@ import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { layerCount } from "./align/layer-count.ts";
+import { nothingDecided } from "./align/nothing-decided.ts";
+import { performanceSources, refusePerformanceAlone } from "./align/performance.ts";
 import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { relationOfRuns } from "./align/runs.ts";
@@ -27,6 +29,7 @@ import { refuseRanksApart } from "./dump/rank-paths.ts";
 import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
+import { performanceFindings } from "./judge/judge-performance.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
 import { Levels } from "./judge/levels.ts";
 import { sampleAllowance } from "./judge/limits.ts";
@@ -42,6 +45,7 @@ import { FailedJob, JobStream } from "./measure/kernel/job-stream.ts";
 import { LogitsMeter } from "./measure/logits.ts";
 import { isMeasurable, measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
+import { comparePerformance } from "./measure/performance.ts";
 import { readingError, slotSizes } from "./measure/plan.ts";
 import { planUnits, widestOwn } from "./measure/plan-units.ts";
 import { type LogitsMeters, qualityOf } from "./measure/quality.ts";
@@ -115,6 +119,8 @@ async function comparePair(
   observer: CompareObserver,
   helpers: Helpers,
 ): Promise<ComparisonResult> {
+  refusePerformanceAlone(reference, candidate, options);
+  const performance = comparePerformance(performanceSources(options, reference, candidate));
   const relation = relationOfRuns(reference, candidate);
   const byPrompts = knownByPrompts(reference, candidate);
   const tokens = byPrompts
@@ -211,6 +217,7 @@ async function comparePair(
       texts: differingTexts(reference, candidate),
       verified: byPrompts ? "prompts" : tokens.samples > 0 || inputs > 0 ? "inputs" : null,
     }),
+    ...performanceFindings(performance),
     ...forcedFindings(forced, { reference, candidate, set }, units),
     ...propagated,
   ]);
@@ -260,7 +267,7 @@ async function comparePair(
     },
     tokens: { samples: tokens.samples === 0 ? inputs : tokens.samples, tokens: tokens.tokens },
     environment: { differences: environmentDifferences(reference.run, candidate.run) },
-    performance: null,
+    performance,
     evidence: overall.evidence,
     preset: scale.preset,
     rules: overall.rules,
@@ -372,30 +379,4 @@ function summary(dump: Dump): InputSummary {
     run: dump.run,
     repaired: dump.repaired,
   };
-}
-
-function nothingDecided(
-  reference: Dump,
-  candidate: Dump,
-  options: CompareOptions,
-  aligned: boolean,
-): NpuDiffError {
-  const names = (dump: Dump): string =>
-    [...new Set(dump.tensors.map(({ name }) => name))].slice(0, 6).join(" ");
-  const filtered = options.only.length > 0 || options.skip.length > 0;
-  const selection = filtered
-    ? "widen --only, or drop --skip"
-    : "capture both sides with the same --select, or check that the names agree";
-  return new NpuDiffError("nothing-aligned", {
-    what: aligned
-      ? "of the tensors that both dumps hold, none could be compared"
-      : "the dumps share no tensor that could be compared",
-    facts: [
-      { label: "reference", text: `${reference.file}   ${names(reference)}` },
-      { label: "candidate", text: `${candidate.file}   ${names(candidate)}` },
-    ],
-    help: aligned
-      ? "capture whole float tensors: these are empty, reduced, or integers"
-      : selection,
-  });
 }

@@ -37,6 +37,7 @@ export type {
   Progress,
 } from "./core/options.ts";
 export type * from "./core/own-figures.ts";
+export type * from "./core/performance.ts";
 export type * from "./core/places.ts";
 export type * from "./core/quality.ts";
 export type * from "./core/result.ts";

@@ -39,6 +39,16 @@ export const OPTIONS = {
     group: "Input",
     describe: "Forced reference: a replay of the candidate or of a floor (repeatable)",
   },
+  "reference-performance": {
+    kind: "value",
+    group: "Input",
+    describe: "Speed of the reference: npu-dump bench, or vllm bench serve --save-result",
+  },
+  "candidate-performance": {
+    kind: "value",
+    group: "Input",
+    describe: "Speed of the candidate, likewise; none of it decides anything",
+  },
   baseline: {
     kind: "value",
     group: "Input",

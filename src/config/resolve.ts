@@ -123,6 +123,9 @@ class Resolver {
         candidate: fromFolder(candidate),
         floors: floors.map(fromFolder),
         forced: forced.map(fromFolder),
+        // A gate is about precision: what the dumps hold of speed is shown, and no more.
+        referencePerformance: null,
+        candidatePerformance: null,
         preset,
         decide,
         limits,

@@ -45,6 +45,7 @@ export type ErrorCode =
   | "baseline-invalid"
   | "baseline-differs"
   | "result-invalid"
+  | "performance-invalid"
   | "output-unwritable"
   | "nothing-to-repair"
   | "out-of-memory"

@@ -76,6 +76,9 @@ export interface CompareOptions {
   readonly floors: readonly string[];
   /** Forced references: the reference engine fed with the residual stream of the candidate, or of a floor. */
   readonly forced: readonly string[];
+  /** A file with the performance of a side; null for that of the compared dump itself, where it holds any. */
+  readonly referencePerformance: string | null;
+  readonly candidatePerformance: string | null;
   readonly preset: Preset;
   readonly decide: Decide;
   readonly limits: Limits;
@@ -101,6 +104,8 @@ export interface CompareOptions {
 export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = {
   floors: [],
   forced: [],
+  referencePerformance: null,
+  candidatePerformance: null,
   preset: "auto",
   decide: "interval",
   limits: {},

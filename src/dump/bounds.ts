@@ -52,3 +52,12 @@ export const MAX_RANKS = 512;
 
 /** Globs of `run.shards`: each is tried on every name. */
 export const MAX_SHARD_GLOBS = 256;
+
+/** Values of all performance metrics of a file together: a thousand points of a thousand requests, four metrics each. */
+export const MAX_PERFORMANCE_VALUES: number = 2 ** 22;
+
+/** Points of the sweeps of a file. */
+export const MAX_SWEEP_POINTS = 1024;
+
+/** Bytes of the JSON of a benchmark: every pause between two tokens of a million, in digits. */
+export const MAX_BENCH_JSON_BYTES: number = 64 * 1024 * 1024;

@@ -276,6 +276,16 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "no input_ids on a side that holds continuations alone, and equal prompts",
   ),
   "input/repeats": facts("info", null, "count", "repeat > 0 in a dump", "file"),
+  "input/performance-conditions": facts(
+    "info",
+    "performance.differences",
+    null,
+    "a condition of the measurement of reference ≠ that of candidate, both stated",
+    "condition",
+    "reference",
+    "candidate",
+  ),
+  "input/performance-failures": facts("warning", "performance", "count", "failed > 0", "file"),
 
   ...GATE_RULE_FACTS,
   "task/drop": facts(

@@ -77,6 +77,8 @@ export const RULE_IDS = [
   "input/unverified",
   "input/prompts-only",
   "input/repeats",
+  "input/performance-conditions",
+  "input/performance-failures",
   "config/switched-off",
   "config/lowered",
   "baseline/regression",

@@ -28,7 +28,6 @@ import {
   fields,
   flag,
   list,
-  nothing,
   nullable,
   number,
   oneOf,
@@ -37,6 +36,7 @@ import {
   text,
 } from "../core/schema.ts";
 import { determinism, generation } from "./generation-schema.ts";
+import { performance } from "./performance-schema.ts";
 import {
   anySample,
   CLUSTERED,
@@ -228,7 +228,7 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & ComparisonResult>({
       fields<EnvironmentDifference>({ key: text, reference: anything, candidate: anything }),
     ),
   }),
-  performance: nothing,
+  performance,
   evidence: oneOf<ComparisonResult["evidence"]>("forced", "floor", "prior", "exact"),
   preset: oneOf<ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),
   groups: list(

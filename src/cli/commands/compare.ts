@@ -30,6 +30,8 @@ export const compare: Command = {
   options: [
     "floor",
     "forced",
+    "reference-performance",
+    "candidate-performance",
     "preset",
     "max-rel-l2",
     "min-cosine",
@@ -57,7 +59,10 @@ export const compare: Command = {
     const options = readOptions(args);
     const { filesAt } = await import("../../dump/dump-folder.ts");
     const { reference, candidate, floors, forced } = options;
-    const inputs = [reference, candidate, ...floors, ...forced].flatMap((path) =>
+    const measured = [options.referencePerformance, options.candidatePerformance].filter(
+      (path) => path !== null,
+    );
+    const inputs = [reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
       filesAt(resolve(host.cwd, path)),
     );
     const request = readReportRequest(args, FORMATS, inputs, host);
@@ -114,6 +119,8 @@ function readOptions(args: Arguments): Omit<CompareOptions, "details"> {
     candidate,
     floors: args.list("floor"),
     forced: args.list("forced"),
+    referencePerformance: args.text("reference-performance"),
+    candidatePerformance: args.text("candidate-performance"),
     preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
     decide: args.choice("decide", ["interval", "point"], "interval"),
     limits: args.limits(),

@@ -2,7 +2,8 @@
 
 import { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
-import { MAX_LINE_BYTES, parsePythonJson } from "./json-lines.ts";
+import { parsePythonJson } from "../python-json.ts";
+import { MAX_LINE_BYTES } from "./json-lines.ts";
 
 /** What the summary says of one task; null where it says nothing. */
 export interface TaskSummary {

@@ -317,6 +317,19 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a dump of a determinism run: --repeats"],
     tune: "Nothing needs to be done.",
   },
+  "input/performance-conditions": {
+    message:
+      "performance was not measured alike: {condition} is {reference} in the reference and {candidate} in the candidate",
+    why: "Speed depends on the batch, on the numbers of tokens, and on who measures. A ratio between other conditions says something of them too.",
+    causes: ["other options of npu-dump bench or vllm bench serve", "another engine"],
+    tune: "Measure both sides with the same options. No verdict depends on it.",
+  },
+  "input/performance-failures": {
+    message: "{file}: {value} requests failed while performance was measured",
+    why: "What failed is in no latency and in no throughput, so that a server that refuses work may look fast.",
+    causes: ["too many requests at a time for the memory", "a time limit of the server"],
+    tune: "Look at the server's log, and measure with fewer requests at a time.",
+  },
 
   ...GATE_RULE_TEXTS_EN,
   "task/drop": {

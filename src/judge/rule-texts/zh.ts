@@ -299,6 +299,18 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["该 dump 来自确定性测试：--repeats"],
     tune: "无需处理。",
   },
+  "input/performance-conditions": {
+    message: "两侧性能的测量条件不同：{condition} 在基准侧为 {reference}，在待测侧为 {candidate}",
+    why: "速度取决于 batch、token 数以及测量工具。条件不同时，比值也反映条件的差别。",
+    causes: ["npu-dump bench 或 vllm bench serve 的选项不同", "引擎不同"],
+    tune: "请用相同选项测量两侧。它不影响结论。",
+  },
+  "input/performance-failures": {
+    message: "{file}：测量性能时有 {value} 个请求失败",
+    why: "失败的请求不计入延迟和吞吐量，因此拒绝请求的服务可能显得很快。",
+    causes: ["并发请求过多，内存不足", "服务端超时"],
+    tune: "请查看服务端日志，并降低并发后重新测量。",
+  },
 
   ...GATE_RULE_TEXTS_ZH,
   "task/drop": {
