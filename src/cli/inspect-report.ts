@@ -1,10 +1,13 @@
 /** How `npu-diff inspect` shows what is in a dump. */
 
 import { escapeText } from "../core/escape.ts";
+import type { PerformanceResult } from "../core/performance.ts";
 import { formatBytes, formatCount, formatError } from "../report/format-number.ts";
 import { machineJson } from "../report/json.ts";
+import { performanceBlocks } from "../report/performance/text.ts";
 import { layOutTable, padEnd, width } from "../report/table.ts";
 import { fitNames } from "../report/tensor-label.ts";
+import { makeContext, type TextOptions } from "../report/text.ts";
 import type { FoldStats, Inspection, LogitsInspection, TensorFold } from "./inspect-dump.ts";
 
 /** Metadata lines and table rows that are shown; `--json` has all. */
@@ -14,12 +17,17 @@ const MAX_ROWS = 60;
 /** Columns that are left out where no row fills them: the step, and the statistics. */
 const OPTIONAL: ReadonlySet<number> = new Set([1, 6, 7, 8, 9]);
 
-export function renderInspectionJson(inspection: Inspection): string {
+/** A dump, and its performance where it holds any. */
+export interface InspectedDump extends Inspection {
+  readonly performance: PerformanceResult | null;
+}
+
+export function renderInspectionJson(inspection: InspectedDump): string {
   return machineJson({ schemaVersion: 1, ...inspection });
 }
 
-/** Metadata, then a table of tensors, at most `columns` wide where names allow it. */
-export function renderInspectionText(inspection: Inspection, columns: number): string {
+/** Metadata, a table of tensors, and performance, at most `columns` wide where names allow it. */
+export function renderInspectionText(inspection: InspectedDump, options: TextOptions): string {
   const { file, bytes, samples, tensors, repaired, logits, encodings } = inspection;
   const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
   const rows: (readonly [string, string])[] = [
@@ -35,7 +43,13 @@ export function renderInspectionText(inspection: Inspection, columns: number): s
   ];
   const labelWidth = Math.max(...rows.map(([label]) => width(label)));
   const lines = rows.map(([label, text]) => `  ${padEnd(label, labelWidth)}  ${text}`);
-  return `npu-diff inspect\n${lines.join("\n")}\n\n${table(tensors, columns).join("\n")}\n`;
+  const context = makeContext(options);
+  const blocks = [
+    ["npu-diff inspect", ...lines],
+    table(tensors, context.columns),
+    ...performanceBlocks(inspection.performance, context),
+  ];
+  return `${blocks.map((block) => block.join("\n")).join("\n\n")}\n`;
 }
 
 /** How many tensors are not stored densely. */

@@ -66,6 +66,20 @@ export function readReportRequest<F extends Format>(
   };
 }
 
+/** How a text on standard output is to look. */
+export function readTextOptions(args: Arguments, host: Host): TextOptions {
+  return {
+    lang: args.choice("lang", LANGUAGES, "en"),
+    ascii: args.flag("ascii"),
+    style: makeStyle(
+      args.choice("color", ["auto", "always", "never"], "auto"),
+      host.env,
+      host.stdout.isTTY,
+    ),
+    columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
+  };
+}
+
 /** Renders all reports; only when that is done the first is written. Then GitHub Actions is told, where it runs this. */
 export async function writeReports<F extends Format>(
   { format, files, lang, ascii, style, onGithub }: ReportRequest<F>,

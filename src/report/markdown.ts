@@ -19,6 +19,7 @@ import { layerSection } from "./markdown-layers.ts";
 import { markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
+import { performanceSections } from "./performance/markdown.ts";
 import { generationLines, notAvailableLines } from "./quality-rows.ts";
 import { ruleRows } from "./rule-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
@@ -49,6 +50,7 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
     ...(notices.length === 0
       ? []
       : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeLine(text)}`)]]),
+    ...performanceSections(result.performance, lang),
   ];
   return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }

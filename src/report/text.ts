@@ -6,6 +6,7 @@ import type { ComparisonResult } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
 import { gateLines, noticeLines } from "./notices.ts";
+import { performanceBlocks } from "./performance/text.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import type { Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
@@ -37,6 +38,19 @@ export interface TextContext {
 /** Columns that figures and their words take where they have more. */
 const USUAL_COLUMNS = 70;
 
+/** What `options` come to. */
+export function makeContext({ lang, style, ascii, columns }: TextOptions): TextContext {
+  return {
+    m: MESSAGES[lang],
+    lang,
+    style,
+    ascii,
+    columns: Math.max(40, columns),
+    dot: ascii ? "|" : "·",
+    ellipsis: ascii ? ".." : "…",
+  };
+}
+
 /** Names of missing tensors that are listed for each side. */
 const NAMES_SHOWN = 4;
 
@@ -47,23 +61,17 @@ const NAMES_SHOWN = 4;
  * top, a terminal from its bottom.
  */
 export function renderText(result: ComparisonResult, options: TextOptions): string {
-  const context: TextContext = {
-    m: MESSAGES[options.lang],
-    lang: options.lang,
-    style: options.style,
-    ascii: options.ascii,
-    columns: Math.max(40, options.columns),
-    dot: options.ascii ? "|" : "·",
-    ellipsis: options.ascii ? ".." : "…",
-  };
+  const context = makeContext(options);
+  const performance = performanceBlocks(result.performance, context);
   const body = (
     result.verdict === "pass"
-      ? [generationBlock(result, context)]
+      ? [generationBlock(result, context), ...performance]
       : [
           headerBlock(result, context),
           ...layerTable(result, context),
           qualityBlock(result, context),
           generationBlock(result, context),
+          ...performance,
         ]
   ).filter((lines) => lines.length > 0);
   const blocks = [

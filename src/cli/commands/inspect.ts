@@ -1,33 +1,104 @@
+import type { PerformanceSource } from "../../dump/performance/source.ts";
+import type { TextOptions } from "../../report/text.ts";
+import { usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import { readFormat } from "../format.ts";
 import { inspectDump } from "../inspect-dump.ts";
 import { renderInspectionJson, renderInspectionText } from "../inspect-report.ts";
+import type { OptionName } from "../options.ts";
+import { INSPECT_FORMATS, type InspectFormat, renderPerformance } from "../performance-report.ts";
+import { readTextOptions } from "../reports.ts";
 import type { Command } from "./command.ts";
+
+/** What this command says differently. */
+const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
+  format: "Report: text, json; of performance figures also md",
+  lang: "Language of performance figures: en, zh",
+};
 
 export const inspect: Command = {
   name: "inspect",
-  describe: "Show what is in a dump: run metadata, samples, tensors",
+  describe:
+    "Show what is in a dump: run metadata, samples, tensors; or performance figures, of two side by side",
   positionals: ["dump"],
+  optional: ["candidate"],
   takesDumps: true,
-  examples: ["npu-diff inspect npu.arrow", "npu-diff inspect npu.arrow --json"],
-  options: ["format", "json", "debug"],
-  describeOption: (option) => (option === "format" ? { describe: "Report: text, json" } : {}),
+  examples: [
+    "npu-diff inspect npu.arrow",
+    "npu-diff inspect npu.arrow --json",
+    "npu-diff inspect cpu-bench.arrow npu-bench.arrow --format md",
+  ],
+  options: ["format", "json", "lang", "color", "ascii", "debug"],
+  describeOption: (option) => {
+    const describe = DESCRIPTIONS[option];
+    return describe === undefined ? {} : { describe };
+  },
   async run(args, host) {
-    const [path = ""] = args.positionals;
-    const format = readFormat(args, ["text", "json"]);
-    const { openDump } = await import("../../dump/open-dump.ts");
-    const dump = openDump(path);
-    try {
-      const inspection = inspectDump(dump);
-      const columns = Math.min(80, host.stdout.columns ?? 80);
-      await host.stdout.write(
-        format === "json"
-          ? renderInspectionJson(inspection)
-          : renderInspectionText(inspection, columns),
-      );
-    } finally {
-      dump.close();
-    }
+    const format = readFormat(args, INSPECT_FORMATS);
+    const shown = readTextOptions(args, host);
+    const [first = "", second] = args.positionals;
+    const report =
+      second === undefined
+        ? await inspectOne(first, format, shown)
+        : await inspectPair(first, second, format, shown);
+    await host.stdout.write(report);
     return EXIT.pass;
   },
 };
+
+async function inspectOne(
+  path: string,
+  format: InspectFormat,
+  options: TextOptions,
+): Promise<string> {
+  const { holdsBenchJson, openPerformance } = await import(
+    "../../dump/performance/open-performance.ts"
+  );
+  const { comparePerformance } = await import("../../measure/performance.ts");
+  const alone = (reference: PerformanceSource | null) =>
+    comparePerformance({ reference, candidate: null });
+  if (holdsBenchJson(path)) {
+    return renderPerformance(alone(openPerformance(path)), format, options);
+  }
+  const { openDump } = await import("../../dump/open-dump.ts");
+  const { readDumpPerformance } = await import("../../dump/performance/perf-tensors.ts");
+  const dump = openDump(path);
+  try {
+    const performance = alone(readDumpPerformance(dump));
+    if (format === "md") {
+      if (performance === null) throw noMarkdown(dump.file);
+      return renderPerformance(performance, format, options);
+    }
+    const inspection = { ...inspectDump(dump), performance };
+    return format === "json"
+      ? renderInspectionJson(inspection)
+      : renderInspectionText(inspection, options);
+  } finally {
+    dump.close();
+  }
+}
+
+/** Two files that hold performance figures alone. */
+async function inspectPair(
+  reference: string,
+  candidate: string,
+  format: InspectFormat,
+  options: TextOptions,
+): Promise<string> {
+  const { openPerformance } = await import("../../dump/performance/open-performance.ts");
+  const { comparePerformance } = await import("../../measure/performance.ts");
+  const alone = { alone: true };
+  const performance = comparePerformance({
+    reference: openPerformance(reference, alone),
+    candidate: openPerformance(candidate, alone),
+  });
+  return renderPerformance(performance, format, options);
+}
+
+function noMarkdown(file: string): Error {
+  return usageError(
+    "only performance figures are inspected as Markdown",
+    { given: "--format md", found: `${file} without perf.*` },
+    "give --format text or json",
+  );
+}
