@@ -49,7 +49,11 @@ describe.concurrent("refused on the command line", () => {
     ["a value for a flag", [...PAIR, "--json=banana"], /--json is a switch/],
     ["unknown preset", [...PAIR, "--preset", "int8"], /expected +auto, exact, f64/],
     ["unknown format", [...PAIR, "--format", "pdf"], /expected +text, json, md, html/],
-    ["format of another command", ["inspect", "a", "--format", "md"], /expected +text, json\n/],
+    [
+      "format of another command",
+      ["inspect", "a", "--format", "html"],
+      /expected +text, json, md\n/,
+    ],
     ["a page of task results", ["eval", "a", "b", "-o", "r.html"], /ends in \.json, \.md, \.txt/],
     ["a page on a screen without a page", [...PAIR, "--open", "-o", "r.md"], /-o report\.html/],
     ["two formats", [...PAIR, "--json", "--format", "md"], /--json and --format disagree/],

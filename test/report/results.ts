@@ -9,6 +9,8 @@ import type { Quality, Top1Result } from "../../src/core/quality.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import type { TensorResult } from "../../src/core/tensor-result.ts";
 
+import { hostilePerformance, PERFORMANCE, PERFORMANCE_OF_ONE } from "./performance-results.ts";
+
 export const LAYERS = 30;
 
 export function finding(rule: string, parts: Partial<Finding> = {}): Finding {
@@ -745,6 +747,7 @@ export const HOSTILE: ComparisonResult = comparison({
     forced: [],
   },
   missing: { reference: [EVIL], candidate: [] },
+  performance: hostilePerformance(EVIL),
 });
 
 /** Own errors under forced references: `ratio` times the floor's where it is a number. */
@@ -1197,6 +1200,28 @@ function keyword(
   return { keyword: { text, omitted: 0 }, reference, candidate };
 }
 
+/** With performance of both sides, and what is to be said of it. */
+const PASS_WITH_PERFORMANCE: ComparisonResult = comparison({
+  findings: [
+    finding("input/performance-conditions", {
+      level: "info",
+      detail: { condition: "engine", reference: "transformers", candidate: "openai" },
+    }),
+    finding("input/performance-failures", {
+      level: "warning",
+      value: 2,
+      detail: { file: "npu-bench.json" },
+    }),
+  ],
+  performance: PERFORMANCE,
+});
+
+/** With performance of the candidate alone. */
+const FAIL_WITH_PERFORMANCE: ComparisonResult = {
+  ...FAIL_BY_QUALITY,
+  performance: PERFORMANCE_OF_ONE,
+};
+
 export const RESULTS = {
   pass: comparison(),
   "fail by layer": FAIL_BY_LAYER,
@@ -1220,4 +1245,6 @@ export const RESULTS = {
   "pass with own errors": PASS_WITH_OWN,
   "fail by keywords": FAIL_BY_KEYWORDS,
   "pass with texts": PASS_WITH_TEXTS,
+  "pass with performance": PASS_WITH_PERFORMANCE,
+  "fail with performance": FAIL_WITH_PERFORMANCE,
 } as const satisfies Record<string, ComparisonResult>;
