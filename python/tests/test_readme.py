@@ -48,7 +48,7 @@ def test_the_python_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {"model": llama, "inputs": {"input_ids": ids(1)}, "logits": torch.ones(4, 7)}
     for block in blocks:  # one after the other, as a reader would
         exec(block, names)  # noqa: S102 - the README's own code

@@ -101,7 +101,7 @@ def capture_samples(
     ):
         feeder = Feeder(model, device, _padding_side(request, samples))
         for batch in batches(samples, request.batch):
-            _store_texts(dump, batch)
+            store_texts(dump, batch)
             feeder.feed(_continued(request, model, batch, dump, tokenizer))
             progress.step("capturing", dump.samples, len(samples), "samples")
         _repeat(request, model, samples, dump, tokenizer, progress)
@@ -255,7 +255,8 @@ def _continue(request: Request, model: Any, batch: list[Sample], dump: Dump) -> 
         return generate(model, [sample.ids for sample in batch], request.own_tokens, sampling, request.top_k)
 
 
-def _store_texts(dump: Dump, batch: Batch) -> None:
+def store_texts(dump: Dump, batch: Batch) -> None:
+    """Store the prompts of a batch and the texts of their tokens, where they are known."""
     for number, sample in batch:
         if sample.prompt is not None:
             dump.write_text("prompt", sample.prompt, sample=number)
