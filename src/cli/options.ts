@@ -147,6 +147,12 @@ export const OPTIONS = {
     group: "Selection",
     describe: "Accept the new figures into the baseline; --update=new only adds what it lacks",
   },
+  force: { kind: "flag", group: "Output", describe: "Overwrite the config that is there" },
+  show: {
+    kind: "flag",
+    group: "Output",
+    describe: "Print every value that holds, and where it is from",
+  },
   "fail-fast": {
     kind: "flag",
     group: "Selection",

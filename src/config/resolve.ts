@@ -136,7 +136,8 @@ class Resolver {
         skip: this.value("skip", null, (one) => one.skip, DEFAULT_OPTIONS.skip),
       },
       allowance: this.allowance(),
-      settings: this.settings,
+      // Of a rule that is set twice the last counts.
+      settings: [...new Map(this.settings.map((one) => [one.key, one])).values()],
     };
   }
 

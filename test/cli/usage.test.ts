@@ -122,6 +122,8 @@ describe.concurrent("help", () => {
   test.each([
     ["compare"],
     ["check"],
+    ["init"],
+    ["config"],
     ["eval"],
     ["inspect"],
     ["repair"],

@@ -2,8 +2,10 @@ import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
+import { config } from "./config.ts";
 import { evaluate } from "./eval.ts";
 import { explain } from "./explain.ts";
+import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
 import { repair } from "./repair.ts";
 
@@ -13,6 +15,8 @@ export type { Command } from "./command.ts";
 export const COMMANDS: readonly Command[] = [
   compare,
   check,
+  init,
+  config,
   evaluate,
   inspect,
   repair,

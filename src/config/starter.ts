@@ -1,0 +1,71 @@
+/** The config that `npu-diff init` writes: one pair, and comments on what else may be said. */
+
+/** What the pair of a new config is made of; paths as the config has them. */
+export interface StarterPair {
+  readonly name: string;
+  readonly reference: string;
+  readonly candidate: string;
+  readonly floor: readonly string[];
+  readonly forced: readonly string[];
+  /** Null leaves it to the candidate's dtype. */
+  readonly preset: string | null;
+}
+
+/** Names that are words of `npu-diff check --update`. */
+const RESERVED: ReadonlySet<string> = new Set(["all", "new"]);
+
+/** The text of the config, ending with a newline. Names are quoted, never put into a comment. */
+export function starterText({
+  name,
+  reference,
+  candidate,
+  floor,
+  forced,
+  preset,
+}: StarterPair): string {
+  const lines = [
+    `"reference": ${JSON.stringify(reference)},`,
+    `"candidate": ${JSON.stringify(candidate)},`,
+    ...(floor.length === 0 ? [] : [`"floor": ${JSON.stringify(floor)},`]),
+    ...(forced.length === 0 ? [] : [`"forced": ${JSON.stringify(forced)},`]),
+    ...(preset === null ? [] : [`"preset": ${JSON.stringify(preset)},`]),
+  ];
+  return `{
+  "$schema": "./node_modules/npu-diff/schema/config.schema.json",
+
+  // Figures that were accepted. npu-diff check -u writes them; a figure that gets worse fails.
+  "baseline": "npu-diff.baseline.json",
+
+  // How far a figure may be worse than the baseline's, as a share of it.
+  "allowance": { "relative": 0.1 },
+
+  // What npu-diff check compares. Paths are relative to this file.
+  "pairs": {
+    ${JSON.stringify(name)}: {
+${lines.map((line) => `      ${line}`).join("\n")}
+
+      // Limits of your own, beside those of the method:
+      // "limits": { "maxPplIncrease": 0.005, "minTop1": 0.98 },
+
+      // Levels of rules: off, warning, error. Every report says what is off.
+      // "rules": { "quality/flips": "warning" },
+
+      // Limits and levels for some tensors:
+      // "overrides": [{ "tensors": ["*.router"], "limits": { "maxRelL2": 0.5 } }],
+    },
+  },
+}
+`;
+}
+
+/** A name for a pair: that of the model, or else of the candidate's file, with the dtype. */
+export function starterName(model: string | null, file: string, dtype: string): string {
+  const base = (model ?? file.replace(/\.arrow$/, "")).split(/[\\/]/).at(-1) ?? "";
+  const words = `${base}-${dtype}`.toLowerCase();
+  const name = words
+    .replaceAll(/[^\p{L}\p{N}._-]+/gu, "-")
+    .replaceAll(/-{2,}/g, "-")
+    .replace(/^[._-]+/, "")
+    .slice(0, 80);
+  return name === "" || RESERVED.has(name) ? "pair" : name;
+}
