@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ def test_the_option_table_is_that_of_the_parser(command: str) -> None:
     section = README.split(f"\n## `npu-dump {command}`\n")[1].split("\n## ")[0]
     table = [line for line in section.split("\n") if re.match(r"\| `-", line)]
     assert table == option_rows(command)
+
+
+def test_the_workflow_asks_for_what_there_is() -> None:
+    workflow = (Path(__file__).parents[2] / "docs" / "ci" / "precision.yml").read_text(encoding="utf-8")
+    commands = re.findall(r"run: npu-dump (.*)", workflow)
+    parsed = [cli.build_parser().parse_args(shlex.split(command)) for command in commands]
+    assert [options.command for options in parsed] == ["doctor", "run", "reference"]
 
 
 def test_exit_codes() -> None:
