@@ -126,6 +126,7 @@ describe.concurrent("help", () => {
     ["config"],
     ["eval"],
     ["inspect"],
+    ["report"],
     ["repair"],
     ["explain"],
     ["completion"],

@@ -8,6 +8,7 @@ import { explain } from "./explain.ts";
 import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
 import { repair } from "./repair.ts";
+import { report } from "./report.ts";
 
 export type { Command } from "./command.ts";
 
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   config,
   evaluate,
   inspect,
+  report,
   repair,
   explain,
   completion,
