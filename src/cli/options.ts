@@ -153,6 +153,11 @@ export const OPTIONS = {
     group: "Output",
     describe: "Print every value that holds, and where it is from",
   },
+  tensor: {
+    kind: "value",
+    group: "Selection",
+    describe: "One tensor in depth, of two dumps: ULP histogram, worst elements, tokens, channels",
+  },
   "fail-fast": {
     kind: "flag",
     group: "Selection",

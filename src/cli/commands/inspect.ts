@@ -13,22 +13,23 @@ import type { Command } from "./command.ts";
 /** What this command says differently. */
 const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
   format: "Report: text, json; of performance figures also md",
-  lang: "Language of performance figures: en, zh",
+  lang: "Language of performance figures, and of one tensor in depth: en, zh",
 };
 
 export const inspect: Command = {
   name: "inspect",
   describe:
-    "Show what is in a dump: run metadata, samples, tensors; or performance figures, of two side by side",
+    "Show what is in a dump: run metadata, samples, tensors; of two dumps one tensor in depth, or performance figures side by side",
   positionals: ["dump"],
   optional: ["candidate"],
   takesDumps: true,
   examples: [
     "npu-diff inspect npu.arrow",
     "npu-diff inspect npu.arrow --json",
+    "npu-diff inspect cpu.arrow npu.arrow --tensor layers.7.mlp",
     "npu-diff inspect cpu-bench.arrow npu-bench.arrow --format md",
   ],
-  options: ["format", "json", "lang", "color", "ascii", "debug"],
+  options: ["tensor", "format", "json", "lang", "color", "ascii", "debug"],
   describeOption: (option) => {
     const describe = DESCRIPTIONS[option];
     return describe === undefined ? {} : { describe };
@@ -37,14 +38,48 @@ export const inspect: Command = {
     const format = readFormat(args, INSPECT_FORMATS);
     const shown = readTextOptions(args, host);
     const [first = "", second] = args.positionals;
+    const tensor = args.text("tensor");
     const report =
-      second === undefined
-        ? await inspectOne(first, format, shown)
-        : await inspectPair(first, second, format, shown);
+      tensor !== null
+        ? await inspectDepth(first, second, tensor, format, shown)
+        : second === undefined
+          ? await inspectOne(first, format, shown)
+          : await inspectPair(first, second, format, shown);
     await host.stdout.write(report);
     return EXIT.pass;
   },
 };
+
+/** One tensor of a pair. */
+async function inspectDepth(
+  reference: string,
+  candidate: string | undefined,
+  tensor: string,
+  format: InspectFormat,
+  options: TextOptions,
+): Promise<string> {
+  if (candidate === undefined) {
+    throw usageError(
+      "--tensor compares two dumps",
+      { given: reference, "--tensor": tensor },
+      "npu-diff inspect REFERENCE CANDIDATE --tensor NAME",
+    );
+  }
+  if (format === "md") {
+    throw usageError(
+      "one tensor in depth is not written as Markdown",
+      { given: "--format md", expected: "text, json" },
+      "give --format text or json",
+    );
+  }
+  const [{ inspectTensor }, { renderDepthJson }, { renderDepthText }] = await Promise.all([
+    import("../inspect-tensor.ts"),
+    import("../../report/depth/schema.ts"),
+    import("../../report/depth/text.ts"),
+  ]);
+  const report = inspectTensor({ reference, candidate }, tensor);
+  return format === "json" ? renderDepthJson(report) : renderDepthText(report, options);
+}
 
 async function inspectOne(
   path: string,

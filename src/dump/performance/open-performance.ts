@@ -84,6 +84,6 @@ function holdsMore(path: string, dump: Dump): NpuDiffError {
       { label: "found", text: more?.name ?? "no tensor" },
       { label: "expected", text: "perf.* and nothing else" },
     ],
-    help: "npu-diff compare compares what dumps hold; inspect one of them by itself",
+    help: "npu-diff compare names the tensors that are at fault; --tensor NAME shows one of them in depth",
   });
 }
