@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,16 @@ NPU, TORCH_NPU, VLLM, SERVER, NPU_TASKS = (
     "# NPU, tasks",
 )
 MARKERS = {FILES, CPU, TASKS, NPU, TORCH_NPU, VLLM, SERVER, NPU_TASKS}
+
+AT_MOST = {"--generate": 3, "--output-tokens": 2, "--input-tokens": 4, "--requests": 2, "--batch": 2}
+# Of `bench`; the last of an option counts.
+ONE_ROUND = ["--warmup", "0", "--iterations", "1"]
+# The points of a sweep are as many, and smaller.
+SWEEPS = {"--sweep-batch", "--sweep-output"}
+PASSAGES = {
+    "en.txt": ["The harbour opens at six.", "One winter does little.", "Every light keeps time."],
+    "zh.txt": ["竹子开花很少见。", "冬天水会结冰。", "灯塔按时发光。"],
+}
 
 
 @dataclass(frozen=True)
@@ -62,3 +74,25 @@ def tables(markdown: str) -> list[list[list[str]]]:
         elif found[-1]:
             found.append([])
     return [table for table in found if table]
+
+
+def cut(arguments: Sequence[str]) -> list[str]:
+    """The arguments with smaller amounts."""
+
+    def amount(option: str, value: str) -> str:
+        if option in SWEEPS:
+            return ",".join(map(str, range(1, 1 + len(value.split(",")))))
+        return str(min(int(value), AT_MOST[option])) if option in AT_MOST else value
+
+    smaller = [amount(option, value) for option, value in zip(["", *arguments], arguments, strict=False)]
+    return [*smaller, *ONE_ROUND] if arguments[0] == "bench" else smaller
+
+
+def write_files(name: str, folder: Path) -> None:
+    """Write the user's texts, and what the recipe makes of them."""
+    for name, lines in PASSAGES.items():
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for block in blocks_of(name):
+        if block.marker == FILES:
+            shell = ["bash", "-euc", block.script]
+            subprocess.run(shell, cwd=folder, check=True)

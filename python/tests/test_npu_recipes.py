@@ -10,7 +10,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from npu_dump.cli import main
 
 from .architectures import ARCHITECTURES
 from .conftest import save_tokenizer
-from .recipes import CPU, FILES, NPU, TORCH_NPU, blocks_of, tables, text_of
+from .recipes import CPU, NPU, PASSAGES, TORCH_NPU, blocks_of, cut, tables, text_of, write_files
 
 LEAST_TRANSFORMERS = 5  # of Qwen3.5 and gpt-oss
 ROOT = Path(__file__).parents[2]
@@ -35,11 +35,6 @@ ARCHITECTURE_OF = {
     "gpt-oss-20b": "gpt-oss",
 }
 LAYERS = 3
-AT_MOST = {"--generate": 4}
-PASSAGES = {
-    "en.txt": ["The harbour opens at six.", "One winter does little.", "Every light keeps time."],
-    "zh.txt": ["竹子开花很少见。", "冬天水会结冰。", "灯塔按时发光。"],
-}
 FIGURES = [
     "Perplexity (PPL) ↓",
     "Token cosine of the logits, mean",
@@ -71,20 +66,6 @@ class Ran:
         return tables((self.folder / file).read_text(encoding="utf-8"))
 
 
-def cut(arguments: Sequence[str]) -> list[str]:
-    """The arguments with smaller amounts."""
-    before = ["", *arguments]
-    return [
-        str(min(int(argument), AT_MOST[option])) if option in AT_MOST else argument
-        for option, argument in zip(before, arguments, strict=False)
-    ]
-
-
-def write_passages(folder: Path) -> None:
-    for name, lines in PASSAGES.items():
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def write_task_results(folder: Path) -> None:
     """What the harness would have written of the page's counts; the CPU has two more right, greedily and drawn."""
     both = COUNTS["greedy"] + COUNTS["sampled"] - COUNTS["either"]
@@ -104,13 +85,13 @@ def carry_out(name: str, folder: Path) -> Ran:
     """Run the blocks of a recipe in order, in ``folder``, where its model lies."""
     ran = Ran(name, folder)
     for block in blocks_of(name):
-        if block.marker == FILES:
-            shell = ["bash", "-euc", block.script]
-            subprocess.run(shell, cwd=folder, check=True)
-        elif block.marker in (CPU, NPU, TORCH_NPU):
+        if block.marker in (CPU, NPU, TORCH_NPU):
             for program, *arguments in block.commands:
                 if program == "npu-diff":
-                    ran.told[" ".join(arguments)] = npu_diff(folder, *arguments)
+                    command, _, to = " ".join(arguments).partition(" > ")
+                    ran.told[command] = npu_diff(folder, *command.split())
+                    if to:
+                        (folder / to).write_text(ran.told[command], encoding="utf-8")
                 elif arguments != ["doctor"]:  # has tests of its own, also beside the stand-in
                     assert program == "npu-dump"
                     assert main(cut(arguments)) == 0
@@ -135,7 +116,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     changes = {"max_position_embeddings": 256} if name == "gpt-oss-20b" else {}
     # All five are published in bfloat16.
     ARCHITECTURES[ARCHITECTURE_OF[request.param]].model(torch.bfloat16, **changes).save_pretrained(model)
-    write_passages(folder)
+    write_files(name, folder)
     write_task_results(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -243,6 +224,57 @@ def test_the_published_task_results_come_out(ran: Ran) -> None:
     assert made.partition("\n\n")[2].strip() in text_of(ran.name)
     [paired] = ran.tables("TASKS-PAIRED.md")
     assert paired[1][6] == "2 / 0"
+
+
+LATENCY = ["TTFT, ms ↓", "Prefill, ms ↓", "TPOT, ms ↓", "E2E latency, ms ↓", "Output tokens", "Iteration, s ↓"]
+THROUGHPUT = ["Output throughput, tok/s ↑", "Total throughput, tok/s ↑", "Request throughput, req/s ↑"]
+LOAD = ["Load, s ↓", "Load of weights, s ↓", "Weights ↓", "KV cache capacity ↑", "KV cache ↑", "Max concurrency ↑"]
+MEMORY = ["Peak memory ↓", "Peak reserved ↓"]
+# Sweeps of each page: the kind, and its points.
+SWEPT = {
+    "Minitron-8B-Base": {},
+    "BitCPM4-CANN-1B": {"batch": 4},
+    "Qwen3.5-0.8B-Base": {"batch": 4, "output": 4},
+    "gpt-oss-20b": {},
+}
+
+
+def test_performance_has_every_row_of_the_page(ran: Ran) -> None:
+    if ran.name == "Meta-Llama-3-8B":
+        assert not (ran.folder / "PERFORMANCE.md").exists()
+        return
+    latency, throughput, *sweeps, loading = ran.tables("PERFORMANCE.md")
+    assert [row[0] for row in latency[1:]] == LATENCY
+    assert [title.rpartition(" ")[2] for title in latency[0][1:]] == ["avg", "min", "max"]
+    assert all(float(cell) > 0 for row in latency[1:] for cell in row[1:])
+    assert [row[0] for row in throughput[1:]] == THROUGHPUT
+    assert all(float(cell) > 0 for row in throughput[1:] for cell in row[1:])
+    assert [row[0] for row in loading[1:]] == [*LOAD, *MEMORY]
+    assert all(re.match(r"[\d.]+|not measured: \w+", row[1]) for row in loading[1:])
+    assert [row[0] for row in loading[1:] if row[1].startswith("not")] == [LOAD[1], *LOAD[3:]]
+    assert [len(sweep) - 1 for sweep in sweeps] == list(SWEPT[ran.name].values())
+    for sweep in sweeps:
+        assert sweep[0][:3] == ["Batch", "Input tokens", "Output tokens"]
+        assert all(float(cell.removesuffix("x")) > 0 for row in sweep[1:] for cell in row)
+    # One that grows by batch tells the speed-up over the smallest.
+    batches = [sweep for sweep in sweeps if sweep[0][-1].endswith("speed-up")]
+    assert len(batches) == ("batch" in SWEPT[ran.name])
+    assert all(sweep[1][-1] == "1.0x" for sweep in batches)
+    times = load(ran.folder / "npu-bench.arrow")["perf.e2e_ms", -1, 0]
+    told = [float(cell) for cell in latency[4][1:]]
+    assert told == pytest.approx([times.mean(), times.min(), times.max()], rel=1e-3)
+
+
+def test_one_card_holds_precision_and_performance(ran: Ran) -> None:
+    if ran.name in SWEPT:
+        heads = [table[0][0] for table in ran.tables("CARD.md")]
+        assert heads[0] == "Item"
+        assert heads.count("Metric") == 3
+
+
+def test_latencies_have_a_table_of_their_own(ran: Ran) -> None:
+    if ran.name in ("BitCPM4-CANN-1B", "Qwen3.5-0.8B-Base"):
+        assert [row[0] for row in ran.tables("LATENCY.md")[0][1:]] == LATENCY
 
 
 @pytest.fixture
