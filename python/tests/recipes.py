@@ -90,8 +90,8 @@ def cut(arguments: Sequence[str]) -> list[str]:
 
 def write_files(name: str, folder: Path) -> None:
     """Write the user's texts, and what the recipe makes of them."""
-    for name, lines in PASSAGES.items():
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for file, lines in PASSAGES.items():
+        (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
     for block in blocks_of(name):
         if block.marker == FILES:
             shell = ["bash", "-euc", block.script]
