@@ -226,7 +226,8 @@ def test_the_published_task_results_come_out(ran: Ran) -> None:
     assert paired[1][6] == "2 / 0"
 
 
-LATENCY = ["TTFT, ms ↓", "Prefill, ms ↓", "TPOT, ms ↓", "E2E latency, ms ↓", "Output tokens", "Iteration, s ↓"]
+TIMES = ["TTFT, ms ↓", "Prefill, ms ↓", "TPOT, ms ↓", "E2E latency, ms ↓"]
+LATENCY = [*TIMES, "Input tokens", "Output tokens", "Iteration, s ↓"]
 THROUGHPUT = ["Output throughput, tok/s ↑", "Total throughput, tok/s ↑", "Request throughput, req/s ↑"]
 LOAD = ["Load, s ↓", "Load of weights, s ↓", "Weights ↓", "KV cache capacity ↑", "KV cache ↑", "Max concurrency ↑"]
 MEMORY = ["Peak memory ↓", "Peak reserved ↓"]

@@ -80,14 +80,17 @@ function escapeCodePoint(character: string): string {
 
 /** Text that Markdown and HTML show as it is, that links to nothing and mentions nobody. */
 export function escapeMarkdown(text: string): string {
-  return escapeText(text, 1000)
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll("@", "&#64;")
-    .replaceAll("://", "&#58;//")
-    .replace(/#(?=\d)/g, "&#35;")
-    .replace(/www\./gi, (word) => `${word.slice(0, 3)}&#46;`)
-    .replace(/[\\`*_[\]|~$]/g, "\\$&");
+  return (
+    escapeText(text, 1000)
+      .replaceAll("&", "&amp;")
+      // Before those that bring a number sign along.
+      .replace(/#(?=\d)/g, "&#35;")
+      .replaceAll("<", "&lt;")
+      .replaceAll("@", "&#64;")
+      .replaceAll("://", "&#58;//")
+      .replace(/www\./gi, (word) => `${word.slice(0, 3)}&#46;`)
+      .replace(/[\\`*_[\]|~$]/g, "\\$&")
+  );
 }
 
 /** The same for a line of its own, which no heading, quote or list may open. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { escapeText } from "../../src/core/escape.ts";
+import { escapeMarkdown, escapeText } from "../../src/core/escape.ts";
 
 describe("escapeText", () => {
   it("leaves what can be seen", () => {
@@ -51,5 +51,30 @@ describe("escapeText", () => {
     const started = performance.now();
     escapeText("\u202e".repeat(50_000_000));
     expect(performance.now() - started).toBeLessThan(1000);
+  });
+});
+
+describe("escapeMarkdown", () => {
+  it.each([
+    "pass@2",
+    "#7",
+    "issue #7 by @all",
+    "&#64;",
+    "&amp; <b>",
+    "https://www.a.b/#1",
+    "a_b|c `d`",
+  ])("shows %j as it is", (text) => {
+    const escaped = escapeMarkdown(text);
+    // What CommonMark makes of backslashes and of references to characters.
+    const shown = escaped.replace(
+      /\\([!-/:-@[-`{-~])|&#(\d+);|&(amp|lt);/g,
+      (_, punctuation?: string, code?: string, name?: string) =>
+        punctuation ??
+        (name === undefined
+          ? String.fromCodePoint(Number(code))
+          : ({ amp: "&", lt: "<" }[name] ?? "")),
+    );
+    expect(shown).toBe(text);
+    expect(escaped).not.toMatch(/@|<|:\/\/|www\.|(?<!&)#\d/);
   });
 });
