@@ -228,8 +228,8 @@ def test_the_published_task_results_come_out(ran: Ran) -> None:
 
 TIMES = ["TTFT, ms ↓", "Prefill, ms ↓", "TPOT, ms ↓", "E2E latency, ms ↓"]
 LATENCY = [*TIMES, "Input tokens", "Output tokens", "Iteration, s ↓"]
-THROUGHPUT = ["Output throughput, tok/s ↑", "Total throughput, tok/s ↑", "Request throughput, req/s ↑"]
-LOAD = ["Load, s ↓", "Load of weights, s ↓", "Weights ↓", "KV cache capacity ↑", "KV cache ↑", "Max concurrency ↑"]
+THROUGHPUT = ["Output tok/s ↑", "Total tok/s ↑", "Requests/s ↑"]
+LOAD = ["Load, s ↓", "Load of weights, s ↓", "Weights ↓", "KV cache tokens ↑", "KV cache ↑", "Max concurrency ↑"]
 MEMORY = ["Peak memory ↓", "Peak reserved ↓"]
 # Sweeps of each page: the kind, and its points.
 SWEPT = {

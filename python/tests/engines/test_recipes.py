@@ -80,7 +80,7 @@ def test_lines_for_vllm(commands: Commands, folder: Path) -> None:
     texts = rows_of(folder / "TEXTS.md")
     assert all(cell.endswith("(8/8)") for cell in texts["Determinism (self-consistency)"][:2])
     performance = rows_of(folder / "PERFORMANCE.md")
-    for name in ("Load of weights, s ↓", "Weights ↓", "KV cache capacity ↑", "KV cache ↑", "Max concurrency ↑"):
+    for name in ("Load of weights, s ↓", "Weights ↓", "KV cache tokens ↑", "KV cache ↑", "Max concurrency ↑"):
         assert float(performance[name][0].split()[0]) > 0
 
 
@@ -97,4 +97,4 @@ def test_lines_for_a_server(commands: Commands, folder: Path, model: Path, tmp_p
     assert rows_of(tmp_path / "TEXTS.md")["Determinism (self-consistency)"][:2] == ["100.0 % (8/8)"] * 2
     performance = rows_of(tmp_path / "PERFORMANCE.md")
     assert float(performance["TTFT, ms ↓"][0]) > 0
-    assert performance["KV cache capacity ↑"][0].startswith("not measured: ")
+    assert performance["KV cache tokens ↑"][0].startswith("not measured: ")
