@@ -46,6 +46,12 @@ def reference(folder: Path, dtype: torch.dtype = torch.float32, name: str = "cpu
     return folder / name
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test imports first, pytester forgets after it; transformers looks for the modules of its classes."""
+    reference(tmp_path_factory.mktemp("imported"))
+
+
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder with a reference and a floor, and a pytest with our plugin and no other."""
@@ -145,6 +151,17 @@ def test_what_cannot_be_compared_is_an_error(inner: pytest.Pytester) -> None:
         assert re.search(r"^E +help: ", part, re.MULTILINE)
 
 
+def test_an_expected_failure_is_no_excuse_for_no_comparison(inner: pytest.Pytester) -> None:
+    test = """
+@pytest.mark.xfail
+@pytest.mark.parametrize("reference", ["cpu.arrow", "gone.arrow"])
+def test_port(assert_matches, model, reference):
+    with disturbed(model, "model.layers.1.mlp"):
+        assert_matches(model, reference, floor="floor.arrow")
+"""
+    outcome(inner, test, xfailed=1, errors=1)
+
+
 def test_the_analyzer_is_what_was_named(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument, then the configuration, then the environment; each is the last word."""
     main = ROOT / "dist" / "cli" / "main.js"
@@ -166,11 +183,13 @@ def test_a_reference_set_brings_its_floors(inner: pytest.Pytester, model_folder:
     assert run("--model", model_folder, "-o", candidate, "--prompts", prompts, "--dtype", "bfloat16") == 0
     assert main(["reference", str(candidate), "--model", str(model_folder), "-o", str(inner.path / "ref")]) == 0
     test = f"""
-from transformers import AutoModelForCausalLM
+from npu_dump import models
 
 def test_port(assert_matches):
-    model = AutoModelForCausalLM.from_pretrained({str(model_folder)!r}, dtype=torch.bfloat16)
-    result = assert_matches(model.eval(), "ref", max_floor_ratio=3)
+    source = models.locate({str(model_folder)!r}, trust_remote_code=False, allow_download=False)
+    precision = {{"device": torch.device("cpu"), "dtype": torch.bfloat16, "attention": None}}
+    model = models.load_model(source, **precision, note=print)
+    result = assert_matches(model, "ref", max_floor_ratio=3)
     assert len(result["inputs"]["floors"]) == 2
 """
     outcome(inner, test, passed=1)
