@@ -217,6 +217,25 @@ test("the embedding is held to its table", async () => {
   });
 });
 
+describe("an embedding with a factor, which is rounded more often", () => {
+  const noisy = (size: number, seed: number) => (tensor: ToyTensor) => {
+    if (tensor.name === "embed") addNoise([tensor], size * ROUNDING, seed);
+  };
+  const found = async (set: Set) =>
+    (await compareSet(set)).findings.find(({ rule }) => rule === "own/embed");
+
+  test("is held to the roundings that the floor shows", async () => {
+    expect(await found({ fault: noisy(2.6, 5), floorFault: noisy(2.6, 6) })).toBeUndefined();
+    expect(await found({ fault: noisy(2.6, 5) })).toMatchObject({ limit: 1.5 });
+  });
+
+  test("is not excused by a floor that is worse than three of them", async () => {
+    expect(await found({ fault: noisy(20, 5), floorFault: noisy(20, 6) })).toMatchObject({
+      limit: 1.5 * Math.sqrt(3),
+    });
+  });
+});
+
 test("bit equality asks for no own error", async () => {
   const result = await compareSet({ fault: wrong("layers.1.mlp") }, { preset: "exact" });
   expect(result.evidence).toBe("exact");

@@ -83,9 +83,10 @@ function judgeStatistics(statistics: OwnStatistics, own: OwnMeasurement, report:
   }
 }
 
-function judgeEmbedding({ max, maxAt }: OwnFigures, u: number, report: Report): void {
+function judgeEmbedding(figures: OwnFigures, u: number, report: Report): void {
+  const { max, maxAt, floorGm } = figures;
   const value = (max ?? Number.NaN) / u;
-  const limit = embedLimit(u);
+  const limit = embedLimit(u, floorGm);
   if (isWithin(value, limit)) return;
   report("own/embed", { value, limit, limitFrom: "method", ...tokenParts(maxAt) });
 }

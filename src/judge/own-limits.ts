@@ -42,12 +42,28 @@ const SCATTER_ROWS = 200;
 /** Fewer rows than this say nothing about single channels. */
 const LEAST_CHANNEL_ROWS = 32;
 
-/** ρ_t of any token of the embedding, in u (worst: 1.18): a look-up, in float32 with a factor that some models have. */
+/**
+ * ρ_t of any token of the embedding, in u (worst: 1.18): a look-up that is rounded once; in
+ * float32 with a factor that some models have.
+ */
 const MAX_EMBED_TOKEN = { stores: 1.5, accumulation: 4 } as const;
 
-/** The limit of ρ_t of any token of the embedding, in u. */
-export function embedLimit(u: number): number {
-  return MAX_EMBED_TOKEN[u > ACCUMULATION_U ? "stores" : "accumulation"];
+/** Geometric mean of ρ_t where values are rounded once, in u: the root of the mean square of a relative rounding error. */
+const ONE_ROUNDING = 0.85;
+
+/** What a 16-bit look-up can be rounded: the weight, the factor behind it, and their product. */
+const MOST_ROUNDINGS = 3;
+
+/**
+ * The limit of ρ_t of any token of the embedding, in u. How often a 16-bit look-up is rounded
+ * shows in the floor, but no floor excuses more than there can be.
+ *
+ * @param floorGm of the larger floor's own ρ_t; null where none is known.
+ */
+export function embedLimit(u: number, floorGm: number | null): number {
+  if (u <= ACCUMULATION_U) return MAX_EMBED_TOKEN.accumulation;
+  const roundings = ((floorGm ?? 0) / u / ONE_ROUNDING) ** 2;
+  return MAX_EMBED_TOKEN.stores * Math.sqrt(Math.min(Math.max(roundings, 1), MOST_ROUNDINGS));
 }
 
 /** Geometric mean of ρ_t in u where no floor is known; 16-bit formats only. Worst: 9.3, 1.74, 3.9, 1.26, 1.24, 2.15. */

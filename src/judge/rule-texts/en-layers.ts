@@ -17,7 +17,7 @@ export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "own/embed": {
     message: "token {token}: {value} u from the table's row, limit {limit} u",
-    why: "An embedding is a look-up: one rounding at most. More means another table, another row, or a factor that one side lacks.",
+    why: "An embedding is a look-up: one rounding, three at most where a factor follows and the floor shows them. More means another table, another row, or a factor that one side lacks.",
     causes: [
       "another embedding weight, or one that is quantised",
       "an embedding multiplier that one side lacks",

@@ -12,7 +12,7 @@ export const LAYER_RULE_TEXTS_ZH: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "own/embed": {
     message: "token {token} 与词表对应行相差 {value} u，上限 {limit} u",
-    why: "嵌入只是查表，最多一次舍入。误差更大说明词表不同、取错了行，或一侧少乘了系数。",
+    why: "嵌入只是查表，舍入一次；若后有系数且噪声基底也如此，最多三次。误差更大说明词表不同、取错了行，或一侧少乘了系数。",
     causes: ["嵌入权重不同或被量化", "一侧缺少 embedding multiplier", "新增词表导致 token id 偏移"],
     tune: "没有上限可以放宽此规则。",
   },
