@@ -10,7 +10,7 @@ export type OptionKind =
   | "flag"
   /** One value, given at most once. */
   | "value"
-  /** One of a few values; the bare option stands for the first. */
+  /** Of a check one of a few values, where the bare option stands for the first; elsewhere one value. */
   | "update"
   /** One value, repeatable. */
   | "list";

@@ -1,11 +1,12 @@
 /**
- * Report files (`-o`): what is asked for, checked before the work begins, and
+ * Report files (`-o`, `--update`): what is asked for, checked before the work begins, and
  * written so that a file is either whole or not there.
  */
 
 import { randomBytes } from "node:crypto";
 import {
   accessSync,
+  chmodSync,
   constants,
   realpathSync,
   renameSync,
@@ -19,13 +20,17 @@ import type { Format } from "../report/render.ts";
 import { usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";
 
-/** A report file that was asked for. */
-export interface OutputRequest<F extends Format = Format> {
+/** A file that is to be written. */
+export interface OutputFile {
   /** As it was given, for messages. */
   readonly given: string;
-  readonly format: F;
   /** Absolute, with symbolic links resolved, so that a rename keeps them. */
   readonly path: string;
+}
+
+/** A report file that was asked for. */
+export interface OutputRequest<F extends Format = Format> extends OutputFile {
+  readonly format: F;
 }
 
 const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
@@ -42,6 +47,7 @@ const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
  *
  * @param inputs paths of the files that are read, which no report may replace
  * @param formats what the command can write
+ * @param section the file of `--update`, which is written as well
  * @throws NpuDiffError `usage` or `output-unwritable`
  */
 export function parseOutputs<F extends Format>(
@@ -49,11 +55,12 @@ export function parseOutputs<F extends Format>(
   inputs: readonly string[],
   cwd: string,
   formats: readonly F[],
+  section: OutputFile | null,
 ): readonly OutputRequest<F>[] {
   const requests = values.map((given) => parseOutput(given, cwd, formats));
   const taken = new Map<string, string>();
   for (const input of inputs) taken.set(identity(resolve(cwd, input)), `the input ${input}`);
-  for (const { given, path } of requests) {
+  for (const { given, path } of section === null ? requests : [section, ...requests]) {
     const owner = taken.get(identity(path));
     if (owner !== undefined) {
       throw usageError(
@@ -75,11 +82,16 @@ export function parseOutputs<F extends Format>(
  * @throws NpuDiffError `output-unwritable`
  */
 export function writeOutputs(
-  reports: readonly { readonly request: OutputRequest; readonly text: string }[],
+  reports: readonly {
+    readonly request: OutputFile;
+    readonly text: string | Uint8Array;
+    /** Permissions; those of new files where they are left out. */
+    readonly mode?: number;
+  }[],
   host: Host,
 ): void {
-  const written: { readonly temporary: string; readonly request: OutputRequest }[] = [];
-  for (const { request, text } of reports) {
+  const written: { readonly temporary: string; readonly request: OutputFile }[] = [];
+  for (const { request, text, mode } of reports) {
     const temporary = join(
       dirname(request.path),
       `.${basename(request.path)}.${randomBytes(6).toString("hex")}.tmp`,
@@ -88,6 +100,7 @@ export function writeOutputs(
     host.temporary(temporary);
     attempt(request.given, written, () => {
       writeFileSync(temporary, text, { flag: "wx" });
+      if (mode !== undefined) chmodSync(temporary, mode);
     });
   }
   for (const { temporary, request } of written) {
@@ -134,7 +147,8 @@ function extensionsOf(formats: readonly Format[]): readonly string[] {
   );
 }
 
-function followLinks(path: string): string {
+/** The file that `path` leads to, or the path itself where there is none. */
+export function followLinks(path: string): string {
   try {
     return realpathSync(path);
   } catch {

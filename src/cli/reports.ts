@@ -10,7 +10,8 @@ import { readFormat } from "./format.ts";
 import { isOnGithub, tellGithub } from "./github.ts";
 import type { Host } from "./host.ts";
 import type { OptionName } from "./options.ts";
-import { type OutputRequest, parseOutputs, writeOutputs } from "./outputs.ts";
+import { type OutputFile, type OutputRequest, parseOutputs, writeOutputs } from "./outputs.ts";
+import { withSection } from "./section.ts";
 
 /** Text on paper, in a file or a pipe. */
 const DEFAULT_COLUMNS = 80;
@@ -31,6 +32,8 @@ export const REPORT_OPTIONS = [
 export interface ReportRequest<F extends Format> {
   readonly format: F;
   readonly files: readonly OutputRequest<F>[];
+  /** The file of `--update`, in which the Markdown report replaces a part. */
+  readonly section: OutputFile | null;
   readonly lang: TextOptions["lang"];
   readonly ascii: boolean;
   readonly exitZero: boolean;
@@ -43,6 +46,7 @@ export interface ReportRequest<F extends Format> {
 /**
  * @param formats what the command can write
  * @param inputs paths of the files that are read, which no report may replace
+ * @param section the file of `--update`, where the command has it
  * @throws NpuDiffError `usage` or `output-unwritable`, before any work is done
  */
 export function readReportRequest<F extends Format>(
@@ -50,14 +54,16 @@ export function readReportRequest<F extends Format>(
   formats: readonly F[],
   inputs: readonly string[],
   host: Host,
+  section: OutputFile | null = null,
 ): ReportRequest<F | "text" | "json"> {
   const format = readFormat(args, formats);
-  const files = parseOutputs(args.list("output"), inputs, host.cwd, formats);
+  const files = parseOutputs(args.list("output"), inputs, host.cwd, formats, section);
   const lang = args.choice("lang", LANGUAGES, "en");
   const when = args.choice("color", ["auto", "always", "never"], "auto");
   return {
     format,
     files,
+    section,
     lang,
     ascii: args.flag("ascii"),
     exitZero: args.flag("exit-zero"),
@@ -82,12 +88,13 @@ export function readTextOptions(args: Arguments, host: Host): TextOptions {
 
 /** Renders all reports; only when that is done the first is written. Then GitHub Actions is told, where it runs this. */
 export async function writeReports<F extends Format>(
-  { format, files, lang, ascii, style, onGithub }: ReportRequest<F>,
+  { format, files, section, lang, ascii, style, onGithub }: ReportRequest<F>,
   render: (format: NoInfer<F> | "md" | "github", options: TextOptions) => string,
   host: Host,
 ): Promise<void> {
   const plain = { lang, ascii, style: PLAIN, columns: DEFAULT_COLUMNS };
   const reports = files.map((request) => ({ request, text: render(request.format, plain) }));
+  const updated = section === null ? [] : [withSection(section, render("md", plain))];
   await host.stdout.write(
     render(format, {
       lang,
@@ -96,7 +103,7 @@ export async function writeReports<F extends Format>(
       columns: Math.min(DEFAULT_COLUMNS, host.stdout.columns ?? DEFAULT_COLUMNS),
     }),
   );
-  writeOutputs(reports, host);
+  writeOutputs([...reports, ...updated], host);
   if (!onGithub) return;
   const commands = format === "github" ? null : render("github", plain);
   await tellGithub({ commands, markdown: render("md", plain), lang }, host);

@@ -80,8 +80,12 @@ async function dispatch(argv: readonly string[], host: Host): Promise<ExitCode> 
   return runCommand(selection, argv, host);
 }
 
-/** `-u` and `--update`, alone or followed by their value, as `--update=VALUE`: no option swallows positionals. */
+/**
+ * `-u` and `--update` of a check, alone or followed by their value, as `--update=VALUE`:
+ * no option swallows positionals. Elsewhere the option has a value like any other.
+ */
 function spelledOut(argv: readonly string[]): readonly string[] {
+  if (argv.find((word) => COMMANDS.some(({ name }) => name === word)) !== "check") return argv;
   const words: string[] = [];
   let isBare = false;
   for (const [index, word] of argv.entries()) {
@@ -191,7 +195,12 @@ function makeParser(host: Host, shown: boolean, select: (selection: Selection) =
 function addOption(
   parser: Argv,
   name: OptionName,
-  more: { readonly hidden?: boolean; readonly global?: boolean; readonly describe?: string } = {},
+  more: {
+    readonly hidden?: boolean;
+    readonly global?: boolean;
+    readonly describe?: string;
+    readonly group?: string;
+  } = {},
 ): void {
   const spec: OptionSpec = OPTIONS[name];
   parser.option(name, {

@@ -30,21 +30,27 @@ export type FormatEntry = { readonly kind: "dtype" } & NumberFormat & {
 /** The parts of the explanation, in their order. */
 export function formatParts(entry: FormatEntry, lang: Language): readonly Part[] {
   const { format: m, cause } = MESSAGES[lang];
-  const { minSubnormal, overflow, noiseFloor } = entry;
-  const subnormal = minSubnormal === null ? m.unspecified : short(minSubnormal);
+  const { noiseFloor } = entry;
   return [
-    [m.bits, [m.layout(entry.exponentBits, entry.mantissaBits)]],
-    [m.range, [m.extremes(short(entry.maxFinite), short(entry.minNormal), subnormal)]],
-    [
-      m.rounding,
-      [m.relative(Math.log2(entry.unitRoundoff), share(entry.unitRoundoff), entry.decimalDigits)],
-    ],
-    [m.overflow, [overflow === null ? m.unspecified : leaving(overflow, lang)]],
+    ...factParts(entry, lang),
     [m.noise, noiseFloor === null ? [m.operandsOnly] : noiseTexts(noiseFloor, lang)],
     ...(noiseFloor === null ? [] : [[m.formula, [formula(noiseFloor), m.measured]] as const]),
     [cause.usual, entry[lang].usual],
     [m.source, [entry.source]],
     ...(entry.dtype === null ? [] : [[m.dumpName, [entry.dtype]] as const]),
+  ];
+}
+
+/** What the bits of a format can hold. */
+export function factParts(format: NumberFormat, lang: Language): readonly Part[] {
+  const { format: m } = MESSAGES[lang];
+  const { minSubnormal, overflow, unitRoundoff } = format;
+  const subnormal = minSubnormal === null ? m.unspecified : short(minSubnormal);
+  return [
+    [m.bits, [m.layout(format.exponentBits, format.mantissaBits)]],
+    [m.range, [m.extremes(short(format.maxFinite), short(format.minNormal), subnormal)]],
+    [m.rounding, [m.relative(Math.log2(unitRoundoff), share(unitRoundoff), format.decimalDigits)]],
+    [m.overflow, [overflow === null ? m.unspecified : leaving(overflow, lang)]],
   ];
 }
 

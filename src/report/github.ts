@@ -94,6 +94,9 @@ function stepWord({ step }: Finding, { groups }: ComparisonResult, lang: Languag
   return step === null || groups.length < 2 ? "" : `(${MESSAGES[lang].step[step]}) `;
 }
 
+/** Ends what `<details>` began. */
+const FOLD_END = "</details>\n\n";
+
 /** As many whole blocks of a Markdown report as fit so many bytes of UTF-8, and that it was cut. */
 export function fitSummary(markdown: string, room: number, lang: Language): string {
   if (bytes(markdown) <= room) return markdown;
@@ -101,9 +104,11 @@ export function fitSummary(markdown: string, room: number, lang: Language): stri
   let kept = "";
   for (const block of markdown.split("\n\n")) {
     const longer = `${kept}${block}\n\n`;
-    if (bytes(longer) + bytes(note) > room) break;
+    if (bytes(longer) + bytes(FOLD_END) + bytes(note) > room) break;
     kept = longer;
   }
+  // What is cut in a fold must not hide what another call writes after it.
+  if (kept.lastIndexOf("<details>") > kept.lastIndexOf("</details>")) kept += FOLD_END;
   return bytes(kept + note) <= room ? kept + note : "";
 }
 

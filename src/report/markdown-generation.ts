@@ -46,7 +46,7 @@ export function generationSection(
   // What one side alone said is no comparison, unless keywords are asked for.
   const isTable = listed.length + omitted > only.reference + only.candidate || withKeywords;
   return [
-    [`**${m.card.texts}**`],
+    [`#### ${m.card.texts}`],
     ...(isTable ? [markdownTable([head, ...rows])] : []),
     [
       ...generationLines(generation, m).map((line) => `- ${line}`),

@@ -2,6 +2,7 @@
 
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
+import { CARD_MESSAGES } from "./card/messages.ts";
 import {
   formatCosine,
   formatCount,
@@ -10,17 +11,18 @@ import {
   formatRatio,
 } from "./format-number.ts";
 import { decisive, plainEvidence } from "./layer-rows.ts";
-import { markdownTable, NO_SIDE } from "./markdown-parts.ts";
-import type { Messages } from "./messages/index.ts";
+import { folded, markdownTable, NO_SIDE } from "./markdown-parts.ts";
+import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 
 /** Layers that the table holds; the deepest models that are published have 126. */
 const SHOWN = 160;
 
-/** Title and table of each step group; empty where no layer's output was compared. */
+/** The table of each step group, folded; empty where no layer's output was compared. */
 export function layerSection(
   result: ComparisonResult,
-  m: Messages,
+  lang: Language,
 ): readonly (readonly string[])[] {
+  const m = MESSAGES[lang];
   const outputs = result.tensors.filter(isOutput);
   const steps = [...new Set(outputs.map(({ step }) => step))];
   return steps.flatMap((step) => {
@@ -28,11 +30,10 @@ export function layerSection(
     const stream = tensors.filter((tensor) => isOutput(tensor) || isEnd(tensor));
     const title = steps.length > 1 ? m.group.of(m.step[step], m.card.layers) : m.card.layers;
     const more = Math.max(0, stream.length - SHOWN);
-    return [
-      [`**${title}**`],
+    return folded(CARD_MESSAGES[lang].rows(title, formatCount(stream.length)), [
       layerTable(stream.slice(0, SHOWN), tensors, result, m),
       ...(more === 0 ? [] : [[`- ${m.moreRows(more)}`]]),
-    ];
+    ]);
   });
 }
 

@@ -1,6 +1,6 @@
 /** Parts of a Markdown report: tables and titles. */
 
-import { escapeMarkdown } from "../core/escape.ts";
+import { escapeMarkdown, escapeXml } from "../core/escape.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import { deviceOf, dtypeOf } from "./input-label.ts";
 
@@ -16,6 +16,17 @@ export function sideTitle(input: InputSummary, side: string): string {
       ? side
       : device.replace(/^(?:cpu|npu|gpu|cuda)\b/, (type) => type.toUpperCase());
   return dtype === null ? shown : `${shown}, ${dtype}`;
+}
+
+/**
+ * `sections` behind a title that opens them. The blank line after the title lets
+ * GitHub and model hubs read what follows as Markdown.
+ */
+export function folded(
+  title: string,
+  sections: readonly (readonly string[])[],
+): readonly (readonly string[])[] {
+  return [["<details>", `<summary>${escapeXml(title)}</summary>`], ...sections, ["</details>"]];
 }
 
 /** The first row is the head. */

@@ -1,8 +1,12 @@
 /** The precision section of a model card, in Markdown. */
 
-import { escapeLine, escapeMarkdown } from "../core/escape.ts";
+import { escapeLine, escapeMarkdown, escapeText } from "../core/escape.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
+import { environmentSections } from "./card/environment.ts";
+import { CARD_MESSAGES } from "./card/messages.ts";
+import { methodSections } from "./card/method.ts";
+import { numberFormatSections } from "./card/number-format.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import { reasonText } from "./finding-text.ts";
 import {
@@ -16,7 +20,7 @@ import {
 import { modelOf } from "./input-label.ts";
 import { generationSection } from "./markdown-generation.ts";
 import { layerSection } from "./markdown-layers.ts";
-import { markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
+import { folded, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
 import { performanceSections } from "./performance/markdown.ts";
@@ -26,16 +30,28 @@ import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
   readonly lang: Language;
+  /** The command line that repeats the comparison, one line; not told where it is left out. */
+  readonly command?: string | null;
 }
+
+/** Rows of the table of limits from which on it is folded. */
+const MANY_LIMITS = 8;
+
+/** Characters of the command: all of it, however many files it names. */
+const LONGEST_COMMAND = 100_000;
 
 /** As the published tables have it. */
 const PERPLEXITY_DECIMALS = 4;
 
 /**
- * The conclusion, the tables that model cards of ported models print, and every
- * limit with its origin. A cell without a measurement says why.
+ * The conclusion, the tables that model cards of ported models print, every limit
+ * with its origin, the environment and the method. A cell without a measurement
+ * says why.
  */
-export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptions): string {
+export function renderMarkdown(
+  result: ComparisonResult,
+  { lang, command }: MarkdownOptions,
+): string {
   const m = MESSAGES[lang];
   const word = m.verdict[result.verdict];
   const notices = noticeLines(result, lang);
@@ -44,15 +60,37 @@ export function renderMarkdown(result: ComparisonResult, { lang }: MarkdownOptio
     conclusion(result, lang),
     figureTable(result, m),
     ...generationSection(result, m),
-    [`**${m.card.limits}**`],
-    limitTable(result, m),
-    ...layerSection(result, m),
+    ...performanceSections(result.performance, lang, "####"),
+    ...layerSection(result, lang),
+    ...limitSections(result, lang),
+    ...environmentSections(result, lang),
+    ...numberFormatSections(result, lang),
+    ...methodSections(result, lang),
     ...(notices.length === 0
       ? []
-      : [[`**${m.card.notes}**`, "", ...notices.map(({ text }) => `- ${escapeLine(text)}`)]]),
-    ...performanceSections(result.performance, lang),
+      : [[`#### ${m.card.notes}`, "", ...notices.map(({ text }) => `- ${escapeLine(text)}`)]]),
+    ...(command == null ? [] : repeatSections(command, lang)),
   ];
   return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+function limitSections(result: ComparisonResult, lang: Language): readonly (readonly string[])[] {
+  const m = MESSAGES[lang];
+  const table = limitTable(result, m);
+  const count = result.rules.length;
+  return count > MANY_LIMITS
+    ? folded(CARD_MESSAGES[lang].rows(m.card.limits, formatCount(count)), [table])
+    : [[`#### ${m.card.limits}`], table];
+}
+
+/**
+ * The command in a block of code, where nothing can be escaped: it is one line, which
+ * begins with a word of ours and so ends no block. To a shell `<!''--` within quotes is
+ * `<!--`, which as it stands would end the part of a file that is updated.
+ */
+function repeatSections(command: string, lang: Language): readonly (readonly string[])[] {
+  const line = escapeText(command, LONGEST_COMMAND).replaceAll("<!--", "<!''--");
+  return [[`#### ${CARD_MESSAGES[lang].repeat}`], ["```sh", line, "```"]];
 }
 
 function figureTable(result: ComparisonResult, m: Messages): readonly string[] {

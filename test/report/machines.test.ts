@@ -188,11 +188,16 @@ describe("a job summary", () => {
   });
 
   test("that does not ends after a whole block, and says so", () => {
-    for (const room of [size - 1, Math.floor(size / 2), 1000]) {
+    for (const room of [size - 1, Math.floor(size / 2), text.indexOf("</details>"), 1000]) {
       const cut = fitSummary(text, room, "zh");
       expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(room);
       const blocks = cut.trimEnd().split("\n\n");
       expect(blocks.pop()).toMatch(/report\.md/);
+      // A fold that was cut is ended, so that it hides nothing that another call writes.
+      expect(cut.match(/<details>/g)?.length).toBe(cut.match(/<\/details>/g)?.length);
+      if (!text.startsWith(`${blocks.join("\n\n")}\n\n`)) {
+        expect(blocks.pop()).toBe("</details>");
+      }
       expect(text.startsWith(`${blocks.join("\n\n")}\n\n`)).toBe(true);
     }
     expect(fitSummary(text, 10, "zh")).toBe("");

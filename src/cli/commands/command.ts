@@ -24,7 +24,10 @@ export interface Command {
   readonly examples: readonly string[];
   readonly options: readonly OptionName[];
   /** What this command says differently about an option. */
-  readonly describeOption?: (option: OptionName) => { readonly describe?: string };
+  readonly describeOption?: (option: OptionName) => {
+    readonly describe?: string;
+    readonly group?: string;
+  };
   /**
    * @throws NpuDiffError where no verdict is possible: exit status 2.
    */

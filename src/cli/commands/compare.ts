@@ -11,6 +11,7 @@ import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
+import { DESCRIBE_SECTION, readSection } from "../section.ts";
 import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
@@ -26,6 +27,7 @@ export const compare: Command = {
     "npu-diff compare ref/ 'npu.rank*.arrow'    # one file a rank",
     "npu-diff compare cpu.arrow npu.arrow -o report.html --open",
     "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
+    "npu-diff compare cpu.arrow npu.arrow --update README.md",
   ],
   options: [
     "floor",
@@ -49,11 +51,13 @@ export const compare: Command = {
     "fail-fast",
     "jobs",
     ...REPORT_OPTIONS,
+    "update",
     "open",
     "details",
     "no-progress",
     "debug",
   ],
+  describeOption: (option) => (option === "update" ? DESCRIBE_SECTION : {}),
 
   async run(args, host) {
     const options = readOptions(args);
@@ -65,7 +69,7 @@ export const compare: Command = {
     const inputs = [reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
       filesAt(resolve(host.cwd, path)),
     );
-    const request = readReportRequest(args, FORMATS, inputs, host);
+    const request = readReportRequest(args, FORMATS, inputs, host, readSection(args, host));
     const opened = args.flag("open") ? pageOf(request.files) : null;
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
     const toStderr = { lang: request.lang, style: request.style(host.stderr) };

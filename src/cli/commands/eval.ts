@@ -5,6 +5,7 @@ import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import type { OptionName } from "../options.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
+import { DESCRIBE_SECTION, readSection } from "../section.ts";
 import type { Command } from "./command.ts";
 
 /** What task results can be shown as. SARIF says where in the code something is, which they do not. */
@@ -45,9 +46,11 @@ export const evaluate: Command = {
     "filter",
     "pass-at",
     ...REPORT_OPTIONS,
+    "update",
     "debug",
   ],
   describeOption: (option) => {
+    if (option === "update") return DESCRIBE_SECTION;
     const describe = DESCRIPTIONS[option];
     return describe === undefined ? {} : { describe };
   },
@@ -58,7 +61,7 @@ export const evaluate: Command = {
     const inputs = [...options.reference, ...options.candidate].flatMap((path) =>
       taskFilesAt(resolve(host.cwd, path)),
     );
-    const request = readReportRequest(args, FORMATS, inputs, host);
+    const request = readReportRequest(args, FORMATS, inputs, host, readSection(args, host));
 
     const { compareTaskResults } = await import("../../compare-task-results.ts");
     const result = compareTaskResults(options);

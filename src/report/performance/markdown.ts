@@ -32,10 +32,15 @@ import { PERFORMANCE_MESSAGES, type PerformanceMessages } from "./messages.ts";
 /** Rows of a sweep that are shown. */
 const ROWS_SHOWN = 64;
 
-/** Sections of lines: a title, the conditions, and the tables; empty where nothing was measured. */
+/**
+ * Sections of lines: a title, the conditions, and the tables; empty where nothing was measured.
+ *
+ * @param heading the number signs of the title
+ */
 export function performanceSections(
   performance: PerformanceResult | null,
   lang: Language,
+  heading = "###",
 ): readonly (readonly string[])[] {
   if (performance === null) return [];
   const m = PERFORMANCE_MESSAGES[lang];
@@ -49,7 +54,7 @@ export function performanceSections(
   });
   const lines = [...conditions, ...(unlike === null ? [] : [unlike])];
   return [
-    [`### ${m.title}`],
+    [`${heading} ${m.title}`],
     lines.map((line) => `- ${escapeLine(line)}`),
     ...titled(m.tables.latency, latencyTable(performance, m)),
     ...titled(m.tables.throughput, plainTable(performance, "throughput", m)),
