@@ -38,6 +38,7 @@ import { scaleOf } from "./judge/presets.ts";
 import { failsByPropagationAlone, settlePropagation, streamOf } from "./judge/propagated.ts";
 import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
+import { readDetails } from "./measure/details.ts";
 import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
 import { Helpers } from "./measure/kernel/helpers.ts";
@@ -53,7 +54,6 @@ import { reducedGroups } from "./measure/reduced-quality.ts";
 import { SegmentReader } from "./measure/segments.ts";
 import { readSpecimen } from "./measure/specimen.ts";
 import { measureStatistics } from "./measure/stats-figures.ts";
-import { measureTokenErrors, sampleToDraw } from "./measure/token-errors.ts";
 import { TrueTokens } from "./measure/true-tokens.ts";
 
 /**
@@ -273,14 +273,13 @@ async function comparePair(
     rules: overall.rules,
     stopped,
     details: options.details
-      ? {
-          tokenErrors: measureTokenErrors(
-            units.map(({ measured }) => measured.unit),
-            sampleToDraw(tensors, origin, quality),
-            sides,
-            reader,
-          ),
-        }
+      ? readDetails(
+          units.map(({ measured }) => measured.unit),
+          { tensors, origin, quality },
+          logits,
+          sides,
+          reader,
+        )
       : null,
   };
 }

@@ -7,9 +7,10 @@ import type { Pair } from "../align/align.ts";
 import { extentOf } from "../align/shapes.ts";
 import type { TokenAt } from "../core/places.ts";
 import type { DecodeQuality, Quality } from "../core/quality.ts";
-import { Agreement } from "./agreement.ts";
+import { Agreement, NEAR_TIE, standardMargin } from "./agreement.ts";
 import { Divergence } from "./divergence.ts";
 import { LOGITS, ROW_NUMBERS, SIDE_LOGITS, SIDE_LOGITS_NUMBERS } from "./kernel/results.ts";
+import { PositionPicker } from "./logit-positions.ts";
 import type { RowObserver } from "./measure-tensor.ts";
 import type { JobPart, PlannedJob } from "./plan.ts";
 import { Predictions } from "./predictions.ts";
@@ -34,6 +35,7 @@ export class LogitsMeter implements RowObserver {
   private readonly predictions = new Predictions();
   private readonly divergence: Divergence;
   private readonly agreement = new Agreement();
+  private readonly picker = new PositionPicker();
   private readonly lastRows = new Map<number, boolean>();
 
   /** @param floorScales one for each floor. */
@@ -60,7 +62,8 @@ export class LogitsMeter implements RowObserver {
         of(LOGITS.truthCandidate) - of(LOGITS.lseCandidate),
       );
     }
-    this.divergence.add(numbers[sides + SIDE_LOGITS.kl] as number, token);
+    const kl = numbers[sides + SIDE_LOGITS.kl] as number;
+    this.divergence.add(kl, token);
     let floorSigma: number | null = null;
     for (const [i, floor] of present.entries()) {
       const from = sides + (i + 1) * SIDE_LOGITS_NUMBERS;
@@ -71,22 +74,31 @@ export class LogitsMeter implements RowObserver {
       if (Number.isFinite(sigma)) floorSigma = Math.max(floorSigma ?? 0, sigma);
     }
     const agrees = of(LOGITS.agrees) === 1;
+    const margin = of(LOGITS.margin);
+    const candidateSigma = numbers[sides + SIDE_LOGITS.sigma] as number;
     this.agreement.add({
       vocabulary: job.width,
       agrees,
       strict: of(LOGITS.strict) === 1,
-      margin: of(LOGITS.margin),
+      margin,
       overlap5: of(LOGITS.overlap5),
       overlap10: of(LOGITS.overlap10),
       floorSigma,
-      candidateSigma: numbers[sides + SIDE_LOGITS.sigma] as number,
+      candidateSigma,
     });
+    const nearTie = standardMargin(margin, floorSigma ?? candidateSigma) < NEAR_TIE;
+    this.picker.add(token, { kl, margin, agrees, nearTie });
     if (isLastOfPrompt(part.pair, token)) this.lastRows.set(token.sample, agrees);
   }
 
   endSample(): void {
     this.predictions.endSample();
     this.divergence.endSample();
+  }
+
+  /** Where the sides differ most. */
+  get positions(): PositionPicker["positions"] {
+    return this.picker.positions;
   }
 
   /** Whether the greedy token after each prompt agrees. */

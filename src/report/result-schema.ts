@@ -4,7 +4,6 @@
  * field of the result that is missing here does not compile.
  */
 
-import type { ResultDetails, TokenBin, TokenErrorRow, TokenErrors } from "../core/details.ts";
 import type { AppliedRule, Finding, RuleLevel } from "../core/findings.ts";
 import type { CauseResult, GroupResult, Origin, Systematic } from "../core/groups.ts";
 import type { EnvironmentDifference, InputSummary } from "../core/inputs.ts";
@@ -35,6 +34,7 @@ import {
   type Schema,
   text,
 } from "../core/schema.ts";
+import { details } from "./details-schema.ts";
 import { determinism, generation } from "./generation-schema.ts";
 import { performance } from "./performance-schema.ts";
 import {
@@ -244,16 +244,5 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & ComparisonResult>({
   isolated: flag,
   rules: list(appliedRule),
   stopped: flag,
-  details: nullable(
-    fields<ResultDetails>({
-      tokenErrors: nullable(
-        fields<TokenErrors>({
-          sample: count,
-          tokens: count,
-          bins: list(fields<TokenBin>({ from: count, to: count, text: nullable(text) })),
-          rows: list(fields<TokenErrorRow>({ tensor: text, relL2: list(nullable(number)) })),
-        }),
-      ),
-    }),
-  ),
+  details: nullable(details),
 });

@@ -55,7 +55,7 @@ const RESULTS = {
 
 /** Everything that the page may consist of: no frame, object, link or image from elsewhere, no handler. */
 const TAGS =
-  "a article body button details caption code div dd dl dt figcaption figure form g h1 h2 h3 head header html image input label li main mark meta nav noscript option output p path rect section select span summary svg table tbody td text th thead title tr ul";
+  "a article body button details caption code div dd dl dt figcaption figure form g h1 h2 h3 head header html image input label li main mark meta nav noscript ol option output p path rect section select span summary svg table tbody td text th thead title tr ul";
 const ATTRIBUTES =
   "aria-hidden aria-label aria-labelledby aria-live autocomplete charset class content d data-count data-dark data-done data-light data-sort hidden height href http-equiv id lang name placeholder preserveAspectRatio role scope spellcheck tabindex text-anchor transform type value viewBox width x y";
 
@@ -222,7 +222,10 @@ describe("the picture of layers by tokens", () => {
     const rows = errors.rows.map((row, i) =>
       i === 0 ? { ...row, relL2: [null, Number.NaN, Number.POSITIVE_INFINITY, 0] } : row,
     );
-    const drawn = { ...base, details: { tokenErrors: { ...errors, rows } } };
+    const drawn = {
+      ...base,
+      details: { tokenErrors: { ...errors, rows }, tensors: [], positions: [] },
+    };
     const { rows: cells, palette } = picture(page(drawn).source);
     expect([...(cells[0] ?? [])]).toEqual([255, 254, 254, 0]);
     expect([...palette.subarray(0, 3)]).toEqual([0x00, 0x22, 0x4e]);

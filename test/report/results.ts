@@ -1,5 +1,7 @@
 /** Comparison results made by hand, for renderers to show. */
 
+import type { TensorDepth } from "../../src/core/depth.ts";
+import type { LikelyToken } from "../../src/core/details.ts";
 import type { Finding } from "../../src/core/findings.ts";
 import type { Continuation, DivergenceSide, KeywordResult } from "../../src/core/generation.ts";
 import type { Origin } from "../../src/core/groups.ts";
@@ -699,7 +701,56 @@ export function withTokens(
             ),
           })),
       },
+      tensors: [
+        depthOf("layers.7.mlp", 7, text ?? " word"),
+        depthOf("logits", null, text ?? " word"),
+      ],
+      positions: [
+        {
+          ...{ sample: 1, step: 0, token: 4, kl: 0.31, agrees: false, margin: 0.8, nearTie: true },
+          context: ["The", text ?? " word"],
+          reference: likely(text ?? " Paris"),
+          candidate: likely(null),
+        },
+      ],
     },
+  };
+}
+
+function likely(text: string | null): readonly LikelyToken[] {
+  return [0.5, 0.2, 0.1, 0.05, 0.04].map((probability, i) => ({
+    id: 12_345 + i,
+    text: i === 0 ? text : null,
+    probability,
+  }));
+}
+
+/** A tensor in depth in which everything that can be shown is there. */
+function depthOf(tensor: string, layer: number | null, text: string): TensorDepth {
+  const at = { sample: 3, step: 0, token: 5, text };
+  return {
+    ...{
+      tensor,
+      layer,
+      step: "prefill",
+      samples: 6,
+      rows: 41,
+      width: 64,
+      relL2: 0.02,
+      maxAbs: 0.5,
+    },
+    dtypes: { reference: ["F32"], candidate: ["BF16"] },
+    ulp: {
+      buckets: [0, 0.5, 1, 2, 4, 8].map((upTo, i) => ({ upTo, elements: i * 100 })),
+      ...{ beyond: 3, nonFinite: 1, max: 70_000 },
+    },
+    elements: Array.from({ length: 20 }, (_, i) => ({
+      ...at,
+      ...{ index: [5, i], reference: 1, candidate: 1 + i / 32, d: i / 32, ulp: 4 * i },
+    })),
+    tokens: [{ ...at, relL2: 0.5, cosine: 0.9, mismatched: 1 }],
+    channels: [{ channel: 7, share: 0.4, relL2: 0.3, mismatched: 0 }],
+    ...{ heads: null, noHeads: "name" },
   };
 }
 

@@ -11,6 +11,7 @@ import { factTable, type PageContext, scrolling } from "./context.ts";
 import { px } from "./log-scale.ts";
 import { html, jsonIsland, type Markup, trusted } from "./markup.ts";
 import { NOT_FINITE, NOTHING, paletteImage, SHADES } from "./palette-image.ts";
+import { quoted } from "./quoted.ts";
 
 const WIDTH = 1080;
 const LEFT = 118;
@@ -191,10 +192,6 @@ function sizeText(size: number, unit: string, { w }: PageContext): string {
 
 function tokensOf({ from, to }: TokenBin, { w }: PageContext): string {
   return to - from === 1 ? w.heat.token(from) : w.heat.tokenRange(from, to - 1);
-}
-
-function quoted(text: string, most: number): string {
-  return `"${escapeText(text, most)}"`;
 }
 
 function rowLabels(rows: readonly Row[], height: number): readonly (Markup | null)[] {

@@ -12,6 +12,7 @@ import { type Language, MESSAGES } from "../messages/index.ts";
 import { verdictLines } from "../verdict-lines.ts";
 import { causeSection } from "./cause-section.ts";
 import { badge, type PageContext, type Section, stateOf } from "./context.ts";
+import { depthSection } from "./depth-section.ts";
 import {
   commandLine,
   determinismSection,
@@ -24,6 +25,7 @@ import { generationSection } from "./generation-section.ts";
 import { heatMap } from "./heat-map.ts";
 import { layerCharts } from "./layer-chart.ts";
 import { html, type Markup, trusted } from "./markup.ts";
+import { positionSection } from "./position-section.ts";
 import { qualitySection } from "./quality-section.ts";
 import { tensorTable } from "./tensor-table.ts";
 import { tiles } from "./tiles.ts";
@@ -124,6 +126,8 @@ function sectionsOf(
     ["layers", sections.layers, html`${layerCharts(result, context)}`],
     ["heat-map", sections.heat, heatMap(result, context)],
     ["causes", sections.causes, causeSection(result, context)],
+    ["elements", sections.elements, depthSection(result, context)],
+    ["positions", sections.logits, positionSection(result, context)],
     ["quality", sections.quality, qualitySection(result, context)],
     ["texts", sections.texts, generationSection(result, context)],
     ["determinism", sections.determinism, determinismSection(result, context)],

@@ -75,6 +75,23 @@ export const PAGE_EN: PageWords = {
     text: "Text",
     error: "Relative L2 error",
   },
+  depth: {
+    intro:
+      "The module at fault first, then those furthest from their reference. ULP: a unit in the last place of the candidate's number format at the reference value.",
+    histogram: (elements, format) => `${elements} elements by |d| in ULP of ${format}`,
+    bar: (bucket, elements) => `${bucket} ULP: ${elements} elements`,
+  },
+  positions: {
+    intro:
+      "Where the next token differs by the largest margin, or the KL divergence is largest. A near tie: the margin is within four standard deviations of the logits' error.",
+    position: "position",
+    context: "after",
+    margin: "margin",
+    says: "greedy token",
+    same: "the same",
+    flip: "differs",
+    nearTie: "differs, near tie",
+  },
   table: {
     caption: "All tensors, in execution order",
     step: "STEP",

@@ -78,6 +78,21 @@ export interface PageWords {
     readonly text: string;
     readonly error: string;
   };
+  readonly depth: {
+    readonly intro: string;
+    histogram(elements: string, format: string): string;
+    bar(bucket: string, elements: string): string;
+  };
+  readonly positions: {
+    readonly intro: string;
+    readonly position: string;
+    readonly context: string;
+    readonly margin: string;
+    readonly says: string;
+    readonly same: string;
+    readonly flip: string;
+    readonly nearTie: string;
+  };
   readonly table: {
     readonly caption: string;
     readonly step: string;

@@ -75,6 +75,22 @@ export const PAGE_ZH: PageWords = {
     text: "文本",
     error: "相对 L2 误差",
   },
+  depth: {
+    intro: "先列出错的模块，再列误差最大的。ULP：待测侧数值格式在基准值处的最末位单位。",
+    histogram: (elements, format) => `${elements} 个元素的 |d|，单位为 ${format} 的 ULP`,
+    bar: (bucket, elements) => `${bucket} ULP：${elements} 个元素`,
+  },
+  positions: {
+    intro:
+      "下一个 token 不同且差距最大、或 KL 散度最大的位置。近似并列：差距在 logits 误差的四个标准差以内。",
+    position: "位置",
+    context: "上文",
+    margin: "差距",
+    says: "贪心 token",
+    same: "相同",
+    flip: "不同",
+    nearTie: "不同，近似并列",
+  },
   table: {
     caption: "全部张量，按执行次序",
     step: "阶段",
