@@ -49,7 +49,8 @@ const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp|router))?)$/;
 /**
  * The command that says more about the origin: what its cause means, or, where
  * none is sure and a forced reference shows that the module is at fault, the
- * probe that tests named hypotheses; null where neither would.
+ * probe that tests named hypotheses; where no cause is known, where in the tensor
+ * the error is. Null where none of them would.
  */
 export function nextCommand({
   origin,
@@ -69,7 +70,14 @@ export function nextCommand({
     const file = word(inputs.candidate.file, "CANDIDATE");
     return `npu-dump probe ${file} --module ${origin.tensor.replace(/router$/, "mlp")} --model ${word(model ?? "", "DIR")}`;
   }
-  return cause !== undefined && isCauseId(cause.id) ? `npu-diff explain ${cause.id}` : null;
+  if (cause !== undefined && isCauseId(cause.id)) return `npu-diff explain ${cause.id}`;
+  const tensor = result.tensors.find(
+    ({ name, step }) => name === origin?.tensor && step === origin.step,
+  );
+  if (tensor?.tokenRelL2 == null) return null;
+  const files = `${word(inputs.reference.file, "REFERENCE")} ${word(inputs.candidate.file, "CANDIDATE")}`;
+  const name = word(tensor.name, "");
+  return name === "" ? null : `npu-diff inspect ${files} --tensor ${name}`;
 }
 
 /** `text` as a word of a command line, or `otherwise` where a shell or a parser would see more in it. */

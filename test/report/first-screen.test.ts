@@ -6,6 +6,8 @@ import { PLAIN } from "../../src/report/style.ts";
 import { renderText } from "../../src/report/text.ts";
 import { RESULTS } from "./results.ts";
 
+const IN_DEPTH = "npu-diff inspect cpu.arrow npu.arrow --tensor";
+
 /** Each result with its verdict, its origin, its size and its next step, as a person would tell them. */
 const TOLD = [
   ["pass", ["PASS", "layer 1 output", "1.10 times the noise floor"]],
@@ -19,13 +21,10 @@ const TOLD = [
     ["FAIL", "layer 2 attn", "[61, 576]", "[61, 288]", "npu-diff explain structure/shape"],
   ],
   ["inconclusive", ["INCONCLUSIVE", "+0.08 %", "npu-diff explain limit/ppl-increase"]],
-  ["not finite", ["FAIL", "layer 12 attn", "61 positions", "npu-diff explain finite/mismatched"]],
+  ["not finite", ["FAIL", "layer 12 attn", "61 positions", `${IN_DEPTH} layers.12.attn`]],
   // Without a floor the prior is what an error is held to.
-  ["no floor", ["FAIL", "layer 7 mlp", "1.4e-1", "1.2e-2", "npu-diff explain layer/prior"]],
-  [
-    "large",
-    ["FAIL", "layer 123 mlp", "67.2 times the noise floor", "npu-diff explain layer/floor-ratio"],
-  ],
+  ["no floor", ["FAIL", "layer 7 mlp", "1.4e-1", "1.2e-2", `${IN_DEPTH} layers.7.mlp`]],
+  ["large", ["FAIL", "layer 123 mlp", "67.2 times the noise floor", `${IN_DEPTH} layers.123.mlp`]],
 ] as const;
 
 /** The text with its line breaks as blanks: a sentence may go on in the next line. */
