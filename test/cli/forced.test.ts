@@ -14,7 +14,7 @@ const ALL = [...PAIR, ...FLOORS, "--forced", "forced.candidate.arrow", ...OF_FLO
 test("own errors stand beside the plain figures", async () => {
   const { code, stdout, stderr } = await cli(ALL, { cwd });
   expect(stdout).toMatch(/^ +LAYER +TENSOR .* x FLOOR +OWN +VERDICT$/m);
-  expect(stdout).toContain("the largest own error of any module");
+  expect(stdout).toContain("its own error, the largest of any module");
   expect(stdout.match(/^ {2}forced /gm)).toHaveLength(3);
   expect(stderr).toMatch(/^warning\[input\/own-unknown\]: layers\.0\.mlp /m);
   expect(code).toBe(1);

@@ -39,7 +39,9 @@ describe("hostile texts", () => {
 
   test("open no markup in a table, link nowhere and mention nobody", async () => {
     const text = renderMarkdown(await hostile(), { lang: "zh" });
-    expect(text).not.toMatch(/<|@|:\/\/|www\./);
+    // The report's own folds are the only markup.
+    const strangers = text.replaceAll(/^<\/?details>$|^<summary>[^<]*<\/summary>$/gm, "");
+    expect(strangers).not.toMatch(/<|@|:\/\/|www\./);
     expect(text).not.toMatch(/(?<!\\)[`$]/);
     expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
     const rows = text.split("\n").filter((line) => line.startsWith("| 0 |"));
