@@ -260,9 +260,8 @@ export const LIMITS: readonly LimitSpec[] = [
   { option: "min-determinism", limit: "minDeterminism" },
 ];
 
-/** The options that stand before what a config says. */
-export const CONFIG_OPTIONS = [
-  "config",
+/** The options that say what a comparison is held to. */
+export const JUDGING_OPTIONS = [
   "preset",
   "max-rel-l2",
   "min-cosine",
@@ -276,6 +275,9 @@ export const CONFIG_OPTIONS = [
   "min-determinism",
   "decide",
 ] as const satisfies readonly OptionName[];
+
+/** The options that stand before what a config says. */
+export const CONFIG_OPTIONS = ["config", ...JUDGING_OPTIONS] as const;
 
 /** The values of `--update`. */
 export const UPDATES = ["all", "new"] as const;

@@ -33,5 +33,22 @@ def require_transformers() -> None:
     logging.disable_progress_bar()
 
 
+def require_httpx() -> None:
+    """Import what talks to a server, or say how to get it.
+
+    Raises:
+        DumpError: it is absent.
+    """
+    try:
+        import httpx2  # noqa: F401
+    except ImportError as error:
+        raise DumpError(
+            "httpx-absent",
+            "httpx2 is needed to talk to a server",
+            facts=[("missing", error.name or error)],
+            help="pip install npu-dump[endpoint]",
+        ) from error
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or ["no reason given"])[0]

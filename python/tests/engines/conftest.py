@@ -113,3 +113,21 @@ def faulty(work: Path) -> Callable[[str], dict[str, str]]:
     (facts / "entry_points.txt").write_text("[vllm.general_plugins]\nfaulty_llama = faulty_llama:register\n")
     folders = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return lambda fault: {"PYTHONPATH": folders, "NPU_DUMP_TEST_FAULT": fault}
+
+
+@pytest.fixture(scope="session")
+def prompts(work: Path) -> Path:
+    """Eight prompts of 3 to 40 tokens."""
+    texts = [
+        "Water boils at",
+        "The capital of France is",
+        "Artificial intelligence is",
+        "Python is a programming language that lets you work quickly and",
+        "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
+        "1 2 3 4 5 6 7",
+        "Once upon a time in a land far away there lived a small dragon who did not like fire, and every morning",
+        "In 1969 the first humans landed on the Moon, the only natural satellite of the Earth. They were called",
+    ]
+    path = work / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts), encoding="utf-8")
+    return path

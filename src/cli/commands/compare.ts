@@ -7,6 +7,7 @@ import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import { readJobs } from "../jobs.ts";
 import { openReport } from "../open-report.ts";
+import { JUDGING_OPTIONS } from "../options.ts";
 import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
@@ -34,18 +35,7 @@ export const compare: Command = {
     "forced",
     "reference-performance",
     "candidate-performance",
-    "preset",
-    "max-rel-l2",
-    "min-cosine",
-    "max-abs",
-    "max-mse",
-    "max-floor-ratio",
-    "max-ppl-increase",
-    "max-kl",
-    "min-top1",
-    "min-first-token",
-    "min-determinism",
-    "decide",
+    ...JUDGING_OPTIONS,
     "only",
     "skip",
     "fail-fast",

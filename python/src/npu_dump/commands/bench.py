@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DumpError
+from ..requirements import require_httpx, require_transformers
 from . import capture
 from .options import DTYPES, add_output_options, count, count0, seconds, seed
 from .vllm import engine_argument, load_engine
@@ -157,21 +158,12 @@ def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
         DumpError: anything that the caller can act on.
     """
     if options.url is None:
-        from ..requirements import require_transformers
-
         require_transformers()
         if options.engine == "vllm":
             load_engine(network=options.allow_download, hooks=False)
-    try:
-        from ..bench.request import BenchRequest
-        from ..bench.run import run
-    except ImportError as error:
-        raise DumpError(
-            "httpx-absent",
-            "httpx2 is needed to talk to a server",
-            facts=[("missing", error.name or error)],
-            help="pip install npu-dump[endpoint]",
-        ) from error
+    require_httpx()
+    from ..bench.request import BenchRequest
+    from ..bench.run import run
 
     def measured(request: BenchRequest, progress: Progress) -> Measured:
         found = run(request, progress)

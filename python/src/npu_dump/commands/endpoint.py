@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DumpError
+from ..requirements import require_httpx
 from . import capture
 from .options import (
     DTYPES,
@@ -94,13 +95,7 @@ def execute(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
     Raises:
         DumpError: anything that the caller can act on.
     """
-    try:
-        from ..endpoint.run import Request, run
-    except ImportError as error:
-        raise DumpError(
-            "httpx-absent",
-            "httpx2 is needed to talk to a server",
-            facts=[("missing", error.name or error)],
-            help="pip install npu-dump[endpoint]",
-        ) from error
+    require_httpx()
+    from ..endpoint.run import Request, run
+
     return capture.finish(options, progress, Request, run)
