@@ -188,6 +188,24 @@ def test_a_request_that_fails_ends_the_measurement(
     assert (tmp_path / "a.arrow.partial").exists() == (after == 6)
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1])
+def test_an_interrupt_amid_answers_leaves_no_task_behind(server: FakeServer, tmp_path: Path, delay: float) -> None:
+    options = ["--input-tokens", "4", "--output-tokens", "2", "--requests", "4000", "--concurrency", "8"]
+    child = subprocess.Popen(
+        [*COMMAND, "bench", "--url", server.url, "-o", str(tmp_path / "a.arrow"), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(server.asked(COMPLETIONS)) < 20:
+        time.sleep(0.005)
+    time.sleep(delay)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=15)
+    assert (child.returncode, out) == (130, "")
+    assert "Traceback" not in err
+
+
 def test_an_interrupt_ends_it_at_once(server: FakeServer, tmp_path: Path) -> None:
     stalled = threading.Event()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -77,7 +79,7 @@ class ServedModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # An interrupt comes between two steps of the loop, and leaves what was under way there.
+            # Where interrupts are raised, they leave what was under way.
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
@@ -199,7 +201,37 @@ class ServedModel:
         return Resources({}, {})
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run_until_complete(work)
+        task = self._loop.create_task(work)
+        interrupted = False
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            task.cancel()
+
+        # Raised where it comes, an interrupt may end any task that runs, and whoever waits for that task raises it
+        # once more, while the rest is being put away. Cancelled, the work ends in order; asyncio.Runner, which
+        # does the same, is not in Python 3.10.
+        watched = self._watch(interrupt)
+        try:
+            return self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            if watched:
+                self._loop.remove_signal_handler(signal.SIGINT)
+
+    def _watch(self, interrupt: Callable[[], None]) -> bool:
+        """Have interrupts call a function, where they can: in the main thread, and not on Windows."""
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        try:
+            self._loop.add_signal_handler(signal.SIGINT, interrupt)
+        except NotImplementedError:
+            return False
+        return True
 
 
 async def _settled(tasks: Any) -> None:
