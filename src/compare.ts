@@ -215,7 +215,7 @@ async function comparePair(
       isolated: context.isolated,
       model,
       texts: differingTexts(reference, candidate),
-      verified: byPrompts ? "prompts" : tokens.samples > 0 || inputs > 0 ? "inputs" : null,
+      verified: byPrompts ? "prompts" : tokens.verified || inputs > 0 ? "inputs" : null,
     }),
     ...performanceFindings(performance),
     ...forcedFindings(forced, { reference, candidate, set }, units),

@@ -46,6 +46,7 @@ export function checkPrompts(reference: Dump, candidate: Dump): Tokens {
     samples: new Set(known.map(({ sample }) => sample)).size,
     tokens: known.reduce((total, { elements }) => total + elements, 0),
     sha256: tokensSha256(reference, table),
+    verified: false,
   };
 }
 

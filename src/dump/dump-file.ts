@@ -7,6 +7,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { type ErrorCode, NpuDiffError } from "../core/errors.ts";
+import type { ByteSource } from "./byte-source.ts";
 
 /** The two facts that disagree. */
 export interface Disagreement {
@@ -44,7 +45,7 @@ export function shellWord(path: string): string {
   return /^[\w./+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
-export class DumpFile {
+export class DumpFile implements ByteSource {
   readonly path: string;
   /** File name without its folder. */
   readonly name: string;

@@ -46,6 +46,11 @@ export function readRun(file: DumpFile, metadata: ReadonlyMap<string, string>): 
   return run as RunMetadata;
 }
 
+/** Whether a run was read out of a file of another tool, which may tell neither ids nor what it meant to store. */
+export function isImported(run: RunMetadata): boolean {
+  return isJsonObject(run["imported"]);
+}
+
 /** Components of each row of a sketch (k), null where the metadata does not say. */
 export function sketchSize(run: RunMetadata): number | null {
   const capture = run["capture"];

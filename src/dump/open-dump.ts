@@ -3,6 +3,7 @@
 import { type DumpHead, openArrowDump, readHead, readRunOf } from "./arrow-dump.ts";
 import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
+import { openForeign } from "./foreign/open-foreign.ts";
 import { inRankOrder } from "./rank-agreement.ts";
 import { dumpPaths } from "./rank-paths.ts";
 import { openRankSet } from "./rank-set.ts";
@@ -16,6 +17,10 @@ import { openRankSet } from "./rank-set.ts";
  * others lie. What the ranks hold alike is read on all of them here, and must be
  * equal.
  *
+ * Files of other tools are dumps as well: safetensors (one file, or an index of
+ * shards), NumPy's `.npy` and `.npz`. Their tensors get canonical names where
+ * the files' own names are the paths of modules.
+ *
  * Everything that a file says about itself is checked against the file
  * before it is used: a damaged, truncated or hostile file is an error, and
  * costs neither more memory than the file is long nor more time than reading it.
@@ -25,6 +30,11 @@ import { openRankSet } from "./rank-set.ts";
  */
 export function openDump(path: string): Dump {
   const { name, paths } = dumpPaths(path);
+  const [only = path] = paths;
+  if (paths.length === 1) {
+    const foreign = openForeignAt(only);
+    if (foreign !== null) return foreign;
+  }
   const files: DumpFile[] = [];
   try {
     const [first, ...others] = paths.map((one) => {
@@ -41,6 +51,18 @@ export function openDump(path: string): Dump {
   }
 }
 
+/** The dump at `path` where it is in a format of other tools. */
+function openForeignAt(path: string): Dump | null {
+  const file = DumpFile.open(path);
+  let found: Dump | null = null;
+  try {
+    found = openForeign(file);
+    return found;
+  } finally {
+    if (found === null) file.close();
+  }
+}
+
 /**
  * Reads what the dump at `path` says of its run, without its index; of several ranks what the first says.
  *
@@ -48,6 +70,11 @@ export function openDump(path: string): Dump {
  */
 export function readRun(path: string): RunMetadata {
   const [first = path] = dumpPaths(path).paths;
+  const foreign = openForeignAt(first);
+  if (foreign !== null) {
+    foreign.close();
+    return foreign.run;
+  }
   const file = DumpFile.open(first);
   try {
     return readRunOf(file);

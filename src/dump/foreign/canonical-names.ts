@@ -1,0 +1,71 @@
+/**
+ * What the modules of common implementations are called in a dump. A name is
+ * translated only where it stands for the output of a whole module that the
+ * contract names; every other name stays as it is.
+ */
+
+/** A name taken apart: `name@sample.step`, for formats that have no columns. */
+export interface PlacedName {
+  readonly name: string;
+  readonly sample: number | null;
+  readonly step: number | null;
+}
+
+const PLACE = /^(.+)@(-1|\d{1,9})(?:\.(\d{1,9}))?$/su;
+
+/** Takes the sample and step off a name. */
+export function placedName(name: string): PlacedName {
+  const found = PLACE.exec(name);
+  if (found === null) return { name, sample: null, step: null };
+  const [, bare = name, sample, step] = found;
+  return { name: bare, sample: Number(sample), step: Number(step ?? 0) };
+}
+
+/** What wraps the decoder: `model.`, `transformer.`, `model.language_model.`, a wrapper's `module.`. */
+const WRAPPERS =
+  /^(?:(?:model|module|transformer|language_model|text_model|decoder|gpt_neox|backbone|_orig_mod)\.)+/u;
+
+/** A module's (first) output, where a format says that it is one. */
+const OUTPUT = /\.output(?:s)?(?:\.0)?$/u;
+
+const OUTSIDE: ReadonlyMap<string, string> = new Map([
+  ...["embed_tokens", "wte", "embed_in", "tok_embeddings", "word_embeddings", "embedding"].map(
+    (name): [string, string] => [name, "embed"],
+  ),
+  ...["norm", "ln_f", "final_layernorm", "final_layer_norm", "norm_f"].map(
+    (name): [string, string] => [name, "norm"],
+  ),
+  ...["lm_head", "embed_out", "logits"].map((name): [string, string] => [name, "logits"]),
+]);
+
+const LAYER = /^(?:layers|h|blocks)\.(0|[1-9]\d{0,8})(?:\.(.+))?$/u;
+
+const BLOCKS: ReadonlyMap<string, string> = new Map([
+  ...["attn", "self_attn", "attention", "self_attention", "linear_attn"].map(
+    (name): [string, string] => [name, ".attn"],
+  ),
+  ...["mlp", "feed_forward", "ffn", "block_sparse_moe", "moe"].map((name): [string, string] => [
+    name,
+    ".mlp",
+  ]),
+  ...["router", "mlp.gate", "mlp.router", "block_sparse_moe.gate"].map((name): [string, string] => [
+    name,
+    ".router",
+  ]),
+]);
+
+/**
+ * The canonical name of a module's output by the module's path in its model;
+ * null where the contract has none.
+ */
+export function canonicalName(path: string): string | null {
+  const bare = path.replace(OUTPUT, "").replace(WRAPPERS, "");
+  const outside = OUTSIDE.get(bare);
+  if (outside !== undefined) return outside;
+  const layer = LAYER.exec(bare);
+  if (layer === null) return null;
+  const [, number = "", block] = layer;
+  if (block === undefined) return `layers.${number}`;
+  const name = BLOCKS.get(block);
+  return name === undefined ? null : `layers.${number}${name}`;
+}

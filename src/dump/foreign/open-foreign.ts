@@ -1,0 +1,71 @@
+/**
+ * Which format a file is in, by its first bytes. Each reader of another format
+ * is one entry here.
+ */
+
+import type { Dump } from "../dump.ts";
+import type { DumpFile } from "../dump-file.ts";
+import { readNpy, readNpz } from "../npy/npy.ts";
+import { NPY_MAGIC } from "../npy/npy-header.ts";
+import { contentsOf, openShards } from "../safetensors/open-safetensors.ts";
+import { looksLikeSafetensors, readSafetensors } from "../safetensors/safetensors-header.ts";
+import { readZip } from "../zip.ts";
+import { foreignDump } from "./foreign-dump.ts";
+import type { ForeignContents } from "./foreign-tensor.ts";
+
+/** Bytes that tell formats apart. */
+const HEAD_BYTES = 4096;
+
+/**
+ * Opens `file` where it is in a format of other tools; null where it is in none that is known. The dump keeps the
+ * file and closes it.
+ *
+ * @throws NpuDiffError whatever the format's reader finds wrong
+ */
+export function openForeign(file: DumpFile): Dump | null {
+  const contents = readContents(file);
+  return contents === null ? null : dumpOf(file.path, contents);
+}
+
+/** Closes what is open where the contents make no dump. */
+function dumpOf(path: string, contents: ForeignContents): Dump {
+  try {
+    return foreignDump(path, contents);
+  } catch (error) {
+    for (const source of contents.sources) source.close();
+    throw error;
+  }
+}
+
+function readContents(file: DumpFile): ForeignContents | null {
+  const head = file.read(0, Math.min(file.size, HEAD_BYTES));
+  if (startsWith(head, NPY_MAGIC)) return readNpy(file);
+  if (startsWith(head, [0x50, 0x4b, 3, 4]) || startsWith(head, [0x50, 0x4b, 5, 6])) {
+    return readArchive(file);
+  }
+  if (looksLikeSafetensors(file, head)) {
+    const { tensors } = readSafetensors(file);
+    return contentsOf({ tensors, files: [file], close: () => undefined });
+  }
+  return /^\s*\{/.test(new TextDecoder("latin1").decode(head)) ? readJson(file, head) : null;
+}
+
+/** Archives: of NumPy's arrays. */
+function readArchive(file: DumpFile): ForeignContents {
+  return readNpz(file, readZip(file));
+}
+
+/** JSON files by the keys that they begin with. */
+function readJson(file: DumpFile, head: Uint8Array): ForeignContents | null {
+  const text = new TextDecoder("latin1").decode(head);
+  if (file.name.endsWith(".safetensors.index.json") || text.includes('"weight_map"')) {
+    const shards = openShards(file);
+    file.close();
+    return contentsOf(shards);
+  }
+  return null;
+}
+
+function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, i) => bytes[i] === byte);
+}
