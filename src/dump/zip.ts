@@ -94,15 +94,13 @@ export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): P
       { found, expected: `${entry.size} bytes` },
       cause,
     );
-  let size = 0;
-  let sum = 0;
-  let ended = false;
+  const state = { size: 0, crc32: 0, ended: false };
   const inflate = new Inflate((chunk, last) => {
-    size += chunk.length;
-    if (size > entry.size) throw wrong(`more than ${entry.size} bytes`);
-    sum = crc32(chunk, sum);
+    state.size += chunk.length;
+    if (state.size > entry.size) throw wrong(`more than ${entry.size} bytes`);
+    state.crc32 = crc32(chunk, state.crc32);
     target.append(chunk);
-    ended = last;
+    state.ended = last;
   });
   for (let done = 0; done < entry.compressed; ) {
     const length = Math.min(INFLATE_BYTES, entry.compressed - done);
@@ -116,9 +114,11 @@ export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): P
     }
     done += length;
   }
-  if (!ended || size !== entry.size) throw wrong(`${size} bytes`);
-  if (sum !== entry.crc32) throw wrong(`CRC-32 ${hex(sum)} instead of ${hex(entry.crc32)}`);
-  return { source: target, position, bytes: size };
+  if (!state.ended || state.size !== entry.size) throw wrong(`${state.size} bytes`);
+  if (state.crc32 !== entry.crc32) {
+    throw wrong(`CRC-32 ${hex(state.crc32)} instead of ${hex(entry.crc32)}`);
+  }
+  return { source: target, position, bytes: state.size };
 }
 
 /** Bytes that are decompressed at a time; what comes of them is in memory once. */

@@ -470,7 +470,7 @@ describe("what is no dump", () => {
     ["nothing at all", "", "file-empty"],
     ["text", "hello, world, this is no dump at all\n", "not-arrow"],
     ["one byte", "x", "not-arrow"],
-    ["a ZIP archive", "PK\u0003\u0004aaaaaaaaaaaaaaaa", "not-arrow"],
+    ["a beginning of a ZIP archive", "PK\u0003\u0004aaaaaaaaaaaaaaaa", "dump-truncated"],
     ["a short beginning of one", "ARR", "dump-truncated"],
     ["the magic alone", "ARROW1\0\0", "dump-truncated"],
     ["the magic twice", "ARROW1\0\0ARROW1", "dump-truncated"],

@@ -2,7 +2,7 @@
 
 import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { NpuDiffError } from "../../core/errors.ts";
+import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_JSON_BYTES } from "../bounds.ts";
 import { DumpFile } from "../dump-file.ts";
 import type { ForeignContents } from "../foreign/foreign-tensor.ts";
