@@ -1,7 +1,8 @@
-/** The command line that repeats a comparison elsewhere. */
+/** The command lines that repeat a comparison, or the check of a pair. */
 
 import { basename } from "node:path";
-import { type CompareOptions, DEFAULT_OPTIONS } from "../core/options.ts";
+import { type CompareOptions, DEFAULT_OPTIONS, type Limits } from "../core/options.ts";
+import type { Arguments } from "./arguments.ts";
 import { LIMITS } from "./options.ts";
 
 /**
@@ -21,16 +22,42 @@ export function repeatCommand(options: Omit<CompareOptions, "details">): string 
     ...named("floor", options.floors.map(nameOf)),
     ...named("forced", options.forced.map(nameOf)),
     ...(preset === DEFAULT_OPTIONS.preset ? [] : ["--preset", preset]),
-    ...LIMITS.flatMap(({ option, limit }) => {
-      const value = limits[limit];
-      return value === undefined ? [] : [`--${option}`, String(value)];
-    }),
+    ...limitWords(limits),
     ...(decide === DEFAULT_OPTIONS.decide ? [] : ["--decide", decide]),
     ...named("only", options.only),
     ...named("skip", options.skip),
     ...(failFast ? ["--fail-fast"] : []),
   ];
   return words.map(quoted).join(" ");
+}
+
+/**
+ * `npu-diff check …` of one pair, or of all that were named, with what the call said in place of
+ * its config: to be given where the config is found.
+ */
+export function repeatCheckCommand(args: Arguments, pair: string | null): string {
+  const config = args.text("config");
+  const said = (option: "preset" | "decide"): readonly string[] => {
+    const value = args.text(option);
+    return value === null ? [] : [`--${option}`, value];
+  };
+  const words = [
+    "npu-diff",
+    "check",
+    ...(pair === null ? args.positionals : [pair]),
+    ...(config === null ? [] : ["--config", nameOf(config)]),
+    ...said("preset"),
+    ...limitWords(args.limits()),
+    ...said("decide"),
+  ];
+  return words.map(quoted).join(" ");
+}
+
+function limitWords(limits: Limits): readonly string[] {
+  return LIMITS.flatMap(({ option, limit }) => {
+    const value = limits[limit];
+    return value === undefined ? [] : [`--${option}`, String(value)];
+  });
 }
 
 /** The last part of a path; a folder such as `.` has no other name. */

@@ -13,8 +13,11 @@ import { verdictLines } from "./verdict-lines.ts";
 const SCHEMA =
   "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/** Its place among the artifacts. */
-const CANDIDATE = 1;
+/** Its place among the artifacts of a comparison. */
+export const CANDIDATE = 1;
+
+/** Characters of a name or a sentence. */
+const LONGEST = 1000;
 
 const LEVELS = { error: "error", warning: "warning", info: "note" } as const satisfies Record<
   RuleLevel,
@@ -35,50 +38,61 @@ export interface SarifOptions {
  */
 export function renderSarif(result: ComparisonResult, options: SarifOptions): string {
   const { inputs, findings } = result;
-  const ids = [...new Set(findings.map(({ rule }) => rule))];
-  const artifacts = [
-    artifactOf(inputs.reference, "reference"),
-    artifactOf(inputs.candidate, "candidate"),
-    ...inputs.floors.map((input, i) => artifactOf(input, `floor ${i + 1}`)),
-    ...inputs.forced.map((input, i) => artifactOf(input, `forced reference ${i + 1}`)),
-  ];
   const { headline } = verdictLines(result, "en");
-  const log = {
+  const ids = [...new Set(findings.map(({ rule }) => rule))];
+  const place = { candidate: inputs.candidate, index: CANDIDATE, pair: null };
+  return sarifLog(
+    {
+      executionSuccessful: true,
+      said: `${result.verdict}: ${headline}`,
+      rules: ids.map(ruleOf),
+      artifacts: artifactsOf(result, null),
+      results: findings.map((finding) => resultOf(finding, ids.indexOf(finding.rule), place)),
+      properties: {
+        verdict: result.verdict,
+        evidence: result.evidence,
+        preset: result.preset,
+        origin: result.origin === null ? null : escapeText(result.origin.tensor, LONGEST),
+      },
+    },
+    options,
+  );
+}
+
+/** What makes up the one run of a log. */
+export interface SarifRun {
+  /** False where something could not be compared. */
+  readonly executionSuccessful: boolean;
+  /** What the exit code means. */
+  readonly said: string;
+  readonly rules: readonly object[];
+  readonly artifacts: readonly object[];
+  readonly results: readonly object[];
+  readonly properties: object;
+}
+
+/** `run` as a document, ending with a newline. */
+export function sarifLog(run: SarifRun, { version, exitCode }: SarifOptions): string {
+  const { executionSuccessful, said, rules, artifacts, results, properties } = run;
+  const driver = { name: "npu-diff", version, semanticVersion: version, rules };
+  const exitCodeDescription = escapeText(said, LONGEST);
+  return machineJson({
     $schema: SCHEMA,
     version: "2.1.0",
     runs: [
       {
-        tool: {
-          driver: {
-            name: "npu-diff",
-            version: options.version,
-            semanticVersion: options.version,
-            rules: ids.map(ruleOf),
-          },
-        },
-        invocations: [
-          {
-            executionSuccessful: true,
-            exitCode: options.exitCode,
-            exitCodeDescription: escapeText(`${result.verdict}: ${headline}`, 1000),
-          },
-        ],
+        tool: { driver },
+        invocations: [{ executionSuccessful, exitCode, exitCodeDescription }],
         artifacts,
-        results: findings.map((finding) => resultOf(finding, ids, inputs.candidate)),
+        results,
         columnKind: "utf16CodeUnits",
-        properties: {
-          verdict: result.verdict,
-          evidence: result.evidence,
-          preset: result.preset,
-          origin: result.origin === null ? null : escapeText(result.origin.tensor, 1000),
-        },
+        properties,
       },
     ],
-  };
-  return machineJson(log);
+  });
 }
 
-function ruleOf(id: string): object {
+export function ruleOf(id: string): object {
   if (!isRuleId(id)) return { id: escapeText(id) };
   const { level, formula, metric, en } = RULES[id];
   const help = [
@@ -100,30 +114,61 @@ function ruleOf(id: string): object {
   };
 }
 
-function resultOf(finding: Finding, ids: readonly string[], candidate: InputSummary): object {
+/** Where a finding stands. */
+export interface SarifPlace {
+  readonly candidate: InputSummary;
+  /** The candidate's among the artifacts. */
+  readonly index: number;
+  /** The pair of a check, escaped; null where there is but one. */
+  readonly pair: string | null;
+}
+
+export function resultOf(
+  finding: Finding,
+  ruleIndex: number,
+  { candidate, index, pair }: SarifPlace,
+): object {
   const { rule, tensor, step, sample, role, value, limit, limitFrom } = finding;
-  const place = tensor === null ? "" : `${escapeText(tensor)} `;
+  const subject =
+    (pair === null ? "" : `${pair}: `) + (tensor === null ? "" : `${escapeText(tensor)} `);
+  const logicalLocations = [
+    ...(pair === null ? [] : [pairLocation(pair)]),
+    ...(tensor === null ? [] : [moduleOf(tensor)]),
+  ];
   return {
     ruleId: isRuleId(rule) ? rule : escapeText(rule),
-    ruleIndex: ids.indexOf(rule),
+    ruleIndex,
     level: role === "inherited" ? "note" : LEVELS[finding.level],
-    message: { text: escapeSarif(place + findingMessage(finding, "en")) },
+    message: { text: escapeSarif(subject + findingMessage(finding, "en")) },
     locations: [
       {
-        physicalLocation: { artifactLocation: { uri: uriOf(candidate), index: CANDIDATE } },
-        ...(tensor === null ? {} : { logicalLocations: [moduleOf(tensor)] }),
+        physicalLocation: { artifactLocation: { uri: uriOf(candidate.file), index } },
+        ...(logicalLocations.length === 0 ? {} : { logicalLocations }),
       },
     ],
     // A finding stays the same from run to run while its figures change.
     partialFingerprints: {
-      "ruleAndModule/v1": [rule, step ?? "", escapeText(tensor ?? "", 1000)].join(" "),
+      "ruleAndModule/v1": [
+        ...(pair === null ? [] : [pair]),
+        rule,
+        step ?? "",
+        escapeText(tensor ?? "", LONGEST),
+      ].join(" "),
     },
-    properties: { step, sample, role, value, limit, limitFrom, isOpen: isOpen(finding) },
+    properties: {
+      ...(pair === null ? {} : { pair }),
+      ...{ step, sample, role, value, limit, limitFrom, isOpen: isOpen(finding) },
+    },
   };
 }
 
+/** A pair of a check as a place of its own. */
+export function pairLocation(pair: string): object {
+  return { name: pair, fullyQualifiedName: pair, kind: "namespace" };
+}
+
 function moduleOf(tensor: string): object {
-  const fullyQualifiedName = escapeText(tensor, 1000);
+  const fullyQualifiedName = escapeText(tensor, LONGEST);
   return {
     name: fullyQualifiedName.slice(fullyQualifiedName.lastIndexOf(".") + 1),
     fullyQualifiedName,
@@ -131,12 +176,31 @@ function moduleOf(tensor: string): object {
   };
 }
 
-/** Files of two sides may have one name: what they are tells them apart. */
-function artifactOf(input: InputSummary, what: string): object {
-  return { location: { uri: uriOf(input) }, length: input.bytes, description: { text: what } };
+/**
+ * The files of a comparison, of which the candidate is the second. Files of two sides may
+ * have one name: what they are tells them apart.
+ */
+export function artifactsOf({ inputs }: ComparisonResult, pair: string | null): readonly object[] {
+  const artifact = ({ file, bytes }: InputSummary, what: string): object =>
+    artifactOf(file, pair === null ? what : `${what} of ${pair}`, bytes);
+  return [
+    artifact(inputs.reference, "reference"),
+    artifact(inputs.candidate, "candidate"),
+    ...inputs.floors.map((input, i) => artifact(input, `floor ${i + 1}`)),
+    ...inputs.forced.map((input, i) => artifact(input, `forced reference ${i + 1}`)),
+  ];
+}
+
+/** @param length bytes; left out where they are not known */
+export function artifactOf(file: string, what: string, length?: number): object {
+  return {
+    location: { uri: uriOf(file) },
+    ...(length === undefined ? {} : { length }),
+    description: { text: what },
+  };
 }
 
 /** The file's name as a relative reference; lone surrogates have no form in one. */
-function uriOf({ file }: InputSummary): string {
+export function uriOf(file: string): string {
   return encodeURIComponent(file.replace(/\p{Surrogate}/gu, "\ufffd"));
 }

@@ -11,7 +11,9 @@ import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
 import { CONFIG_OPTIONS, UPDATES } from "../options.ts";
 import { makeObserver } from "../progress.ts";
+import { repeatCheckCommand } from "../repeat-command.ts";
 import { REPORT_OPTIONS, type ReportRequest, readReportRequest, writeReports } from "../reports.ts";
+import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
 export const check: Command = {
@@ -54,8 +56,19 @@ export const check: Command = {
       baseline: gate.write(outcomes, args.positionals.length === 0, host),
       pairs: outcomes,
     };
-    await writeReports(request, (format, shown) => renderCheck(result, format, shown), host);
-    return request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
+    const exitCode =
+      request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
+    const facts = {
+      commandOf: (pair: string | null) => repeatCheckCommand(args, pair),
+      version: packageVersion(),
+      exitCode,
+    };
+    await writeReports(
+      request,
+      (format, shown) => renderCheck(result, format, { ...shown, ...facts }),
+      host,
+    );
+    return exitCode;
   },
 };
 

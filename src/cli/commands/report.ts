@@ -94,9 +94,16 @@ async function writeCheck(
 ): Promise<ExitCode> {
   const { CHECK_FORMATS, renderCheck } = await import("../../report/check/render.ts");
   const request = readReportRequest(args, CHECK_FORMATS, [path], host);
+  const exitCode =
+    request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
+  const facts = { commandOf: () => null, version: packageVersion(), exitCode };
   await host.stderr.write(note);
-  await writeReports(request, (format, shown) => renderCheck(result, format, shown), host);
-  return request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
+  await writeReports(
+    request,
+    (format, shown) => renderCheck(result, format, { ...shown, ...facts }),
+    host,
+  );
+  return exitCode;
 }
 
 function readText(path: string): string {

@@ -2,12 +2,19 @@
 
 import type { CheckResult, PairOutcome } from "../../core/check-result.ts";
 import { escapeLine, escapeMarkdown } from "../../core/escape.ts";
-import { type MarkdownOptions, renderMarkdown } from "../markdown.ts";
+import { renderMarkdown } from "../markdown.ts";
 import { markdownTable } from "../markdown-parts.ts";
+import type { Language } from "../messages/index.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 import { figureCells, totals, verdictWord } from "./rows.ts";
 
-export function renderCheckMarkdown(check: CheckResult, options: MarkdownOptions): string {
+export interface CheckMarkdownOptions {
+  readonly lang: Language;
+  /** The command line that repeats a pair, or all of them for null, one line; null where it is not known. */
+  readonly commandOf: (pair: string | null) => string | null;
+}
+
+export function renderCheckMarkdown(check: CheckResult, options: CheckMarkdownOptions): string {
   const { lang } = options;
   const m = CHECK_MESSAGES[lang];
   const table = markdownTable([
@@ -31,14 +38,17 @@ export function renderCheckMarkdown(check: CheckResult, options: MarkdownOptions
   return `${sections.map((one) => one.trimEnd()).join("\n\n")}\n`;
 }
 
-function section({ name, result, error }: PairOutcome, options: MarkdownOptions): string {
+function section(
+  { name, result, error }: PairOutcome,
+  { lang, commandOf }: CheckMarkdownOptions,
+): string {
   const title = `## ${escapeMarkdown(name)}`;
-  if (result !== null) return `${title}\n\n${renderMarkdown(result, options)}`;
+  if (result !== null) return `${title}\n\n${renderMarkdown(result, { lang, command: commandOf(name) })}`;
   const lines = [
-    `**${CHECK_MESSAGES[options.lang].error}** ${escapeLine(`[${error?.code ?? ""}] ${error?.what ?? ""}`)}`,
+    `**${CHECK_MESSAGES[lang].error}** ${escapeLine(`[${error?.code ?? ""}] ${error?.what ?? ""}`)}`,
     "",
     ...(error?.facts ?? []).map(({ label, text }) => `- ${escapeLine(`${label}: ${text}`)}`),
-    `- ${CHECK_MESSAGES[options.lang].help}${escapeLine(error?.help ?? "")}`,
+    `- ${CHECK_MESSAGES[lang].help}${escapeLine(error?.help ?? "")}`,
   ];
   return [title, "", ...lines].join("\n");
 }

@@ -2,11 +2,13 @@
 
 import type { CheckResult } from "../../core/check-result.ts";
 import type { Format } from "../render.ts";
+import type { SarifOptions } from "../sarif.ts";
 import type { TextOptions } from "../text.ts";
 import { renderCheckGithub } from "./github.ts";
 import { renderCheckJson } from "./json.ts";
 import { renderCheckJunit } from "./junit.ts";
-import { renderCheckMarkdown } from "./markdown.ts";
+import { type CheckMarkdownOptions, renderCheckMarkdown } from "./markdown.ts";
+import { renderCheckSarif } from "./sarif.ts";
 import { renderCheckText } from "./text.ts";
 
 /** The formats that there are, in the order in which the help lists them. */
@@ -15,12 +17,20 @@ export const CHECK_FORMATS = [
   "json",
   "md",
   "junit",
+  "sarif",
   "github",
 ] as const satisfies readonly Format[];
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
-export function renderCheck(check: CheckResult, format: CheckFormat, options: TextOptions): string {
+export type CheckRenderOptions = TextOptions & CheckMarkdownOptions & SarifOptions;
+
+/** Renders `check`; options that a format has no use for are ignored. */
+export function renderCheck(
+  check: CheckResult,
+  format: CheckFormat,
+  options: CheckRenderOptions,
+): string {
   switch (format) {
     case "text":
       return renderCheckText(check, options);
@@ -30,6 +40,8 @@ export function renderCheck(check: CheckResult, format: CheckFormat, options: Te
       return renderCheckMarkdown(check, options);
     case "junit":
       return renderCheckJunit(check);
+    case "sarif":
+      return renderCheckSarif(check, options);
     case "github":
       return renderCheckGithub(check, options);
   }
