@@ -40,7 +40,7 @@ await main(async () => {
         await page.evaluate("performance.getEntriesByType('navigation')[0].domComplete"),
       );
       const start = performance.now();
-      await page.locator("#tensors th button").nth(6).click();
+      await page.locator(".tensors th button").nth(6).click();
       const sorted = performance.now() - start;
       process.stdout.write(`complete ${complete.toFixed(0)} ms, sorted ${sorted.toFixed(0)} ms\n`);
       await page.close();

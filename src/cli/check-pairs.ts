@@ -4,7 +4,7 @@ import { compareDumps } from "../compare.ts";
 import type { ResolvedPair } from "../config/resolve.ts";
 import type { PairOutcome } from "../core/check-result.ts";
 import type { NpuDiffError } from "../core/errors.ts";
-import type { CompareObserver } from "../core/options.ts";
+import type { CompareObserver, CompareOptions } from "../core/options.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import { filesAt } from "../dump/dump-folder.ts";
 import { asNpuDiffError } from "./failures.ts";
@@ -31,30 +31,31 @@ export function filesOf(pairs: readonly ResolvedPair[]): readonly string[] {
 }
 
 /**
+ * @param how `details`: whether single tokens and elements are kept, which the page shows
  * @param finish what is added to the result of a pair, such as what the baseline says; may throw.
  */
 export async function checkPairs(
   pairs: readonly ResolvedPair[],
-  jobs: number,
+  how: Pick<CompareOptions, "jobs" | "details">,
   observer: CheckObserver,
   finish: (pair: ResolvedPair, result: ComparisonResult) => ComparisonResult,
 ): Promise<readonly PairOutcome[]> {
   const outcomes: PairOutcome[] = [];
   for (const pair of pairs) {
-    outcomes.push(await checkPair(pair, jobs, observer, finish));
+    outcomes.push(await checkPair(pair, how, observer, finish));
   }
   return outcomes;
 }
 
 async function checkPair(
   pair: ResolvedPair,
-  jobs: number,
+  how: Pick<CompareOptions, "jobs" | "details">,
   observer: CheckObserver,
   finish: (pair: ResolvedPair, result: ComparisonResult) => ComparisonResult,
 ): Promise<PairOutcome> {
   const { name, options } = pair;
   try {
-    const compared = await compareDumps({ ...options, jobs }, observer.compare);
+    const compared = await compareDumps({ ...options, ...how }, observer.compare);
     const result = finish(pair, compared);
     await observer.compared(name, result);
     return { name, verdict: result.verdict, result, error: null };

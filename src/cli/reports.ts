@@ -72,6 +72,11 @@ export function readReportRequest<F extends Format>(
   };
 }
 
+/** Whether a page is among the reports: it alone shows single tokens and elements. */
+export function isDrawn({ format, files }: ReportRequest<Format>): boolean {
+  return [format, ...files.map((file) => file.format)].includes("html");
+}
+
 /** How a text on standard output is to look. */
 export function readTextOptions(args: Arguments, host: Host): TextOptions {
   return {

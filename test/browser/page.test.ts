@@ -5,7 +5,9 @@ import { pathToFileURL } from "node:url";
 import axe, { type AxeResults } from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CheckResult } from "../../src/core/check-result.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
+import { renderCheckHtml } from "../../src/report/check/html.ts";
 import { renderHtml } from "../../src/report/html/page.ts";
 import type { Language } from "../../src/report/messages/index.ts";
 import {
@@ -32,6 +34,35 @@ const RICH = withTokens(
   { tokens: 61 },
 );
 
+/** Pairs of all verdicts, of which two have a picture, a table and texts each. */
+const CHECK: CheckResult = {
+  schemaVersion: 1,
+  verdict: "error",
+  config: "npu-diff.jsonc",
+  baseline: { file: "npu-diff.baseline.json", state: "compared" },
+  pairs: [
+    { name: "good", verdict: "pass", result: comparison(), error: null },
+    { name: "bad", verdict: "fail", result: RICH, error: null },
+    {
+      name: EVIL,
+      verdict: "fail",
+      result: withTokens(HOSTILE, { tokens: 8, text: EVIL }),
+      error: null,
+    },
+    {
+      name: "gone",
+      verdict: "error",
+      result: null,
+      error: {
+        code: "file-not-found",
+        what: "npu.arrow does not exist",
+        facts: [{ label: "file", text: EVIL }],
+        help: "check the path",
+      },
+    },
+  ],
+};
+
 let browser: Browser;
 
 beforeAll(async () => {
@@ -51,15 +82,27 @@ interface Shown {
   readonly complaints: readonly string[];
 }
 
-async function show(
+type ShowOptions = BrowserContextOptions & { readonly lang?: Language };
+
+function show(
   result: ComparisonResult,
-  { lang = "en", ...options }: BrowserContextOptions & { readonly lang?: Language } = {},
+  { lang = "en", ...options }: ShowOptions = {},
 ): Promise<Shown> {
+  const command = "npu-diff compare cpu.arrow npu.arrow";
+  return showPage(renderHtml(result, { lang, command }), options);
+}
+
+function showCheck(
+  check: CheckResult,
+  { lang = "en", ...options }: ShowOptions = {},
+): Promise<Shown> {
+  const commandOf = (pair: string | null): string => `npu-diff check ${pair ?? ""}`;
+  return showPage(renderCheckHtml(check, { lang, commandOf }), options);
+}
+
+async function showPage(source: string, options: BrowserContextOptions): Promise<Shown> {
   const path = files.path(".html");
-  writeFileSync(
-    path,
-    renderHtml(result, { lang, command: "npu-diff compare cpu.arrow npu.arrow" }),
-  );
+  writeFileSync(path, source);
   const context = await browser.newContext({ viewport: { width: 1180, height: 800 }, ...options });
   const page = await context.newPage();
   const requests: string[] = [];
@@ -77,7 +120,7 @@ async function show(
 
 /** What stands in the cells of a column of the table of tensors, of the rows that are seen. */
 function column(page: Page, index: number): Promise<readonly string[]> {
-  return page.locator(`#tensors tbody tr:visible td:nth-child(${index + 1})`).allTextContents();
+  return page.locator(`.tensors tbody tr:visible td:nth-child(${index + 1})`).allTextContents();
 }
 
 describe.each([
@@ -96,12 +139,29 @@ describe.each([
     ).toEqual([]);
     expect(passes.map(({ id }) => id)).toContain("color-contrast");
   });
+
+  test("axe finds nothing in a check with all its reports open", async () => {
+    const { page, requests, complaints } = await showCheck(CHECK, { colorScheme, lang });
+    for (const fold of await page.locator(".pair > summary").all()) {
+      if (!(await fold.evaluate(({ parentElement: one }) => one?.hasAttribute("open")))) {
+        await fold.click();
+      }
+    }
+    expect(await page.locator(".pair .tensors:visible").count()).toBe(3);
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate<AxeResults>("axe.run()");
+    expect(
+      violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`)),
+    ).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith("data:image/png;base64,"))).toHaveLength(1);
+    expect(complaints).toEqual([]);
+  });
 });
 
 test("the page asks for nothing but itself, and breaks no rule of its policy", async () => {
   const { page, requests, complaints } = await show(RICH);
   await page.locator("#theme").click();
-  await page.locator("#tensors th button").first().click();
+  await page.locator(".tensors th button").first().click();
   // Its pictures are inside of it.
   expect(requests.filter((url) => !url.startsWith("data:image/png;base64,"))).toHaveLength(1);
   expect(complaints).toEqual([]);
@@ -126,7 +186,7 @@ test("a stranger's text runs nothing and turns nothing around", async () => {
   await page.keyboard.press("End");
   expect(complaints).toEqual([]);
   expect(await page.locator("script:not([type]), iframe, img, object").count()).toBe(1);
-  expect(await page.locator("#readout").textContent()).toContain(
+  expect(await page.locator(".readout").textContent()).toContain(
     "</script><img src=x onerror=alert(1)>",
   );
 });
@@ -149,7 +209,7 @@ test("the first screen holds the verdict, where, how bad, and what next", async 
 describe("the picture of layers by tokens", () => {
   test("is read by keyboard, a cell at a time", async () => {
     const { page } = await show(RICH);
-    const readout = page.locator("#readout");
+    const readout = page.locator(".readout");
     const cell = page.locator("[role=gridcell]");
     // One stop of the Tab key, somewhere behind the chart.
     for (let stop = 0; stop < 40; stop += 1) {
@@ -171,10 +231,10 @@ describe("the picture of layers by tokens", () => {
 
   test("begins at the largest error, and follows the pointer", async () => {
     const { page } = await show(RICH);
-    const readout = page.locator("#readout");
+    const readout = page.locator(".readout");
     // 67.2 times the floor by 0.5 + 60/61.
     expect(await readout.textContent()).toBe('layer 7 mlp · token 60 · " word60" · ≈ 100 × floor');
-    const image = page.locator("#heat image");
+    const image = page.locator(".cells image");
     await image.hover({ position: { x: 1, y: 1 } });
     expect(await readout.textContent()).toMatch(/^embed · token 0 · /);
     const [box, frame] = [
@@ -204,9 +264,9 @@ test("the table is filtered by name and verdict", async () => {
   const { page } = await show(FAIL_BY_LAYER);
   await page.getByLabel("Filter by name").fill("MLP");
   expect(new Set(await column(page, 1))).toEqual(new Set(["mlp"]));
-  expect(await page.locator("#filter output").textContent()).toBe("30 of 93 tensors");
+  expect(await page.locator(".filter output").textContent()).toBe("30 of 93 tensors");
   await page.getByLabel("VERDICT").selectOption({ label: "FAIL" });
-  expect(await page.locator("#filter output").textContent()).toBe("23 of 93 tensors");
+  expect(await page.locator(".filter output").textContent()).toBe("23 of 93 tensors");
   await page.getByLabel("Filter by name").fill("layers.7");
   expect((await column(page, 1)).map((name) => name.trim())).toEqual(["mlp", "output"]);
 });
@@ -225,11 +285,11 @@ test("light and dark are one button apart", async () => {
 
 test("without JavaScript everything is there to read", async () => {
   const { page } = await show(RICH, { javaScriptEnabled: false });
-  expect(await page.locator("#tensors tbody tr:visible").count()).toBe(93);
-  for (const selector of ["h1", "svg.chart", "#heat image", "#tensors", "noscript"]) {
+  expect(await page.locator(".tensors tbody tr:visible").count()).toBe(93);
+  for (const selector of ["h1", "svg.chart", ".cells image", ".tensors", "noscript"]) {
     expect(await page.locator(selector).first().isVisible()).toBe(true);
   }
-  for (const selector of ["#theme", "#filter", ".copy"]) {
+  for (const selector of ["#theme", ".filter", ".copy"]) {
     expect(await page.locator(selector).first().isVisible()).toBe(false);
   }
 });
@@ -257,9 +317,41 @@ test("1,200 tensors of 512 tokens are all there, and sorted by one click", async
   const { page } = await show(withTokens(LARGE, { tokens: 512 }));
   // The script has run once the grid stands.
   expect(await page.locator("[role=gridcell]").count()).toBe(1);
-  expect(await page.locator("#tensors tbody tr").count()).toBe(1200);
+  expect(await page.locator(".tensors tbody tr").count()).toBe(1200);
   await page.getByRole("button", { name: "x FLOOR" }).click();
   expect(
-    (await page.locator("#tensors tbody tr td:nth-child(7)").first().textContent())?.trim(),
+    (await page.locator(".tensors tbody tr td:nth-child(7)").first().textContent())?.trim(),
   ).toBe("67.2");
+});
+
+describe("the page of a check", () => {
+  test("its table leads into the reports, each with a script of its own", async () => {
+    const { page, complaints } = await showCheck(CHECK);
+    const bad = page.locator("#pair-2");
+    const good = page.locator("#pair-1");
+    expect(await good.locator(".tensors").isVisible()).toBe(false);
+    await page.getByRole("link", { name: "good" }).click();
+    await good.locator(".tensors").waitFor({ state: "visible" });
+    // What is done in one of them stays there.
+    await bad.getByLabel("Filter by name").fill("mlp");
+    expect(await bad.locator(".filter output").textContent()).toBe("30 of 93 tensors");
+    expect(await good.locator(".filter output").textContent()).toBe("93 of 93 tensors");
+    await bad.locator("[role=gridcell]").press("Control+Home");
+    expect(await bad.locator(".readout").textContent()).toMatch(/^embed · token 0 /);
+    expect(complaints).toEqual([]);
+  });
+
+  test("is read without JavaScript, on a narrow screen as well", async () => {
+    const { page } = await showCheck(CHECK, {
+      javaScriptEnabled: false,
+      viewport: { width: 360, height: 740 },
+    });
+    for (const text of ["layer 7 mlp", "npu.arrow does not exist"]) {
+      expect(await page.getByText(text).first().isVisible()).toBe(true);
+    }
+    await page.locator("#pair-1 > summary").click();
+    expect(await page.locator("#pair-1 .tensors tbody tr:visible").count()).toBe(93);
+    const box = await page.locator("main").boundingBox();
+    expect((box?.x ?? 0) + (box?.width ?? 999)).toBeLessThanOrEqual(360);
+  });
 });

@@ -100,6 +100,29 @@ describe("reports", () => {
     expect(first.stderr).toMatch(/^gone: error\[file-not-found\]: /m);
   });
 
+  test("a page and a SARIF log of all pairs; the JSON is the same beside a page", async () => {
+    const pairs = { good: GOOD_PAIR, 坏: BAD_PAIR, gone: GONE_PAIR };
+    const said = ["--max-kl", "0.5%", "-o", "all.html", "-o", "all.sarif", "-o", "card.md"];
+    const { code } = await check({ pairs }, ...said, "-o", "with.json");
+    expect(code).toBe(2);
+    const read = (name: string): string => readFileSync(join(folder, name), "utf8");
+    expect(read("all.html").match(/<details class="pair"/g)).toHaveLength(3);
+    // The page shows single tokens, which no other report has.
+    expect(read("all.html").match(/class="cells"/g)).toHaveLength(2);
+    await check({ pairs }, "--max-kl", "0.5%", "-o", "alone.json");
+    expect(read("with.json")).toBe(read("alone.json"));
+    const { runs } = JSON.parse(read("all.sarif")) as {
+      readonly runs: readonly { readonly invocations: readonly { readonly exitCode: number }[] }[];
+    };
+    expect(runs.map(({ invocations }) => invocations[0]?.exitCode)).toEqual([2]);
+    // Each card says how to repeat its pair, with what the call said.
+    const commands = [...read("card.md").matchAll(/```sh\n(.*)\n```/g)].map(([, line]) => line);
+    expect(commands).toEqual([
+      "npu-diff check good --max-kl 0.005",
+      "npu-diff check '坏' --max-kl 0.005",
+    ]);
+  });
+
   test("the config is no place for a report", async () => {
     const { code, stderr } = await check({ pairs: { a: GOOD_PAIR } }, "-o", "json=npu-diff.jsonc");
     expect(stderr).toContain("a report would replace another file of this call");

@@ -30,7 +30,7 @@ export function readPage(source: string): Page {
     .replace(/^<!doctype html>\n/, "")
     .replace(`<style>${style}</style>`, "")
     .replace(`<script>${script}</script>`, "")
-    .replace(/<script type="application\/json" id="data">[^<]*<\/script>/, "");
+    .replaceAll(/<script type="application\/json">[^<]*<\/script>/g, "");
   const tags = new Set<string>();
   const attributes = new Set<string>();
   const text = markup.replaceAll(TAG, (_tag, name: string, rest: string) => {
@@ -49,4 +49,20 @@ export function readPage(source: string): Page {
     style,
     script,
   };
+}
+
+/** Everything that the page may consist of: no frame, object, link or image from elsewhere, no handler. */
+const TAGS =
+  "a article body button details caption code div dd dl dt figcaption figure form g h1 h2 h3 h4 head header html image input label li main mark meta nav noscript ol option output p path rect section select span summary svg table tbody td text th thead title tr ul";
+const ATTRIBUTES =
+  "aria-hidden aria-label aria-labelledby aria-live autocomplete charset class content d data-count data-dark data-done data-light data-sort hidden height href http-equiv id lang name open placeholder preserveAspectRatio role scope spellcheck tabindex text-anchor transform type value viewBox width x y";
+
+/** What a page must not have: other tags and attributes, and links or images that lead out of it. */
+export function unexpected({ source, tags, attributes }: Page): readonly string[] {
+  const targets = [...source.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, to = ""]) => to);
+  return [
+    ...[...tags].filter((tag) => !TAGS.split(" ").includes(tag)),
+    ...[...attributes].filter((one) => !ATTRIBUTES.split(" ").includes(one)),
+    ...targets.filter((to) => !/^(?:#|data:image\/png;base64,)/.test(to)),
+  ];
 }

@@ -12,7 +12,13 @@ import { readJobs } from "../jobs.ts";
 import { CONFIG_OPTIONS, UPDATES } from "../options.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCheckCommand } from "../repeat-command.ts";
-import { REPORT_OPTIONS, type ReportRequest, readReportRequest, writeReports } from "../reports.ts";
+import {
+  isDrawn,
+  REPORT_OPTIONS,
+  type ReportRequest,
+  readReportRequest,
+  writeReports,
+} from "../reports.ts";
 import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
@@ -45,7 +51,8 @@ export const check: Command = {
       host,
     );
     const observer = observe(args, host, request);
-    const outcomes = await checkPairs(pairs, jobs, observer, (pair, compared) =>
+    const details = isDrawn(request);
+    const outcomes = await checkPairs(pairs, { jobs, details }, observer, (pair, compared) =>
       gate.finish(pair, compared),
     );
     host.status(null);
@@ -65,12 +72,25 @@ export const check: Command = {
     };
     await writeReports(
       request,
-      (format, shown) => renderCheck(result, format, { ...shown, ...facts }),
+      (format, shown) =>
+        // The same options give the same JSON, whatever else is written.
+        renderCheck(format === "json" ? withoutDetails(result) : result, format, {
+          ...shown,
+          ...facts,
+        }),
       host,
     );
     return exitCode;
   },
 };
+
+function withoutDetails(check: CheckResult): CheckResult {
+  const pairs = check.pairs.map((pair) => ({
+    ...pair,
+    result: pair.result === null ? null : { ...pair.result, details: null },
+  }));
+  return { ...check, pairs };
+}
 
 /** Tells on standard error what is under way, what the inputs are warned of, and, where the report is not for people, what failed. */
 function observe(args: Arguments, host: Host, request: ReportRequest<CheckFormat>): CheckObserver {

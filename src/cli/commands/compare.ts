@@ -11,7 +11,7 @@ import { JUDGING_OPTIONS } from "../options.ts";
 import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCommand } from "../repeat-command.ts";
-import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
+import { isDrawn, REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import { DESCRIBE_SECTION, readSection } from "../section.ts";
 import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
@@ -65,10 +65,12 @@ export const compare: Command = {
     const toStderr = { lang: request.lang, style: request.style(host.stderr) };
 
     const inJson = args.flag("details");
-    const isDrawn = [request.format, ...request.files.map(({ format }) => format)].includes("html");
     const { compareDumps } = await import("../../compare.ts");
     const observer = showsProgress ? makeObserver(host, toStderr) : {};
-    const result = await compareDumps({ ...options, details: inJson || isDrawn }, observer);
+    const result = await compareDumps(
+      { ...options, details: inJson || isDrawn(request) },
+      observer,
+    );
     host.status(null);
 
     await host.stderr.write(renderNotices(result, toStderr));

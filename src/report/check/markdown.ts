@@ -4,17 +4,11 @@ import type { CheckResult, PairOutcome } from "../../core/check-result.ts";
 import { escapeLine, escapeMarkdown } from "../../core/escape.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { markdownTable } from "../markdown-parts.ts";
-import type { Language } from "../messages/index.ts";
+import type { CheckPageOptions } from "./html.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 import { figureCells, totals, verdictWord } from "./rows.ts";
 
-export interface CheckMarkdownOptions {
-  readonly lang: Language;
-  /** The command line that repeats a pair, or all of them for null, one line; null where it is not known. */
-  readonly commandOf: (pair: string | null) => string | null;
-}
-
-export function renderCheckMarkdown(check: CheckResult, options: CheckMarkdownOptions): string {
+export function renderCheckMarkdown(check: CheckResult, options: CheckPageOptions): string {
   const { lang } = options;
   const m = CHECK_MESSAGES[lang];
   const table = markdownTable([
@@ -40,10 +34,11 @@ export function renderCheckMarkdown(check: CheckResult, options: CheckMarkdownOp
 
 function section(
   { name, result, error }: PairOutcome,
-  { lang, commandOf }: CheckMarkdownOptions,
+  { lang, commandOf }: CheckPageOptions,
 ): string {
   const title = `## ${escapeMarkdown(name)}`;
-  if (result !== null) return `${title}\n\n${renderMarkdown(result, { lang, command: commandOf(name) })}`;
+  if (result !== null)
+    return `${title}\n\n${renderMarkdown(result, { lang, command: commandOf(name) })}`;
   const lines = [
     `**${CHECK_MESSAGES[lang].error}** ${escapeLine(`[${error?.code ?? ""}] ${error?.what ?? ""}`)}`,
     "",

@@ -5,9 +5,10 @@ import type { Format } from "../render.ts";
 import type { SarifOptions } from "../sarif.ts";
 import type { TextOptions } from "../text.ts";
 import { renderCheckGithub } from "./github.ts";
+import { type CheckPageOptions, renderCheckHtml } from "./html.ts";
 import { renderCheckJson } from "./json.ts";
 import { renderCheckJunit } from "./junit.ts";
-import { type CheckMarkdownOptions, renderCheckMarkdown } from "./markdown.ts";
+import { renderCheckMarkdown } from "./markdown.ts";
 import { renderCheckSarif } from "./sarif.ts";
 import { renderCheckText } from "./text.ts";
 
@@ -16,6 +17,7 @@ export const CHECK_FORMATS = [
   "text",
   "json",
   "md",
+  "html",
   "junit",
   "sarif",
   "github",
@@ -23,7 +25,7 @@ export const CHECK_FORMATS = [
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
-export type CheckRenderOptions = TextOptions & CheckMarkdownOptions & SarifOptions;
+export type CheckRenderOptions = TextOptions & CheckPageOptions & SarifOptions;
 
 /** Renders `check`; options that a format has no use for are ignored. */
 export function renderCheck(
@@ -38,6 +40,8 @@ export function renderCheck(
       return renderCheckJson(check);
     case "md":
       return renderCheckMarkdown(check, options);
+    case "html":
+      return renderCheckHtml(check, options);
     case "junit":
       return renderCheckJunit(check);
     case "sarif":

@@ -20,19 +20,25 @@ import { CHECK_MESSAGES } from "./messages.ts";
 const NONE = "-";
 
 /** The cells of one pair but for its name and its verdict. */
-export function figureCells({ result }: PairOutcome): readonly string[] {
+export function figureCells(pair: PairOutcome): readonly string[] {
+  const { result } = pair;
   if (result === null) return [NONE, NONE, NONE, NONE, NONE];
   const { perplexity, kl, top1Agreement: top1 } = result.quality;
-  const ratios = result.tensors.flatMap(({ floorRatio }) =>
-    floorRatio === null ? [] : [floorRatio],
-  );
   return [
     formatCount(result.tensors.length),
-    ratios.length === 0 ? NONE : formatRatio(ratios.reduce((a, b) => Math.max(a, b))),
+    ratioCell(pair),
     perplexity === null ? NONE : formatChange(perplexity.relativeIncrease),
     kl === null ? NONE : formatPlain(kl.mean),
     top1 === null ? NONE : formatShare(top1.share),
   ];
+}
+
+/** The largest multiple of the noise floor. */
+export function ratioCell({ result }: PairOutcome): string {
+  const ratios = (result?.tensors ?? []).flatMap(({ floorRatio }) =>
+    floorRatio === null ? [] : [floorRatio],
+  );
+  return ratios.length === 0 ? NONE : formatRatio(ratios.reduce((a, b) => Math.max(a, b)));
 }
 
 /** The verdict on a pair as a word of the table. */

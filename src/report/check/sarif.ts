@@ -42,14 +42,25 @@ export function renderCheckSarif(check: CheckResult, options: SarifOptions): str
     const pair = escapeText(name, 200);
     if (result === null || error !== null) {
       const code = error?.code ?? "internal";
-      return [errorResult(error, pair, check.config, indexOf(code, () => errorRule(code)))];
+      return [
+        errorResult(
+          error,
+          pair,
+          check.config,
+          indexOf(code, () => errorRule(code)),
+        ),
+      ];
     }
     const index = artifacts.length + CANDIDATE;
     artifacts.push(...artifactsOf(result, pair));
     const place = { candidate: result.inputs.candidate, index, pair };
     return (kept[i] ?? []).map((finding) => {
       const { rule } = finding;
-      return resultOf(finding, indexOf(rule, () => ruleOf(rule)), place);
+      return resultOf(
+        finding,
+        indexOf(rule, () => ruleOf(rule)),
+        place,
+      );
     });
   });
   const found = check.pairs.reduce((sum, pair) => sum + findingsOf(pair).length, 0);

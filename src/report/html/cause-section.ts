@@ -6,7 +6,7 @@ import { CAUSES, isCauseId } from "../../diagnose/cause-texts/index.ts";
 import { causeWords } from "../cause-lines.ts";
 import { formatPlain } from "../format-number.ts";
 import { sentenceName } from "../tensor-label.ts";
-import type { PageContext } from "./context.ts";
+import { heading, type PageContext } from "./context.ts";
 import { html, type Markup } from "./markup.ts";
 
 /** Null where nothing has an origin. */
@@ -24,14 +24,15 @@ export function causeSection(result: ComparisonResult, context: PageContext): Ma
 function causesOf(
   origin: Origin,
   { groups }: ComparisonResult,
-  { m, w, lang }: PageContext,
+  context: PageContext,
 ): readonly Markup[] {
+  const { m, w, lang } = context;
   const name = sentenceName({ name: origin.tensor, layer: origin.layer }, m);
   const of = groups.length > 1 ? m.group.of(m.step[origin.step], name) : name;
   return origin.causes.map((cause) => {
     const { label, message } = causeWords(cause, lang);
     const text = isCauseId(cause.id) ? CAUSES[cause.id][lang] : null;
-    return html`<article class="card"><h3><code>${cause.id}</code> <span class="muted">${w.cause.of(of)}</span></h3>
+    return html`<article class="card">${heading(3, html`<code>${cause.id}</code> <span class="muted">${w.cause.of(of)}</span>`, context)}
 <p>${label}${m.colon}${message}</p>
 ${text === null ? null : html`<p class="muted">${text.title}</p><p>${w.cause.usual}${m.colon}</p><ul>${text.usual.map((one) => html`<li>${one}</li>`)}</ul>`}
 <p class="muted">${w.cause.confidence}${m.colon}${formatPlain(cause.confidence)}</p></article>\n`;

@@ -11,6 +11,32 @@ export interface PageContext {
   readonly m: Messages;
   readonly w: PageWords;
   readonly lang: Language;
+  /** Which of several reports of one page it is; null where it is the only one. */
+  readonly pair: PairPlace | null;
+}
+
+/** What tells one report of a page from the others. */
+export interface PairPlace {
+  /** Escaped. */
+  readonly name: string;
+  /** Before the ids of its parts. */
+  readonly prefix: string;
+}
+
+/** The id of a part of a report. */
+export function anchor(id: string, { pair }: PageContext): string {
+  return pair === null ? id : `${pair.prefix}-${id}`;
+}
+
+/** A heading of a report, which itself is headed by one of level 1, or 2 where there are several. */
+export function heading(level: 2 | 3, content: Part, { pair }: PageContext): Markup {
+  const shown = pair === null ? level : level + 1;
+  return html`<h${shown}>${content}</h${shown}>`;
+}
+
+/** What a region is called: no two of a page alike. */
+export function regionLabel(label: string, { m, pair }: PageContext): string {
+  return pair === null ? label : `${pair.name}${m.colon}${label}`;
 }
 
 /** A part of the page with a heading, which the contents at its top lead to. */
@@ -35,6 +61,7 @@ export function factTable(
   label: string,
   head: readonly Part[],
   rows: readonly (readonly Part[])[],
+  context: PageContext,
 ): Markup {
   return scrolling(
     label,
@@ -43,12 +70,13 @@ export function factTable(
       ([first = "", ...cells]) =>
         html`<tr><th scope="row">${first}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>\n`,
     )}</tbody></table>`,
+    context,
   );
 }
 
 /** A region that the keyboard can scroll. */
-export function scrolling(label: string, body: Markup): Markup {
-  return html`<div class="scroll" role="region" tabindex="0" aria-label="${label}">${body}</div>`;
+export function scrolling(label: string, body: Markup, context: PageContext): Markup {
+  return html`<div class="scroll" role="region" tabindex="0" aria-label="${regionLabel(label, context)}">${body}</div>`;
 }
 
 /** What the rules say of a tensor, as a {@link State}. */

@@ -6,7 +6,7 @@ import { ulpRows, valueText } from "../depth/cells.ts";
 import { DEPTH_MESSAGES } from "../depth/messages.ts";
 import { formatCount, formatError, formatShare } from "../format-number.ts";
 import { sentenceName } from "../tensor-label.ts";
-import { factTable, type PageContext, scrolling } from "./context.ts";
+import { factTable, heading, type PageContext, scrolling } from "./context.ts";
 import { html, type Markup } from "./markup.ts";
 import { quoted } from "./quoted.ts";
 
@@ -54,6 +54,7 @@ function card(depth: TensorDepth, isOpen: boolean, context: PageContext): Markup
         valueText(one.candidate),
         valueText(one.ulp, 3),
       ]),
+    context,
   );
   const byChannel = factTable(
     `${name}${m.colon}${columns.channel}`,
@@ -61,8 +62,9 @@ function card(depth: TensorDepth, isOpen: boolean, context: PageContext): Markup
     (channels ?? [])
       .slice(0, SHOWN)
       .map((one) => [one.channel, formatShare(one.share), formatError(one.relL2)]),
+    context,
   );
-  const title = html`<h3>${name} <span class="muted">${m.step[depth.step]}</span></h3>`;
+  const title = heading(3, html`${name} <span class="muted">${m.step[depth.step]}</span>`, context);
   const body = html`${histogram(depth, name, context)}
 ${table}${channels === null || channels.length === 0 ? null : byChannel}`;
   return isOpen
@@ -70,11 +72,8 @@ ${table}${channels === null || channels.length === 0 ? null : byChannel}`;
     : html`<details class="card"><summary>${title}</summary>${body}</details>\n`;
 }
 
-function histogram(
-  { ulp, dtypes }: TensorDepth,
-  name: string,
-  { m, w, lang }: PageContext,
-): Markup {
+function histogram({ ulp, dtypes }: TensorDepth, name: string, context: PageContext): Markup {
+  const { m, w, lang } = context;
   const rows = ulpRows(ulp, { ascii: false, nonFinite: DEPTH_MESSAGES[lang].nonFinite });
   const total = rows.reduce((sum, { elements }) => sum + elements, 0);
   const most = Math.max(1, ...rows.map(({ elements }) => elements));
@@ -89,6 +88,7 @@ function histogram(
   return scrolling(
     `${name}${m.colon}${title}`,
     html`<svg class="histogram" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${`${name}${m.colon}${title}`}"><text class="title" x="0" y="11">${title}</text>${bars}</svg>`,
+    context,
   );
 }
 

@@ -28,7 +28,8 @@ const SHOWN_HASH = 16;
 /** Places of missing tensors that are listed for each side. */
 const PLACES = 50;
 
-export function limitSection(result: ComparisonResult, { m, w }: PageContext): Markup {
+export function limitSection(result: ComparisonResult, context: PageContext): Markup {
+  const { m, w } = context;
   return factTable(
     w.sections.limits,
     [m.card.rule, m.card.limit, m.card.from, m.card.outcome],
@@ -38,6 +39,7 @@ export function limitSection(result: ComparisonResult, { m, w }: PageContext): M
       from,
       badge(OUTCOMES[outcome], text),
     ]),
+    context,
   );
 }
 
@@ -74,7 +76,8 @@ export function determinismSection(
     : html`<ul>${lines.map(({ text }) => html`<li>${text}</li>`)}</ul>`;
 }
 
-export function environmentSection(result: ComparisonResult, { m, w }: PageContext): Markup {
+export function environmentSection(result: ComparisonResult, context: PageContext): Markup {
+  const { m, w } = context;
   const { differences } = result.environment;
   if (differences.length === 0) return html`<p>${w.facts.noDifferences}</p>`;
   return factTable(
@@ -85,6 +88,7 @@ export function environmentSection(result: ComparisonResult, { m, w }: PageConte
       valueText(reference, w.facts.absent),
       valueText(candidate, w.facts.absent),
     ]),
+    context,
   );
 }
 
@@ -94,7 +98,8 @@ function valueText(value: unknown, absent: string, most = LONGEST_VALUE): Markup
   return html`<code>${escapeText(text, most)}</code>`;
 }
 
-export function inputSection({ inputs }: ComparisonResult, { m, w }: PageContext): Markup {
+export function inputSection({ inputs }: ComparisonResult, context: PageContext): Markup {
+  const { m, w } = context;
   const labelled: readonly (readonly [string, InputSummary])[] = [
     [m.labels.reference, inputs.reference],
     [m.labels.candidate, inputs.candidate],
@@ -123,6 +128,7 @@ export function inputSection({ inputs }: ComparisonResult, { m, w }: PageContext
         ? w.facts.absent
         : html`<code>${input.tokensSha256.slice(0, SHOWN_HASH)}…</code>`,
     ]),
+    context,
   );
 }
 

@@ -10,7 +10,7 @@ import type { ComparisonResult } from "../../core/result.ts";
 import { formatCount } from "../format-number.ts";
 import { keywordWord, mostUrgent, partingMargin, partingPlace, tokenLabel } from "../parting.ts";
 import { generationLines } from "../quality-rows.ts";
-import { badge, type PageContext } from "./context.ts";
+import { badge, heading, type PageContext } from "./context.ts";
 import { html, type Markup } from "./markup.ts";
 
 /** Prompts that are shown. */
@@ -41,8 +41,9 @@ function hasParting({ divergence }: SampleTexts): boolean {
 function sampleCard(
   sample: SampleTexts,
   { sampled }: GenerationResult,
-  { m }: PageContext,
+  context: PageContext,
 ): Markup {
+  const { m } = context;
   const { identical, divergence, prompt, keywords, keywordsOmitted } = sample;
   const state =
     identical === true
@@ -58,7 +59,7 @@ function sampleCard(
       : [divergence.reference, divergence.candidate].map(({ token }) =>
           token === null ? "–" : tokenLabel(token),
         );
-  return html`<article class="card sample"><h3>${m.texts.prompt(sample.sample)} ${state}</h3>
+  return html`<article class="card sample">${heading(3, html`${m.texts.prompt(sample.sample)} ${state}`, context)}
 ${prompt === null ? null : html`<p class="prompt">${cut(prompt, PROMPT)}</p>`}
 <dl>${(["reference", "candidate"] as const).map(
     (side) =>

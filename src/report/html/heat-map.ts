@@ -92,13 +92,14 @@ export function heatMap(result: ComparisonResult, context: PageContext): Markup 
 ${legend(range, unit, context)}
 ${scrolling(
   w.sections.heat,
-  html`<div id="heat"><svg class="heat" viewBox="0 0 ${WIDTH} ${bottom + BELOW}" role="img" aria-label="${`${w.sections.heat}${m.stop}${summary}`}">
+  html`<div class="cells"><svg class="heat" viewBox="0 0 ${WIDTH} ${bottom + BELOW}" role="img" aria-label="${`${w.sections.heat}${m.stop}${summary}`}">
 <rect class="frame" x="${LEFT}" y="${TOP}" width="${WIDTH - LEFT}" height="${rows.length * height}"/>
 <image href="${trusted(paletteImage(cells, bins.length))}" x="${LEFT}" y="${TOP}" width="${WIDTH - LEFT}" height="${rows.length * height}" preserveAspectRatio="none"/>
 ${rowLabels(rows, height)}${columnLabels(bins, cell, bottom)}
 </svg></div>`,
+  context,
 )}
-<p id="readout" class="readout" aria-live="polite">${summary}</p>
+<p class="readout" aria-live="polite">${summary}</p>
 <details><summary>${w.heat.list}</summary>${factTable(
     w.heat.list,
     [m.labels.tensors, w.heat.tokens, w.heat.text, w.heat.error, unit],
@@ -109,8 +110,9 @@ ${rowLabels(rows, height)}${columnLabels(bins, cell, bottom)}
       formatError(error),
       formatRatio(size),
     ]),
+    context,
   )}</details>
-<script type="application/json" id="data">${jsonIsland(island)}</script>`;
+<script type="application/json">${jsonIsland(island)}</script>`;
 }
 
 function rowsOf(

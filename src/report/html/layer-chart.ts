@@ -4,7 +4,7 @@ import type { ComparisonResult } from "../../core/result.ts";
 import type { TensorResult } from "../../core/tensor-result.ts";
 import { formatError, formatRatio } from "../format-number.ts";
 import { sentenceName } from "../tensor-label.ts";
-import { appliedLimit, type PageContext, scrolling, unitOf } from "./context.ts";
+import { appliedLimit, heading, type PageContext, scrolling, unitOf } from "./context.ts";
 import { type LogScale, logScale, powerOfTen, px } from "./log-scale.ts";
 import { html, type Markup } from "./markup.ts";
 
@@ -107,7 +107,7 @@ function drawChart(
   const summary = summaryOf(points, origin, context);
   const hasFloor = points.some(({ floor }) => floor !== null);
   const hasLimit = points.some(({ limit }) => limit !== null);
-  return html`<figcaption><h3>${title}</h3><p class="legend">
+  return html`<figcaption>${heading(3, title, context)}<p class="legend">
 <span class="key error">${w.chart.error}</span>${hasFloor ? html`<span class="key floor">${m.labels.noiseFloor}</span>` : null}${hasLimit ? html`<span class="key limit">${unitOf(result) === "prior" && !hasFloor ? w.chart.priorLimit : w.chart.limit}</span>` : null}<span class="key beyond">${w.chart.beyond}</span></p></figcaption>
 ${scrolling(
   title,
@@ -121,6 +121,7 @@ ${dots(places, x, scale)}
 ${at === -1 || origin === null ? null : originMark(x(at), sentenceName(origin, m))}
 ${places.length > MOST_HINTS ? null : hints(places, x, context)}
 </svg>`,
+  context,
 )}<p class="muted">${summary}</p>`;
 }
 

@@ -11,7 +11,8 @@ import { quoted } from "./quoted.ts";
 const CONTEXT = 80;
 
 /** Null where no position was looked at. */
-export function positionSection(result: ComparisonResult, { m, w }: PageContext): Markup | null {
+export function positionSection(result: ComparisonResult, context: PageContext): Markup | null {
+  const { m, w } = context;
   const positions = result.details?.positions ?? [];
   if (positions.length === 0) return null;
   const words = w.positions;
@@ -42,6 +43,7 @@ export function positionSection(result: ComparisonResult, { m, w }: PageContext)
       tokens(one.reference),
       tokens(one.candidate),
     ]),
+    context,
   );
   return html`<p class="muted">${words.intro}</p>${table}`;
 }

@@ -28,19 +28,20 @@ export function tensorTable(result: ComparisonResult, context: PageContext): Mar
     result.tensors.some((tensor) => tensor.verdict === verdict),
   );
   const total = String(result.tensors.length);
-  return html`<form id="filter" hidden><label>${w.table.filter} <input type="search" placeholder="${w.table.filterHint}" autocomplete="off" spellcheck="false"></label>
+  return html`<form class="filter" hidden><label>${w.table.filter} <input type="search" placeholder="${w.table.filterHint}" autocomplete="off" spellcheck="false"></label>
 <label>${m.columns.verdict} <select><option value="">${w.table.every}</option>${options.map(
     (verdict) => html`<option value="${stateOf(verdict)}">${m.tensorVerdict[verdict]}</option>`,
   )}</select></label> <output data-count="${w.table.count}">${w.table.count.replace("{shown}", total).replace("{all}", total)}</output></form>
 <noscript><p class="muted">${w.withoutScript}</p></noscript>
 ${scrolling(
   w.sections.tensors,
-  html`<table id="tensors" data-sort="${w.table.sort}"><caption>${w.table.caption}</caption>
+  html`<table class="tensors" data-sort="${w.table.sort}"><caption>${w.table.caption}</caption>
 <thead><tr>${columns.map(({ title, kind }) => html`<th scope="col" class="${kind}">${title}</th>`)}</tr></thead><tbody>
 ${result.tensors.map(
   (tensor) =>
     html`<tr class="${rowClass(tensor)}"><td>${first.cell(tensor)}${rest.map(({ cell }) => html`<td>${cell(tensor)}`)}\n`,
 )}</tbody></table>`,
+  context,
 )}`;
 }
 

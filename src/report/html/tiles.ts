@@ -13,7 +13,7 @@ import { decisive, plainEvidence } from "../layer-rows.ts";
 import { ownScale, ownSize } from "../own-lines.ts";
 import { perplexityPair, qualityRows } from "../quality-rows.ts";
 import { sentenceName } from "../tensor-label.ts";
-import { badge, type PageContext, type State, stateOf } from "./context.ts";
+import { badge, heading, type PageContext, regionLabel, type State, stateOf } from "./context.ts";
 import { html, type Markup } from "./markup.ts";
 import { QUALITY_STATES } from "./quality-section.ts";
 
@@ -27,14 +27,14 @@ interface Tile {
 
 export function tiles(result: ComparisonResult, context: PageContext): Markup {
   const shown = [...layerTiles(result, context), ...qualityTiles(result, context)];
-  return html`<ul class="tiles" aria-label="${context.w.tiles.figures}">${shown.map(
+  return html`<ul class="tiles" aria-label="${regionLabel(context.w.tiles.figures, context)}">${shown.map(
     ({
       title,
       value,
       state,
       notes,
     }) => html`<li class="tile${state === null ? "" : ` ${state.state}`}">
-<h2>${title}</h2><p class="value">${value}</p>${state === null ? null : badge(state.state, state.word)}<p class="note">${notes.join(context.m.quality.separator)}</p></li>\n`,
+${heading(2, title, context)}<p class="value">${value}</p>${state === null ? null : badge(state.state, state.word)}<p class="note">${notes.join(context.m.quality.separator)}</p></li>\n`,
   )}</ul>`;
 }
 

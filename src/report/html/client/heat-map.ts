@@ -23,16 +23,20 @@ interface Data {
 const NOTHING = 255;
 
 /**
- * Lays a grid over the picture of which one cell exists at a time: the one that
+ * Lays a grid over each picture of which one cell exists at a time: the one that
  * has the focus. Arrow keys, Home, End, Page Up and Page Down move it.
  */
 export function readableCells(): void {
-  const frame = document.querySelector<HTMLElement>("#heat");
-  const source = document.querySelector("#data")?.textContent;
-  const readout = document.querySelector("#readout");
-  const picture = frame?.querySelector("image")?.getAttribute("href");
-  const drawing = frame?.querySelector("svg");
-  if (!frame || !source || !readout || !picture || !drawing) return;
+  for (const frame of document.querySelectorAll<HTMLElement>(".cells")) makeReadable(frame);
+}
+
+function makeReadable(frame: HTMLElement): void {
+  const section = frame.closest("section");
+  const source = section?.querySelector("script")?.textContent;
+  const readout = section?.querySelector(".readout");
+  const picture = frame.querySelector("image")?.getAttribute("href");
+  const drawing = frame.querySelector("svg");
+  if (!source || !readout || !picture || !drawing) return;
   const data = JSON.parse(source) as Data;
   const cells = cellsOf(picture, data.bins.length);
   const [rows, columns] = [data.rows.length, data.bins.length];

@@ -1,16 +1,17 @@
-/** Sorts and filters the table of tensors. */
+/** Sorts and filters the tables of tensors. */
 
 type Direction = "ascending" | "descending";
 
-/** Turns its headings into buttons, and shows the filter. */
-export function sortedTable(): void {
-  const table = document.querySelector<HTMLTableElement>("#tensors");
-  const form = document.querySelector<HTMLFormElement>("#filter");
-  const [body] = table?.tBodies ?? [];
-  if (table === null || form === null || body === undefined) return;
-  const rows = [...body.rows];
-  sortByHeadings(table, body, rows);
-  filterBy(form, rows);
+/** Turns the headings of each table into buttons, and shows its filter. */
+export function sortedTables(): void {
+  for (const table of document.querySelectorAll<HTMLTableElement>(".tensors")) {
+    const form = table.closest("section")?.querySelector<HTMLFormElement>(".filter");
+    const [body] = table.tBodies;
+    if (form == null || body === undefined) continue;
+    const rows = [...body.rows];
+    sortByHeadings(table, body, rows);
+    filterBy(form, rows);
+  }
 }
 
 function sortByHeadings(

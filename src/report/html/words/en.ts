@@ -13,6 +13,15 @@ export const PAGE_EN: PageWords = {
   ofPrior: (ratio) => `${ratio} × prior limit`,
   differing: (count) => `${count} elements differ`,
   withoutScript: "Everything is on this page; sorting and filtering need JavaScript.",
+  check: {
+    pair: "Pair",
+    verdict: "Verdict",
+    overFloor: "× floor",
+    next: "Next",
+    repeat: "Repeat this check",
+    brief:
+      "All tensors, their tokens and the texts are left out, for the size of this page. With them:",
+  },
   sections: {
     layers: "Error by layer",
     heat: "Layer by token",

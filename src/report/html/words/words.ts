@@ -14,6 +14,16 @@ export interface PageWords {
   ofPrior(ratio: string): string;
   differing(count: string): string;
   withoutScript: string;
+  /** Of a page with several pairs. */
+  readonly check: {
+    readonly pair: string;
+    readonly verdict: string;
+    readonly overFloor: string;
+    readonly next: string;
+    readonly repeat: string;
+    /** Why a report is brief, before the command that shows all of it. */
+    readonly brief: string;
+  };
 
   readonly sections: {
     readonly layers: string;

@@ -13,6 +13,14 @@ export const PAGE_ZH: PageWords = {
   ofPrior: (ratio) => `先验上限的 ${ratio} 倍`,
   differing: (count) => `${count} 个元素不同`,
   withoutScript: "全部内容都在本页；排序和筛选需要 JavaScript。",
+  check: {
+    pair: "比较组",
+    verdict: "结论",
+    overFloor: "基底倍数",
+    next: "下一步",
+    repeat: "重复此次检查",
+    brief: "为控制页面大小，此处省略全部张量、逐 token 误差和续写文本。完整报告：",
+  },
   sections: {
     layers: "逐层误差",
     heat: "层 × token",
