@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ class Outcome:
     samples: int
     tokens: int
     bytes: int = field(default=0)
+
+    @classmethod
+    def of(cls, path: Path, run: Mapping[str, Any], lengths: Collection[int]) -> Outcome:
+        """Return what a run has made that is one file, by the tokens of each sample."""
+        return cls(path, run["id"], len(lengths), sum(lengths), path.stat().st_size)
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints."""

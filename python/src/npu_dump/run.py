@@ -105,13 +105,7 @@ def capture_samples(
             feeder.feed(_continued(request, model, batch, dump, tokenizer))
             progress.step("capturing", dump.samples, len(samples), "samples")
         _repeat(request, model, samples, dump, tokenizer, progress)
-    return Outcome(
-        path=request.output,
-        id=dump.run["id"],
-        samples=len(samples),
-        tokens=sum(len(sample.ids) for sample in samples),
-        bytes=request.output.stat().st_size,
-    )
+    return Outcome.of(request.output, dump.run, [len(sample.ids) for sample in samples])
 
 
 def forward_failed(error: Exception) -> DumpError:

@@ -58,13 +58,7 @@ def graph_dump(
             done += len(batch)
             progress.step("capturing", done, len(samples), "samples")
         repeat(request, session, samples, store, tokenizer, progress)
-    return Outcome(
-        path=request.output,
-        id=writer.run["id"],
-        samples=len(samples),
-        tokens=sum(len(sample.ids) for sample in samples),
-        bytes=request.output.stat().st_size,
-    )
+    return Outcome.of(request.output, writer.run, [len(sample.ids) for sample in samples])
 
 
 def _asked(request: Request, session: Session, sample: Sample) -> Any:
