@@ -2,6 +2,7 @@
 
 import { escapeText } from "../core/escape.ts";
 import type { PerformanceResult } from "../core/performance.ts";
+import { type Remarks, readImported } from "../dump/imported.ts";
 import { formatBytes, formatCount, formatError } from "../report/format-number.ts";
 import { machineJson } from "../report/json.ts";
 import { performanceBlocks } from "../report/performance/text.ts";
@@ -13,6 +14,9 @@ import type { FoldStats, Inspection, LogitsInspection, TensorFold } from "./insp
 /** Metadata lines and table rows that are shown; `--json` has all. */
 const MAX_METADATA = 40;
 const MAX_ROWS = 60;
+
+/** Lines about what of another tool's file was not read or assumed. */
+const MAX_REMARKS = 5;
 
 /** Columns that are left out where no row fills them: the step, and the statistics. */
 const OPTIONAL: ReadonlySet<number> = new Set([1, 6, 7, 8, 9]);
@@ -28,7 +32,7 @@ export function renderInspectionJson(inspection: InspectedDump): string {
 
 /** Metadata, a table of tensors, and performance, at most `columns` wide where names allow it. */
 export function renderInspectionText(inspection: InspectedDump, options: TextOptions): string {
-  const { file, bytes, samples, tensors, repaired, logits, encodings } = inspection;
+  const { file, bytes, samples, tensors, repaired, logits, encodings, run } = inspection;
   const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
   const rows: (readonly [string, string])[] = [
     ["file", `${escapeText(file)} · ${formatBytes(bytes)}${repaired ? " · repaired" : ""}`],
@@ -39,6 +43,7 @@ export function renderInspectionText(inspection: InspectedDump, options: TextOpt
       ),
     ],
     ...(logits === null ? [] : logitsRows(logits)),
+    ...importRows(run),
     ...metadata(inspection),
   ];
   const labelWidth = Math.max(...rows.map(([label]) => width(label)));
@@ -87,8 +92,35 @@ function logitsRows({
   ];
 }
 
+/** Of the file of another tool: the format, what was not read, and what was assumed. */
+function importRows(run: Inspection["run"]): readonly (readonly [string, string])[] {
+  const imported = readImported(run);
+  if (imported === null) return [];
+  const listed = (
+    label: string,
+    { first, count }: Remarks,
+  ): readonly (readonly [string, string])[] =>
+    count === 0
+      ? []
+      : [
+          [label, `${formatCount(count)} entries`],
+          ...first
+            .slice(0, MAX_REMARKS)
+            .map(
+              ({ name, why }) => ["", `${escapeText(name, 60)}: ${escapeText(why, 60)}`] as const,
+            ),
+          ...(count > MAX_REMARKS ? [["", "more in --json"] as const] : []),
+        ];
+  return [
+    ["format", escapeText(imported.format, 60)],
+    ...listed("not read", imported.skipped),
+    ...listed("assumed", imported.assumed),
+  ];
+}
+
 function metadata({ run, end }: Inspection): readonly (readonly [string, string])[] {
-  const leaves = [...flatten("", run), ...flatten("end", end)];
+  // What was imported is shown in words above.
+  const leaves = [...flatten("", { ...run, imported: {} }), ...flatten("end", end)];
   const shown = leaves
     .slice(0, MAX_METADATA)
     .map(([key, text]) => [escapeText(key, 40), escapeText(text, 60)] as const);

@@ -5,6 +5,7 @@ import type { MetadataDifference } from "../align/environment.ts";
 import type { ReferenceSet } from "../align/reference-set.ts";
 import type { Finding } from "../core/findings.ts";
 import type { Dump } from "../dump/dump.ts";
+import { type Remarks, readImported } from "../dump/imported.ts";
 import type { Floors } from "../measure/floors.ts";
 import { finding } from "./findings.ts";
 
@@ -54,6 +55,7 @@ export function inputFindings({
   }
   for (const dump of [reference, candidate, ...floors.used.map((floor) => floor.dump)]) {
     if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
+    findings.push(...importFindings(dump));
   }
   if (verified === null) findings.push(finding("input/unverified", {}));
   if (verified === "prompts") findings.push(finding("input/prompts-only", {}));
@@ -84,6 +86,24 @@ export function inputFindings({
   }
   return findings;
 }
+
+/** What of another tool's file was not read, or read by an assumption. */
+function importFindings({ file, run }: Dump): readonly Finding[] {
+  const { skipped, assumed } = readImported(run) ?? {};
+  const told = (rule: "input/not-read" | "input/assumed", remarks: Remarks | undefined) => {
+    if (remarks === undefined || remarks.count === 0) return [];
+    const names = remarks.first
+      .slice(0, NAMED)
+      .map(({ name, why }) => `${name.slice(0, 40)} (${why.slice(0, 40)})`);
+    const more = remarks.count > names.length ? ["…"] : [];
+    const detail = { file, names: [...names, ...more].join(", ") };
+    return [finding(rule, { value: remarks.count, detail })];
+  };
+  return [...told("input/not-read", skipped), ...told("input/assumed", assumed)];
+}
+
+/** Entries of a file that a finding names. */
+const NAMED = 3;
 
 /** In what the model of a floor differs from the reference's. */
 function floorConfiguration(reference: Dump, floor: Dump): readonly Finding[] {

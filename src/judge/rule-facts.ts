@@ -261,6 +261,22 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "reason",
   ),
   "input/repaired": facts("warning", null, null, "run.end says `repaired`", "file"),
+  "input/not-read": facts(
+    "warning",
+    null,
+    "count",
+    "run.imported.skipped_count > 0",
+    "file",
+    "names",
+  ),
+  "input/assumed": facts(
+    "warning",
+    null,
+    "count",
+    "run.imported.assumed_count > 0",
+    "file",
+    "names",
+  ),
   "input/text-differs": facts(
     "info",
     null,

@@ -73,6 +73,8 @@ export const RULE_IDS = [
   "input/forced-dtype",
   "input/own-unknown",
   "input/repaired",
+  "input/not-read",
+  "input/assumed",
   "input/text-differs",
   "input/unverified",
   "input/prompts-only",

@@ -14,6 +14,7 @@ import {
   type RunMetadata,
   type TensorEntry,
 } from "../dump.ts";
+import { importedJson } from "../imported.ts";
 import { END_TO_END } from "../join.ts";
 import type { ForeignContents, Piece } from "./foreign-tensor.ts";
 import { type PlacedTensor, placeTensors, slicePieces } from "./place-tensors.ts";
@@ -191,10 +192,13 @@ function kindOf(name: string): string {
 
 /** The run as far as another format tells it. What is absent was not captured. */
 function runOf(
-  { format, skipped, run }: ForeignContents,
+  { format, skipped, run, tensors: found }: ForeignContents,
   tensors: readonly TensorEntry[],
   id: string,
 ): RunMetadata {
+  const assumed = found.flatMap(({ name, assumed: why }) =>
+    why === undefined ? [] : [{ name, why }],
+  );
   const told = run["capture"];
   const capture = typeof told === "object" && told !== null ? told : {};
   return {
@@ -203,12 +207,9 @@ function runOf(
     tool: { name: format },
     id,
     capture: { select: [], ...capture },
-    imported: { format, skipped: skipped.slice(0, SKIPPED_TOLD), skipped_count: skipped.length },
+    imported: importedJson(format, skipped, assumed),
   };
 }
-
-/** More of what was left out is counted, not named. */
-const SKIPPED_TOLD = 100;
 
 /** The float dtype that most elements have; F32 where there is none. */
 function commonDType(tensors: readonly TensorEntry[]): DType {

@@ -3,6 +3,7 @@
 import type { DType } from "../../core/dtype.ts";
 import type { ByteSource } from "../byte-source.ts";
 import type { TensorStats } from "../dump.ts";
+import type { Remark } from "../imported.ts";
 
 /** A run of consecutive bytes of a tensor's data, C-order, little-endian. */
 export interface Piece {
@@ -20,6 +21,8 @@ export interface ForeignTensor {
   /** Its data in order; null where only `stats` is known. */
   readonly pieces: readonly Piece[] | null;
   readonly stats?: TensorStats;
+  /** What was assumed that the file leaves open, where anything was. */
+  readonly assumed?: string;
   /** 0 by default, like `step` and `rank`. */
   readonly sample?: number;
   readonly step?: number;
@@ -32,16 +35,11 @@ export interface ForeignContents {
   readonly format: string;
   readonly tensors: readonly ForeignTensor[];
   /** What was left out, and why: texts, Python objects. */
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly Remark[];
   /** Facts for the run metadata, as far as the format tells them. */
   readonly run: Readonly<Record<string, unknown>>;
   /** Everything that is open, for whoever closes the dump. */
   readonly sources: readonly ByteSource[];
   /** Bytes of the file, or of all files. */
   readonly bytes: number;
-}
-
-export interface Skipped {
-  readonly name: string;
-  readonly why: string;
 }

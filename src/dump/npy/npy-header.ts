@@ -23,8 +23,8 @@ export interface NpyHeader {
 
 export interface NpyProblem {
   readonly problem: string;
-  /** Whether it is no numbers that the file holds, rather than damage. */
-  readonly notNumeric: boolean;
+  /** Whether it is a whole array of what no dump holds (texts, Python objects, complex numbers), rather than damage. */
+  readonly isWhole: boolean;
 }
 
 export const NPY_MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] as const;
@@ -36,7 +36,7 @@ export const MAX_NPY_HEADER = 10_000;
 const PREFIX = 12;
 
 const HEADER =
-  /^\s*\{\s*'descr'\s*:\s*(?<descr>'[^'\\]*'|\[.*\])\s*,\s*'fortran_order'\s*:\s*(?<fortran>True|False)\s*,\s*'shape'\s*:\s*\(\s*(?<shape>(?:\d{1,16}\s*,\s*)*(?:\d{1,16}\s*)?)\)\s*,?\s*\}\s*$/su;
+  /^\s*\{\s*'descr'\s*:\s*(?<descr>'[^'\\]*'|\[.*\])\s*,\s*'fortran_order'\s*:\s*(?<fortran>True|False)\s*,\s*'shape'\s*:\s*\(\s*(?<shape>(?:\d{1,16}L?\s*,\s*)*(?:\d{1,16}L?\s*)?)\)\s*,?\s*\}\s*$/su;
 
 /** By kind and size, as NumPy's type strings have them. ml_dtypes' bfloat16 is V2, its float8_e5m2 f1, its other formats of one byte V1. */
 const DTYPE_OF: Readonly<Record<string, DType>> = {
@@ -80,11 +80,12 @@ export function readNpyHeader(bytes: Uint8Array): NpyHeader | NpyProblem {
   if (descr === "") return damaged("a header that is none of NumPy's");
   const type = /^'([<>|=])([a-zA-Z])(\d{1,4})(?:\[[a-zA-Z0-9]+\])?'$/.exec(descr);
   if (type === null) {
-    return { problem: `elements of ${descr.slice(0, 80)}`, notNumeric: descr === "'|O'" };
+    return { problem: `elements of ${descr.slice(0, 80)}`, isWhole: true };
   }
   const [, order, kind = "", size = ""] = type;
   const name = `${kind}${size}`;
-  const axes = shape.split(",").map((axis) => axis.trim());
+  // Python 2 wrote long integers as 3L.
+  const axes = shape.split(",").map((axis) => axis.trim().replace("L", ""));
   const rest = {
     fortran: fortran === "True",
     shape: axes.filter((axis) => axis !== "").map(Number),
@@ -109,9 +110,9 @@ export function readNpyHeader(bytes: Uint8Array): NpyHeader | NpyProblem {
       ...rest,
     };
   }
-  return { problem: `elements of ${descr}`, notNumeric: "OSUMma".includes(kind) };
+  return { problem: `elements of ${descr}`, isWhole: true };
 }
 
 function damaged(problem: string): NpyProblem {
-  return { problem, notNumeric: false };
+  return { problem, isWhole: false };
 }

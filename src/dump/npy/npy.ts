@@ -4,13 +4,17 @@ import { parse } from "node:path";
 import { DTYPES } from "../../core/dtype.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import type { DumpFile } from "../dump-file.ts";
-import type { ForeignContents, ForeignTensor, Piece, Skipped } from "../foreign/foreign-tensor.ts";
+import type { ForeignContents, ForeignTensor, Piece } from "../foreign/foreign-tensor.ts";
+import type { Remark } from "../imported.ts";
 import { Spool } from "../spool.ts";
 import { readZip, unzipped, type ZipEntry } from "../zip.ts";
 import { MAX_NPY_HEADER, type NpyHeader, readNpyHeader } from "./npy-header.ts";
 import { converted, transposed } from "./rewrite.ts";
 
 const PREFIX = 12;
+
+/** Of V1, as which NumPy stores every format of one byte but float8_e5m2. */
+const GUESSED = "stored as V1, taken for float8_e4m3fn";
 
 /** What an array is called in messages, and how one says what is wrong with it. */
 interface Place {
@@ -38,9 +42,10 @@ export function readNpy(file: DumpFile): ForeignContents {
 }
 
 /**
- * Reads the arrays of an archive of .npy files. Arrays of texts and Python objects are left out, and listed.
+ * Reads the arrays of an archive of .npy files. What no dump holds (texts, Python objects, complex numbers) is left
+ * out, and listed.
  *
- * @throws NpuDiffError `dump-corrupt`, `dump-truncated`; `dump-schema` where an array holds numbers of another kind
+ * @throws NpuDiffError `dump-corrupt`, `dump-truncated`; `dump-schema` where an array is no array of NumPy's
  */
 export function readNpz(
   file: DumpFile,
@@ -49,7 +54,7 @@ export function readNpz(
   const scratch = new Scratch();
   try {
     const tensors: ForeignTensor[] = [];
-    const skipped: Skipped[] = [];
+    const skipped: Remark[] = [];
     for (const entry of entries) {
       const name = entry.name.replace(/\.npy$/, "");
       if (name === entry.name) {
@@ -94,28 +99,28 @@ function contents(
   format: string,
   file: DumpFile,
   tensors: readonly ForeignTensor[],
-  skipped: readonly Skipped[],
+  skipped: readonly Remark[],
   scratch: Scratch,
 ): ForeignContents {
   const sources = [file, ...scratch.open];
   return { format, tensors, skipped, run: {}, sources, bytes: file.size };
 }
 
-/** The array that lies in `piece`, header and all; why not, where it holds no numbers. */
+/** The array that lies in `piece`, header and all; why not, where it holds what no dump does. */
 export function tensorOf(
   name: string,
   piece: Piece,
   place: Place,
   scratch: { readonly spool: Spool },
-): ForeignTensor | Skipped {
+): ForeignTensor | Remark {
   const head = new Uint8Array(Math.min(piece.bytes, MAX_NPY_HEADER + PREFIX));
   piece.source.readInto(piece.position, head);
   const header = readNpyHeader(head);
   if ("problem" in header) {
-    if (header.notNumeric) return { name, why: header.problem };
+    if (header.isWhole) return { name, why: header.problem };
     throw unreadable(place, header.problem);
   }
-  const { dtype, shape, fortran, conversion } = header;
+  const { dtype, shape, fortran, conversion, guessed } = header;
   const stored = storedBytes(header);
   const data = {
     source: piece.source,
@@ -129,12 +134,13 @@ export function tensorOf(
       expected: `${elements * stored} bytes of [${shape.join(", ")}]`,
     });
   }
-  if (conversion.kind === "none" && !fortran) return { name, dtype, shape, pieces: [data] };
+  const tensor = { name, dtype, shape, ...(guessed ? { assumed: GUESSED } : {}) };
+  if (conversion.kind === "none" && !fortran) return { ...tensor, pieces: [data] };
   const straight = conversion.kind === "none" ? data : converted(data, conversion, scratch.spool);
   const pieces = [
     fortran ? transposed(straight, shape, DTYPES[dtype].bytes, scratch.spool) : straight,
   ];
-  return { name, dtype, shape, pieces };
+  return { ...tensor, pieces };
 }
 
 function storedBytes({ dtype, conversion }: NpyHeader): number {

@@ -292,6 +292,18 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["the capture was killed, or ran out of disk space"],
     tune: "Capture again for a complete comparison.",
   },
+  "input/not-read": {
+    message: "{file}: {value} entries were not read: {names}",
+    why: "What is no tensor that a dump can hold is not compared, and no verdict covers it.",
+    causes: ["texts, Python objects, complex numbers or other files beside the tensors"],
+    tune: "Store what is to be compared as float64, float32, float16, bfloat16, an integer or bool. npu-diff inspect lists what was left out, and why.",
+  },
+  "input/assumed": {
+    message: "{file}: of {value} tensors the file leaves open how they are read: {names}",
+    why: "NumPy stores float8_e4m3fn, other formats of eight bits and smaller ones alike. Were they another format, their values would be wrong ones.",
+    causes: ["arrays of ml_dtypes in .npy or .npz"],
+    tune: "Store them as float16 or bfloat16, or in a format that names the dtype, such as safetensors.",
+  },
   "input/text-differs": {
     message: "{name} differs between the sides in {value} samples; the token ids agree",
     why: "Only the token ids are compared; other text around them is for your information.",

@@ -275,6 +275,18 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["采集进程被终止，或磁盘空间不足"],
     tune: "如需完整比较，请重新采集。",
   },
+  "input/not-read": {
+    message: "{file}：有 {value} 项未读取：{names}",
+    why: "dump 无法容纳的内容不参与比较，结论也不涵盖它们。",
+    causes: ["张量之外还有文本、Python 对象、复数或其他文件"],
+    tune: "需要比较的内容请存为 float64、float32、float16、bfloat16、整数或 bool。npu-diff inspect 会列出未读取的内容及原因。",
+  },
+  "input/assumed": {
+    message: "{file}：文件未说明 {value} 个张量的读取方式：{names}",
+    why: "NumPy 对 float8_e4m3fn、其他八位及更小的格式采用同一种存储标记。若实际是其他格式，读出的数值就是错的。",
+    causes: ["用 ml_dtypes 的数组保存 .npy 或 .npz"],
+    tune: "请存为 float16 或 bfloat16，或使用写明 dtype 的格式，例如 safetensors。",
+  },
   "input/text-differs": {
     message: "两侧的 {name} 在 {value} 个样本中不同，token id 一致",
     why: "只比较 token ID，其他文本仅供参考。",
