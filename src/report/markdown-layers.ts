@@ -30,7 +30,8 @@ export function layerSection(
     const stream = tensors.filter((tensor) => isOutput(tensor) || isEnd(tensor));
     const title = steps.length > 1 ? m.group.of(m.step[step], m.card.layers) : m.card.layers;
     const more = Math.max(0, stream.length - SHOWN);
-    return folded(CARD_MESSAGES[lang].rows(title, formatCount(stream.length)), [
+    const failing = stream.filter((one) => worstOf(one, tensors).verdict === "fail").length;
+    return folded(CARD_MESSAGES[lang].rows(title, formatCount(stream.length), failing), [
       layerTable(stream.slice(0, SHOWN), tensors, result, m),
       ...(more === 0 ? [] : [[`- ${m.moreRows(more)}`]]),
     ]);
@@ -107,16 +108,21 @@ function sizeCell(
   return evidence === "floor" ? m.card.notMeasured(m.reasons["floor-lacks-rows"] ?? "") : NO_SIDE;
 }
 
-/** The worst verdict on the layer's tensors, and its part where that is its origin. */
-function verdictCell(output: TensorResult, tensors: readonly TensorResult[], m: Messages): string {
+/** The worst of the layer's tensors, which is its origin where it has one. */
+function worstOf(output: TensorResult, tensors: readonly TensorResult[]): TensorResult {
   const of =
     output.layer === null ? [output] : tensors.filter(({ layer }) => layer === output.layer);
-  const origin = of.find(({ role }) => role === "origin");
-  const worst =
-    origin ??
+  return (
+    of.find(({ role }) => role === "origin") ??
     of.find(({ verdict }) => verdict === "fail") ??
     of.find(({ verdict }) => verdict === "inconclusive") ??
-    output;
+    output
+  );
+}
+
+/** The verdict on that, and what it is to the error. */
+function verdictCell(output: TensorResult, tensors: readonly TensorResult[], m: Messages): string {
+  const worst = worstOf(output, tensors);
   const word = m.tensorVerdict[worst.verdict];
   if (worst.verdict === "pass") return word;
   return `**${worst.role === null ? word : `${word}${m.quality.separator}${m.role[worst.role]}`}**`;

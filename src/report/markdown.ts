@@ -25,7 +25,7 @@ import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
 import { performanceSections } from "./performance/markdown.ts";
 import { generationLines, notAvailableLines } from "./quality-rows.ts";
-import { ruleRows } from "./rule-rows.ts";
+import { type RuleRow, ruleRows } from "./rule-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
 export interface MarkdownOptions {
@@ -34,7 +34,7 @@ export interface MarkdownOptions {
   readonly command?: string | null;
 }
 
-/** Rows of the table of limits from which on it is folded. */
+/** Rows of the table of limits beyond which those that neither fail nor stay open are folded. */
 const MANY_LIMITS = 8;
 
 /** Characters of the command: all of it, however many files it names. */
@@ -74,13 +74,19 @@ export function renderMarkdown(
   return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
+/** What fails or stays open stands in the open. */
 function limitSections(result: ComparisonResult, lang: Language): readonly (readonly string[])[] {
   const m = MESSAGES[lang];
-  const table = limitTable(result, m);
-  const count = result.rules.length;
-  return count > MANY_LIMITS
-    ? folded(CARD_MESSAGES[lang].rows(m.card.limits, formatCount(count)), [table])
-    : [[`#### ${m.card.limits}`], table];
+  const c = CARD_MESSAGES[lang];
+  const rows = ruleRows(result, m);
+  if (rows.length <= MANY_LIMITS) return [[`#### ${m.card.limits}`], limitTable(rows, m)];
+  const decisive = rows.filter(({ outcome }) => outcome === "broken" || outcome === "undecided");
+  const rest = rows.filter((row) => !decisive.includes(row));
+  const fold = (title: string): readonly (readonly string[])[] =>
+    rest.length === 0 ? [] : folded(c.rows(title, formatCount(rest.length)), [limitTable(rest, m)]);
+  return decisive.length === 0
+    ? fold(m.card.limits)
+    : [[`#### ${m.card.limits}`], limitTable(decisive, m), ...fold(c.otherLimits)];
 }
 
 /**
@@ -261,12 +267,14 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
   ];
 }
 
-function limitTable(result: ComparisonResult, m: Messages): readonly string[] {
-  const rows = ruleRows(result, m).map(({ name, limit, from, outcome, text }) => [
-    name,
-    limit,
-    from,
-    outcome === "broken" ? `**${text}**` : text,
+function limitTable(rows: readonly RuleRow[], m: Messages): readonly string[] {
+  return markdownTable([
+    [m.card.rule, m.card.limit, m.card.from, m.card.outcome],
+    ...rows.map(({ name, limit, from, outcome, text }) => [
+      name,
+      limit,
+      from,
+      outcome === "broken" ? `**${text}**` : text,
+    ]),
   ]);
-  return markdownTable([[m.card.rule, m.card.limit, m.card.from, m.card.outcome], ...rows]);
 }

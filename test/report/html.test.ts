@@ -8,6 +8,7 @@ import type { ComparisonResult } from "../../src/core/result.ts";
 import { renderHtml } from "../../src/report/html/page.ts";
 import { type Page, readPage, unexpected } from "./page.ts";
 import {
+  RESULTS as ALL,
   comparison,
   EVIL,
   FAIL_BY_KEYWORDS,
@@ -46,6 +47,8 @@ const RESULTS = {
   "no floor": NO_FLOOR,
   "a replay": ISOLATED,
   "decode steps": WITH_DECODE,
+  performance: ALL["pass with performance"],
+  "performance of one side": ALL["fail with performance"],
   "1,200 tensors": withTokens(LARGE, { tokens: 512 }),
   "single tokens": withTokens(FAIL_BY_LAYER, { tokens: 61 }),
   "single tokens without a floor": withTokens(NO_FLOOR, { tokens: 61 }),
@@ -243,4 +246,41 @@ describe("the picture of layers by tokens", () => {
 test("without a command nothing is said of one", () => {
   const { text } = readPage(renderHtml(comparison(), { lang: "en", command: null }));
   expect(text).not.toContain("Repeat this comparison");
+});
+
+describe("performance", () => {
+  test("has both sides, ratios and sweeps with their units, and why a figure is lacking", () => {
+    const { text, source } = page(ALL["pass with performance"]);
+    const section = source.slice(source.indexOf('<section id="performance"'));
+    const tables = section.slice(0, section.indexOf("</section>")).split("<table").slice(1);
+    const rows = tables.map((table) =>
+      table
+        .slice(0, table.indexOf("</table>"))
+        .split("<tr>")
+        .slice(1)
+        .map((row) =>
+          row
+            .split(/<t[hd][^>]*>/)
+            .slice(1)
+            .map((cell) => cell.replaceAll(/<[^>]*>/g, "").trim()),
+        ),
+    );
+    const find = (name: string): readonly string[] | undefined =>
+      rows.flat().find(([first]) => first === name);
+    expect(find("TTFT, ms ↓")).toEqual([
+      ...["TTFT, ms ↓", "1970.0", "1900.5", "2100.3", "52.13", "50.1", "58.75", "0.0265"],
+    ]);
+    expect(find("Output tok/s ↑")).toEqual(["Output tok/s ↑", "19.49", "351.2", "18"]);
+    expect(find("KV cache tokens ↑")?.slice(1)).toEqual([
+      ...["not measured: transformers has no such cache", "4453376", "—"],
+    ]);
+    // Sweeps by batch and by output: a row for each point.
+    const sweeps = rows.filter(([head]) => head?.[0] === "Batch");
+    expect(sweeps.map(({ length }) => length - 1)).toEqual([3, 1]);
+    expect(text).toContain("18 answered");
+  });
+
+  test("is no section where nothing was measured", () => {
+    expect(page(FAIL_BY_LAYER).source).not.toContain('id="performance"');
+  });
 });

@@ -2,8 +2,10 @@ import { expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import type { TensorResult } from "../../src/core/tensor-result.ts";
 import { renderMarkdown } from "../../src/report/markdown.ts";
+import { MESSAGES } from "../../src/report/messages/index.ts";
 import { performanceSections } from "../../src/report/performance/markdown.ts";
-import { HOSTILE, RESULTS } from "./results.ts";
+import { ruleRows } from "../../src/report/rule-rows.ts";
+import { FAIL_BY_LAYER, HOSTILE, RESULTS } from "./results.ts";
 
 const CASES = Object.entries<ComparisonResult>(RESULTS).filter(([name]) => name !== "large");
 
@@ -30,8 +32,15 @@ test.each(CASES)("every row of a table has the cells of its head: %s", (_name, r
     performanceSections(result.performance, "en").map((lines) => lines.join("\n")),
   );
   const others = tables.filter((table) => !ofPerformance.has(table.trim()));
-  // Figures, limits, the model, the environment, the number format and its noise.
-  expect(others).toHaveLength((result.quality.generation === null ? 6 : 7) + steps.size);
+  // Figures, limits, the model, the environment, the number format and its noise; of many
+  // limits those that decide stand by themselves.
+  const limits = others.filter((table) => table.startsWith("| Rule |")).length;
+  const outcomes = new Set(
+    ruleRows(result, MESSAGES.en).map(({ outcome }) => /broken|undecided/.test(outcome)),
+  );
+  expect(limits).toBe(result.rules.length > 8 ? outcomes.size : 1);
+  const rest = others.length - limits;
+  expect(rest).toBe((result.quality.generation === null ? 5 : 6) + steps.size);
   for (const table of tables) {
     const counts = table
       .trim()
@@ -101,4 +110,18 @@ test("a cell without a measurement says why", () => {
   const figures = table.split("\n").slice(2);
   expect(figures).toHaveLength(8);
   for (const line of figures) expect(line).toContain("not measured: no logits");
+});
+
+test("what is broken or stays open stands before the fold, whose title counts the rest", () => {
+  for (const [, result] of CASES) {
+    const text = renderMarkdown(result, { lang: "en" });
+    const [open = "", folded] = text.split("<summary>All other limits (");
+    const marked = text.match(/\| (?:\*\*broken\*\*|undecided) \|/g)?.length ?? 0;
+    if (folded === undefined) continue;
+    expect(open.match(/\| (?:\*\*broken\*\*|undecided) \|/g)).toHaveLength(marked);
+    expect(Number.parseInt(folded, 10)).toBe(result.rules.length - marked);
+  }
+  const failing = renderMarkdown(FAIL_BY_LAYER, { lang: "zh" });
+  const layers = layerOutputs(FAIL_BY_LAYER).filter(({ verdict }) => verdict === "fail").length;
+  expect(failing).toContain(`（32 行，${String(layers + 1)} 行不通过）`);
 });

@@ -6,7 +6,10 @@ import type { Language } from "../messages/index.ts";
 /** Arguments are texts that are already formatted; the caller escapes the whole line. */
 export interface CardMessages {
   readonly more: (count: string) => string;
-  readonly rows: (title: string, count: string) => string;
+  /** Of a fold: what is in it, and how many of its rows fail where some do. */
+  readonly rows: (title: string, count: string, failing?: number) => string;
+  /** The title of those that neither fail nor stay open. */
+  readonly otherLimits: string;
   readonly method: {
     readonly title: string;
     readonly fed: (samples: string, tokens: string) => string;
@@ -58,7 +61,9 @@ export interface CardMessages {
 
 const EN: CardMessages = {
   more: (count) => `${count} more`,
-  rows: (title, count) => `${title} (${count} rows)`,
+  rows: (title, count, failing = 0) =>
+    `${title} (${count} rows${failing === 0 ? "" : `, ${failing} fail`})`,
+  otherLimits: "All other limits",
   method: {
     title: "Method",
     fed: (samples, tokens) => `Both sides were fed ${samples} prompts, ${tokens} tokens.`,
@@ -165,7 +170,9 @@ const EN: CardMessages = {
 
 const ZH: CardMessages = {
   more: (count) => `另有 ${count} 项`,
-  rows: (title, count) => `${title}（${count} 行）`,
+  rows: (title, count, failing = 0) =>
+    `${title}（${count} 行${failing === 0 ? "" : `，${failing} 行不通过`}）`,
+  otherLimits: "其余阈值",
   method: {
     title: "对比方法",
     fed: (samples, tokens) => `两侧输入 ${samples} 条 prompt，共 ${tokens} 个 token。`,

@@ -28,6 +28,7 @@ import { generationSection } from "./generation-section.ts";
 import { heatMap } from "./heat-map.ts";
 import { layerCharts } from "./layer-chart.ts";
 import { html, type Markup } from "./markup.ts";
+import { performanceSection } from "./performance-section.ts";
 import { positionSection } from "./position-section.ts";
 import { qualitySection } from "./quality-section.ts";
 import { tensorTable } from "./tensor-table.ts";
@@ -106,6 +107,7 @@ function sectionsOf(
     ["positions", sections.logits, isFull ? positionSection(result, context) : null],
     ["quality", sections.quality, qualitySection(result, context)],
     ["texts", sections.texts, isFull ? generationSection(result, context) : null],
+    ["performance", sections.performance, performanceSection(result, context)],
     ["determinism", sections.determinism, determinismSection(result, context)],
     [
       "all",

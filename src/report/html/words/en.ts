@@ -30,6 +30,7 @@ export const PAGE_EN: PageWords = {
     causes: "Causes",
     quality: "Quality",
     texts: "What both sides said",
+    performance: "Performance",
     determinism: "Determinism",
     tensors: "All tensors",
     limits: "Limits",

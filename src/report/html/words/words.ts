@@ -33,6 +33,7 @@ export interface PageWords {
     readonly causes: string;
     readonly quality: string;
     readonly texts: string;
+    readonly performance: string;
     readonly determinism: string;
     readonly tensors: string;
     readonly limits: string;

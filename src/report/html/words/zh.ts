@@ -29,6 +29,7 @@ export const PAGE_ZH: PageWords = {
     causes: "原因",
     quality: "质量",
     texts: "两侧的续写",
+    performance: "性能",
     determinism: "确定性",
     tensors: "全部张量",
     limits: "判定阈值",
