@@ -69,3 +69,21 @@ export function canonicalName(path: string): string | null {
   const name = BLOCKS.get(block);
   return name === undefined ? null : `layers.${number}${name}`;
 }
+
+/** Where a tensor was computed, in front of or behind the name of a file that holds it alone. */
+const DEVICE = "(?:cpu|gpu|cuda|npu|ascend|xpu|mps)\\d{0,3}";
+const BEFORE = new RegExp(`^${DEVICE}[_-]`, "iu");
+const BEHIND = new RegExp(`[_-]${DEVICE}$`, "iu");
+
+/** Logits, whatever their file says of the run; those of a router are others. */
+const LOGITS = /^(?!.*(?:router|gate))(?:[^.]+[_-])?logits$/iu;
+
+/**
+ * The name of the only tensor of a file, which is often the file's own:
+ * `cpu_logits` and `npu_logits`, or `hidden_gpu` and `hidden_npu`, are the same
+ * tensor of two devices.
+ */
+export function nameAlone(name: string): string {
+  const bare = name.replace(BEFORE, "").replace(BEHIND, "");
+  return LOGITS.test(bare) ? "logits" : bare;
+}

@@ -9,6 +9,7 @@ import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
 import { contentsOf, openShards } from "../safetensors/open-safetensors.ts";
 import { looksLikeSafetensors, readSafetensors } from "../safetensors/safetensors-header.ts";
+import { isTorchArchive, readTorch, refusePickle } from "../torch/torch-save.ts";
 import { readZip } from "../zip.ts";
 import { foreignDump } from "./foreign-dump.ts";
 import type { ForeignContents } from "./foreign-tensor.ts";
@@ -47,12 +48,14 @@ function readContents(file: DumpFile): ForeignContents | null {
     const { tensors } = readSafetensors(file);
     return contentsOf({ tensors, files: [file], close: () => undefined });
   }
+  refusePickle(file, head);
   return /^\s*\{/.test(new TextDecoder("latin1").decode(head)) ? readJson(file, head) : null;
 }
 
-/** Archives: of NumPy's arrays. */
+/** Archives: of torch.save, or of NumPy's arrays. */
 function readArchive(file: DumpFile): ForeignContents {
-  return readNpz(file, readZip(file));
+  const entries = readZip(file);
+  return isTorchArchive(entries) ? readTorch(file, entries) : readNpz(file, entries);
 }
 
 /** JSON files by the keys that they begin with. */

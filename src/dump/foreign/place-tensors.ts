@@ -5,7 +5,7 @@
 
 import { DTYPES } from "../../core/dtype.ts";
 import { tensorName } from "../contract.ts";
-import { canonicalName, placedName } from "./canonical-names.ts";
+import { canonicalName, nameAlone, placedName } from "./canonical-names.ts";
 import type { ForeignTensor, Piece } from "./foreign-tensor.ts";
 
 /** A tensor with its place. */
@@ -30,7 +30,7 @@ function axesOf(name: string): number | null {
 export function placeTensors(tensors: readonly ForeignTensor[]): readonly PlacedTensor[] {
   const named = tensors.map((tensor) => {
     const { name: raw, sample, step } = placedName(tensor.name);
-    const name = canonicalName(raw) ?? raw;
+    const name = canonicalName(raw) ?? (tensors.length === 1 ? nameAlone(raw) : raw);
     const place = { sample: tensor.sample ?? sample, step: tensor.step ?? step ?? 0 };
     return { tensor, raw, name, ...place };
   });
@@ -42,6 +42,10 @@ export function placeTensors(tensors: readonly ForeignTensor[]): readonly Placed
     const { tensor, raw, sample, step } = one;
     const name = claims.get(keyOf(one)) === 1 ? one.name : raw;
     const placed = { ...tensor, name, module: tensor.name, step };
+    // The next token's alone.
+    if (name === "logits" && tensor.shape.length === 1) {
+      return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];
+    }
     const axes = axesOf(name);
     if (axes === null || tensor.shape.length !== axes + 1) {
       return [{ ...placed, sample: sample ?? 0 }];
