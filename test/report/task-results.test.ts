@@ -4,6 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
 import { compareTaskResults } from "../../src/compare-task-results.ts";
 import type { TaskResultsComparison } from "../../src/core/task-results.ts";
+import { MESSAGES } from "../../src/report/messages/index.ts";
 import { PLAIN } from "../../src/report/style.ts";
 import { width } from "../../src/report/table.ts";
 import { renderTaskJson, renderTaskSchema } from "../../src/report/task-results/json.ts";
@@ -78,6 +79,10 @@ describe.each(Object.entries(VARIANTS))("%s", (variant, options) => {
     const file = `eval-${name.replaceAll(" ", "-")}.${variant}.txt`;
     await expect(text).toMatchFileSnapshot(`snapshots/${file}`);
     expect(text.split("\n").filter((line) => width(line) > options.columns)).toEqual([]);
+    // The verdict leads, and below a table of tasks it stands again.
+    const verdict = `${MESSAGES[options.lang].verdict[result.verdict]}  `;
+    expect(text.startsWith(verdict)).toBe(true);
+    expect(text.trimEnd().split("\n\n").at(-1)?.startsWith(verdict)).toBe(result.tasks.length > 1);
     expect(text).toMatch(/[^\s]\n$/);
     expect(text).not.toMatch(/[ \t]\n/);
     if (options.ascii) expect(text).toMatch(/^[\u0000-\u007f]*$/);

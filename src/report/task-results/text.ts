@@ -28,7 +28,11 @@ interface Context extends TaskTableOptions {
 
 type Row = readonly [label: string, text: string];
 
-/** The report as lines of text, ending with a newline. */
+/**
+ * The report as lines of text, ending with a newline: the verdict and what it rests on,
+ * what was compared, and the figures. Below the table of several tasks the verdict stands
+ * again: a log is read from its top, a terminal from its bottom.
+ */
 export function renderTaskText(result: TaskResultsComparison, options: TextOptions): string {
   const context: Context = {
     ...options,
@@ -37,11 +41,13 @@ export function renderTaskText(result: TaskResultsComparison, options: TextOptio
     dot: options.ascii ? "|" : "·",
     ellipsis: options.ascii ? ".." : "…",
   };
+  const isLong = result.tasks.length > 1;
   const blocks = [
-    ["npu-diff eval", ...rowLines(inputRows(result, context), context)],
-    ...(result.tasks.length > 1 ? [taskTable(result.tasks, context)] : []),
+    verdictBlock(result, evidence(result, context.m), context),
+    rowLines(inputRows(result, context), context),
+    ...(isLong ? [taskTable(result.tasks, context)] : []),
     rowLines(figureRows(result, context), context),
-    verdictBlock(result, context),
+    ...(isLong ? [verdictBlock(result, [], context)] : []),
   ];
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
@@ -180,7 +186,12 @@ function intervalText(
   return m.interval(format(ci95[0]), format(ci95[1]), m.methods[interval]);
 }
 
-function verdictBlock(result: TaskResultsComparison, context: Context): readonly string[] {
+/** @param beside sentences under the headline */
+function verdictBlock(
+  result: TaskResultsComparison,
+  beside: readonly string[],
+  context: Context,
+): readonly string[] {
   const { lang, m, style, columns } = context;
   const colour = { pass: style.green, fail: style.red, inconclusive: style.yellow };
   const word = MESSAGES[lang].verdict[result.verdict];
@@ -190,8 +201,6 @@ function verdictBlock(result: TaskResultsComparison, context: Context): readonly
   return [
     `${style.bold(colour[result.verdict](word))}  ${first}`,
     ...rest.map((line) => `${indent}${line}`),
-    ...evidence(result, m)
-      .flatMap((line) => wrapText(line, room))
-      .map((line) => `${indent}${line}`),
+    ...beside.flatMap((line) => wrapText(line, room)).map((line) => `${indent}${line}`),
   ];
 }
