@@ -7,9 +7,11 @@ import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
+import { looksLikePolygraphy, readPolygraphy } from "../polygraphy/polygraphy.ts";
 import { contentsOf, openShards } from "../safetensors/open-safetensors.ts";
 import { looksLikeSafetensors, readSafetensors } from "../safetensors/safetensors-header.ts";
 import { isTorchArchive, readTorch, refusePickle } from "../torch/torch-save.ts";
+import { looksLikeDebugTree, readDebugTree } from "../transformers/debug-tree.ts";
 import { readZip } from "../zip.ts";
 import { foreignDump } from "./foreign-dump.ts";
 import type { ForeignContents } from "./foreign-tensor.ts";
@@ -49,7 +51,8 @@ function readContents(file: DumpFile): ForeignContents | null {
     return contentsOf({ tensors, files: [file], close: () => undefined });
   }
   refusePickle(file, head);
-  return /^\s*\{/.test(new TextDecoder("latin1").decode(head)) ? readJson(file, head) : null;
+  const text = new TextDecoder("latin1").decode(head);
+  return /^\s*[{[]/.test(text) ? readJson(file, text) : null;
 }
 
 /** Archives: of torch.save, or of NumPy's arrays. */
@@ -59,8 +62,9 @@ function readArchive(file: DumpFile): ForeignContents {
 }
 
 /** JSON files by the keys that they begin with. */
-function readJson(file: DumpFile, head: Uint8Array): ForeignContents | null {
-  const text = new TextDecoder("latin1").decode(head);
+function readJson(file: DumpFile, text: string): ForeignContents | null {
+  if (looksLikePolygraphy(text)) return readPolygraphy(file);
+  if (looksLikeDebugTree(text)) return readDebugTree(file);
   if (file.name.endsWith(".safetensors.index.json") || text.includes('"weight_map"')) {
     const shards = openShards(file);
     file.close();
