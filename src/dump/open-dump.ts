@@ -18,8 +18,8 @@ import { openRankSet } from "./rank-set.ts";
  * equal.
  *
  * Files of other tools are dumps as well: safetensors (one file, or an index of
- * shards), NumPy's `.npy` and `.npz`. Their tensors get canonical names where
- * the files' own names are the paths of modules.
+ * shards), NumPy's `.npy` and `.npz`, and those that `openForeign` lists. Their
+ * tensors get canonical names where the files' own names are the paths of modules.
  *
  * Everything that a file says about itself is checked against the file
  * before it is used: a damaged, truncated or hostile file is an error, and

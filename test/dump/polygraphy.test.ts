@@ -15,8 +15,7 @@ type Expected = Record<"one" | "two", Record<string, [string, number[], string]>
 const expected = JSON.parse(readFileSync(`${folder}expected.json`, "utf8")) as Expected;
 
 const CANONICAL = new Map([["model.embed_tokens", "embed"]]);
-const canonical = (name: string): string =>
-  CANONICAL.get(name) ?? name.replace(/^model\./, "");
+const canonical = (name: string): string => CANONICAL.get(name) ?? name.replace(/^model\./, "");
 
 /** A copy of `two.json` with `change` made to it. */
 function changed(change: (text: string) => string): string {
@@ -43,7 +42,8 @@ describe("what Polygraphy saves", () => {
           ...[entry.name, entry.module ?? entry.name, entry.sample, entry.dtype],
           ...[entry.shape, sha256(dump, entry)],
         ]);
-        const inOrder = (rows: unknown[][]): unknown[] => rows.map((row) => JSON.stringify(row)).sort();
+        const inOrder = (rows: unknown[][]): unknown[] =>
+          rows.map((row) => JSON.stringify(row)).sort();
         expect(inOrder(found)).toEqual(inOrder(wanted));
       } finally {
         dump.close();
@@ -86,9 +86,12 @@ describe("what Polygraphy saves", () => {
 
   it("is read where arrays are long enough to stay in the file", () => {
     const values = Float64Array.from({ length: 700_000 }, (_, i) => i / 3);
-    const header = `{'descr': '<f8', 'fortran_order': False, 'shape': (${values.length},), }`.padEnd(117) + "\n";
+    const header =
+      `{'descr': '<f8', 'fortran_order': False, 'shape': (${values.length},), }`.padEnd(117) + "\n";
     const head = Buffer.from([0x93, ...Buffer.from("NUMPY"), 1, 0, header.length, 0]);
-    const array = Buffer.concat([head, Buffer.from(header), Buffer.from(values.buffer)]).toString("base64");
+    const array = Buffer.concat([head, Buffer.from(header), Buffer.from(values.buffer)]).toString(
+      "base64",
+    );
     const one = (name: string): string =>
       `"${name}": {"values": {"array": "${array}", "polygraphy_class": "ndarray"}}`;
     // A text with an escape, at places that fall on either side of a block's end.
@@ -103,20 +106,43 @@ describe("what Polygraphy saves", () => {
 
 describe("files that Polygraphy would not give", () => {
   it.each<[string, (text: string) => string, string, RegExp]>([
-    ["several runners", (t) => t.replace(/\[\n {8}\[/, '[["other", []], ['), "dump-schema", /2 runners/],
+    [
+      "several runners",
+      (t) => t.replace(/\[\n {8}\[/, '[["other", []], ['),
+      "dump-schema",
+      /2 runners/,
+    ],
     ["a torch.Tensor", (t) => t.replaceAll('"array"', '"tensor"'), "dump-schema", /torch\.Tensor/],
     ["no base64", (t) => t.replace("k05V", "k05-"), "dump-corrupt", /alphabet/],
     ["a cut array", (t) => t.replace(/"k05V/, '"'), "dump-schema", /no NumPy header/],
-    ["half an array", (t) => t.replace(/(?:[A-Za-z0-9+/]{4}){8}=?=?"/, '"'), "dump-corrupt", /bytes/],
+    [
+      "half an array",
+      (t) => t.replace(/(?:[A-Za-z0-9+/]{4}){8}=?=?"/, '"'),
+      "dump-corrupt",
+      /bytes/,
+    ],
     ["a number for an array", (t) => t.replace(/"k05V[^"]*"/, "0"), "dump-corrupt", /number/],
-    ["no iterations", (t) => t.replace(/,\s*\[\s*\{[\s\S]*$/, ", []]]}"), "dump-corrupt", /a list of 0/],
+    [
+      "no iterations",
+      (t) => t.replace(/,\s*\[\s*\{[\s\S]*$/, ", []]]}"),
+      "dump-corrupt",
+      /a list of 0/,
+    ],
     ["its own end", (t) => t.slice(0, -40), "dump-corrupt", /./],
     ["an open text", (t) => t.slice(0, t.lastIndexOf('"')), "dump-corrupt", /./],
-    ["verdicts", () => '{"lst": [{"lst": [], "aggregation": "average"}]}', "dump-schema", /no name/],
+    [
+      "verdicts",
+      () => '{"lst": [{"lst": [], "aggregation": "average"}]}',
+      "dump-schema",
+      /no name/,
+    ],
     ["nesting", () => `{"lst": [${"[".repeat(100_000)}`, "dump-corrupt", /nesting/],
   ])("are refused: %s", (_, change, code, found) => {
     const error = errorOf(() => openDump(changed(change)));
-    expect(error).toMatchObject({ code, facts: [{}, { text: expect.stringMatching(found) as unknown }, {}] });
+    expect(error).toMatchObject({
+      code,
+      facts: [{}, { text: expect.stringMatching(found) as unknown }, {}],
+    });
   });
 
   it("are refused where more than the arrays is long", () => {

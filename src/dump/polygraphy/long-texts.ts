@@ -131,10 +131,14 @@ class Scan {
 
   #refuseBeyond(more: number): void {
     if (this.#keptBytes + more <= MAX_JSON_BYTES) return;
-    throw this.#file.fail("dump-too-large", `${this.#file.name} holds too much besides its arrays`, {
-      found: `more than ${MAX_JSON_BYTES} bytes of JSON`,
-      expected: `at most ${MAX_JSON_BYTES}`,
-    });
+    throw this.#file.fail(
+      "dump-too-large",
+      `${this.#file.name} holds too much besides its arrays`,
+      {
+        found: `more than ${MAX_JSON_BYTES} bytes of JSON`,
+        expected: `at most ${MAX_JSON_BYTES}`,
+      },
+    );
   }
 }
 

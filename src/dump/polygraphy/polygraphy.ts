@@ -6,7 +6,8 @@
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_ROWS } from "../bounds.ts";
 import type { DumpFile } from "../dump-file.ts";
-import type { ForeignContents, ForeignTensor, Skipped } from "../foreign/foreign-tensor.ts";
+import type { ForeignContents, ForeignTensor } from "../foreign/foreign-tensor.ts";
+import type { Remark } from "../imported.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "../json.ts";
 import { tensorOf } from "../npy/npy.ts";
 import { Spool } from "../spool.ts";
@@ -104,7 +105,7 @@ function objectsOf(file: DumpFile, value: unknown, what: string): readonly JsonO
 /** The arrays found so far. */
 class Arrays {
   readonly tensors: ForeignTensor[] = [];
-  readonly skipped: Skipped[] = [];
+  readonly skipped: Remark[] = [];
   readonly #file: DumpFile;
   readonly #texts: readonly TextSpan[];
   readonly #spool: Spool;

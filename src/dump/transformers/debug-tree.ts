@@ -51,10 +51,11 @@ export function readDebugTree(file: DumpFile): ForeignContents {
   try {
     const copies = new Map<string, Copy>();
     const tensors = [...calls.tensors].map(([name, tensor]): ForeignTensor => {
-      const known = copies.get(tensor.file);
-      const copy = known ?? copied(file, tensor, spool);
+      const copy = copies.get(tensor.file) ?? copied(file, tensor.file, spool);
       copies.set(tensor.file, copy);
-      return { name, ...copy.tensor };
+      refuseUnlike(file, tensor, copy);
+      const assumed = tensor.stream ? { assumed: STREAM } : {};
+      return { name, ...copy.tensor, ...assumed };
     });
     const beside = [...copies.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     return {
@@ -74,6 +75,8 @@ export function readDebugTree(file: DumpFile): ForeignContents {
   }
 }
 
+const STREAM = "a layer's output is what the next module was called with";
+
 /** A tensor as the tree tells it. */
 interface Told {
   /** Name of the file beside the tree. */
@@ -81,6 +84,8 @@ interface Told {
   /** As `repr` writes them: `torch.Size([1, 5])`, `torch.float32`. */
   readonly shape: string;
   readonly dtype: string;
+  /** Whether it stands for the output of the layer before. */
+  readonly stream?: boolean;
 }
 
 /** The tensors of all calls, by name. */
@@ -121,9 +126,12 @@ class Calls {
     let stream = this.#layerBefore(path);
     for (const { keys, told } of [...this.#toldIn(args), ...this.#toldIn(kwargs)]) {
       // The hidden states are the first argument, or go by their name.
-      const isStream = stream !== null && ["0", "hidden_states"].includes(keys.join());
-      this.#add(isStream && stream !== null ? stream : `${path}.input.${keys.join(".")}`, told);
-      if (isStream) stream = null;
+      if (stream !== null && ["0", "hidden_states"].includes(keys.join())) {
+        this.#add(stream, { ...told, stream: true });
+        stream = null;
+      } else {
+        this.#add(`${path}.input.${keys.join(".")}`, told);
+      }
     }
     for (const { keys, told } of this.#toldIn(node["outputs"])) {
       this.#add(keys.length === 0 ? path : `${path}.output.${keys.join(".")}`, told);
@@ -181,7 +189,7 @@ class Calls {
 
   #corrupt(what: string, found: unknown): NpuDiffError {
     return this.#file.corrupt(`the tree has ${what}`, {
-      found: (JSON.stringify(found) ?? "nothing").slice(0, 200),
+      found: JSON.stringify(found ?? null).slice(0, 200),
       expected: "what model_addition_debugger_context writes",
     });
   }
@@ -228,22 +236,16 @@ function shortDType(dtype: string): string {
   return `${SHORT[kind] ?? kind}${rest.replace("fn", "").toUpperCase()}`;
 }
 
-/** The one tensor of a file beside `tree`, which must be as the tree says. */
-function copied(tree: DumpFile, told: Told, spool: Spool): Copy {
-  const file = DumpFile.open(join(dirname(tree.path), told.file));
+/** The one tensor of a file beside `tree`. */
+function copied(tree: DumpFile, name: string, spool: Spool): Copy {
+  const file = DumpFile.open(join(dirname(tree.path), name));
   try {
     const { tensors } = readSafetensors(file);
     const [tensor] = tensors;
-    const shape = `torch.Size([${tensor?.shape.join(", ") ?? ""}])`;
-    if (
-      tensor === undefined ||
-      tensors.length !== 1 ||
-      shape !== told.shape ||
-      tensor.dtype !== shortDType(told.dtype)
-    ) {
-      throw tree.corrupt(`${told.file} is not the tensor that the tree names`, {
-        found: tensor === undefined ? "no tensor" : `${tensor.dtype} ${shape}`,
-        expected: `${told.dtype} ${told.shape}`.slice(0, 200),
+    if (tensor === undefined || tensors.length !== 1) {
+      throw tree.corrupt(`${name} is not the tensor that the tree names`, {
+        found: `${tensors.length} tensors`,
+        expected: "one",
       });
     }
     const piece: Piece = { source: spool, position: spool.size, bytes: tensor.bytes };
@@ -255,4 +257,14 @@ function copied(tree: DumpFile, told: Told, spool: Spool): Copy {
   } finally {
     file.close();
   }
+}
+
+/** A folder may hold files of another run under the same names. */
+function refuseUnlike(tree: DumpFile, { file, dtype, shape }: Told, { tensor }: Copy): void {
+  const found = `torch.Size([${tensor.shape.join(", ")}])`;
+  if (found === shape && tensor.dtype === shortDType(dtype)) return;
+  throw tree.corrupt(`${file} is not the tensor that the tree names`, {
+    found: `${tensor.dtype} ${found}`,
+    expected: `${dtype} ${shape}`.slice(0, 200),
+  });
 }
