@@ -8,6 +8,9 @@ import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { layerCount } from "./align/layer-count.ts";
+import { applyMap, mapLikeReference, type NamedPair } from "./align/naming/apply-map.ts";
+import { originalOf } from "./align/naming/mapped-dump.ts";
+import { namedByMap } from "./align/naming/named-as.ts";
 import { nothingDecided } from "./align/nothing-decided.ts";
 import { performanceSources, refusePerformanceAlone } from "./align/performance.ts";
 import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
@@ -81,13 +84,15 @@ export async function compareDumps(
     open.push(dump);
     return dump;
   };
+  const openBeside = (path: string): Dump => mapLikeReference(openOnce(path), options.map);
   const helpers = new Helpers(options.jobs, bytesOfFiles(files));
   try {
     const reference = openOnce(options.reference);
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    return await comparePair(reference, candidate, set, openOnce, options, observer, helpers);
+    const named = applyMap(reference, candidate, options.map);
+    return await comparePair(named, set, openBeside, options, observer, helpers);
   } finally {
     // They may be reading.
     await helpers.end();
@@ -111,14 +116,14 @@ function refuseTooMany({ floors, forced }: CompareOptions): void {
 }
 
 async function comparePair(
-  reference: Dump,
-  candidate: Dump,
+  named: NamedPair,
   set: ReferenceSet | null,
   open: (path: string) => Dump,
   options: CompareOptions,
   observer: CompareObserver,
   helpers: Helpers,
 ): Promise<ComparisonResult> {
+  const { reference, candidate } = named;
   refusePerformanceAlone(reference, candidate, options);
   const performance = comparePerformance(performanceSources(options, reference, candidate));
   const relation = relationOfRuns(reference, candidate);
@@ -215,6 +220,7 @@ async function comparePair(
       isolated: context.isolated,
       model,
       texts: differingTexts(reference, candidate),
+      names: namedByMap(named.uses),
       verified: byPrompts ? "prompts" : tokens.verified || inputs > 0 ? "inputs" : null,
     }),
     ...performanceFindings(performance),
@@ -370,11 +376,12 @@ async function measureUnits(
   }
 }
 
-function summary(dump: Dump): InputSummary {
+function summary(named: Dump): InputSummary {
+  const dump = originalOf(named);
   return {
     file: dump.file,
     bytes: dump.bytes,
-    tokensSha256: tokensSha256(dump, tokenTable(dump, "input_ids")),
+    tokensSha256: tokensSha256(named, tokenTable(named, "input_ids")),
     run: dump.run,
     repaired: dump.repaired,
   };

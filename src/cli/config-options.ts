@@ -25,6 +25,7 @@ export function resolvePairs(
   loaded: LoadedConfig,
   names: readonly string[],
   args: Arguments,
+  host: Host,
 ): readonly ResolvedPair[] {
   const known = Object.keys(loaded.config.pairs);
   if (known.length === 0) {
@@ -43,17 +44,18 @@ export function resolvePairs(
       meant === null ? "name a pair of the config, or none for all" : `did you mean ${meant}?`,
     );
   }
-  const given = readGiven(args);
+  const given = readGiven(args, host);
   return known
     .filter((name) => names.length === 0 || names.includes(name))
     .map((name) => resolvePair(loaded, name, given));
 }
 
-function readGiven(args: Arguments): GivenSettings {
+function readGiven(args: Arguments, host: Host): GivenSettings {
   const limits = args.limits();
   return {
     preset: sourced(args, "preset", () => args.choice("preset", PRESETS, "auto")),
     decide: sourced(args, "decide", () => args.choice("decide", DECISIONS, "interval")),
+    map: sourced(args, "map", () => resolve(host.cwd, args.text("map") ?? "")),
     limits: Object.fromEntries(
       LIMITS.flatMap(({ option, limit }) => {
         const value = limits[limit];

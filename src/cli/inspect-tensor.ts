@@ -2,10 +2,12 @@
 
 import { align, type Unit } from "../align/align.ts";
 import { checkInputs } from "../align/inputs.ts";
+import { applyMap } from "../align/naming/apply-map.ts";
 import { checkPrompts, knownByPrompts } from "../align/prompts.ts";
 import { relationOfRuns } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
 import type { NpuDiffError } from "../core/errors.ts";
+import type { MapRule } from "../core/name-map.ts";
 import type { Dump } from "../dump/dump.ts";
 import { openDump } from "../dump/open-dump.ts";
 import { refuseRanksApart } from "../dump/rank-paths.ts";
@@ -22,6 +24,7 @@ import { nearestNames } from "./nearest-names.ts";
 export function inspectTensor(
   paths: { readonly reference: string; readonly candidate: string },
   tensor: string,
+  map: readonly MapRule[] = [],
 ): DepthReport {
   refuseRanksApart([paths.reference, paths.candidate]);
   const open: Dump[] = [];
@@ -30,7 +33,8 @@ export function inspectTensor(
     open.push(reference);
     const candidate = openDump(paths.candidate);
     open.push(candidate);
-    return inspectIn(reference, candidate, tensor);
+    const named = applyMap(reference, candidate, map);
+    return inspectIn(named.reference, named.candidate, tensor);
   } finally {
     for (const dump of open) dump.close();
   }

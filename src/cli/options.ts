@@ -65,6 +65,12 @@ export const OPTIONS = {
     describe: "One more run of the candidate on the same items (repeatable)",
   },
 
+  map: {
+    kind: "value",
+    group: "Input",
+    describe: "Names where the files' own differ: rename, join or part tensors (JSON or YAML)",
+  },
+
   preset: {
     kind: "value",
     group: "Limits",
@@ -277,7 +283,7 @@ export const JUDGING_OPTIONS = [
 ] as const satisfies readonly OptionName[];
 
 /** The options that stand before what a config says. */
-export const CONFIG_OPTIONS = ["config", ...JUDGING_OPTIONS] as const;
+export const CONFIG_OPTIONS = ["config", "map", ...JUDGING_OPTIONS] as const;
 
 /** The values of `--update`. */
 export const UPDATES = ["all", "new"] as const;

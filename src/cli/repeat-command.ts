@@ -9,8 +9,13 @@ import { LIMITS } from "./options.ts";
  * `npu-diff compare …` with what decides the result: files without their
  * folders, and whatever differs from the defaults. A word that a shell would
  * read otherwise is quoted.
+ *
+ * @param map the file with the map of names
  */
-export function repeatCommand(options: Omit<CompareOptions, "details">): string {
+export function repeatCommand(
+  options: Omit<CompareOptions, "details">,
+  map: string | null,
+): string {
   const { limits, preset, decide, failFast } = options;
   const named = (option: string, values: readonly string[]): readonly string[] =>
     values.flatMap((value) => [`--${option}`, value]);
@@ -21,6 +26,7 @@ export function repeatCommand(options: Omit<CompareOptions, "details">): string 
     nameOf(options.candidate),
     ...named("floor", options.floors.map(nameOf)),
     ...named("forced", options.forced.map(nameOf)),
+    ...(map === null ? [] : ["--map", nameOf(map)]),
     ...(preset === DEFAULT_OPTIONS.preset ? [] : ["--preset", preset]),
     ...limitWords(limits),
     ...(decide === DEFAULT_OPTIONS.decide ? [] : ["--decide", decide]),
@@ -37,6 +43,7 @@ export function repeatCommand(options: Omit<CompareOptions, "details">): string 
  */
 export function repeatCheckCommand(args: Arguments, pair: string | null): string {
   const config = args.text("config");
+  const map = args.text("map");
   const said = (option: "preset" | "decide"): readonly string[] => {
     const value = args.text(option);
     return value === null ? [] : [`--${option}`, value];
@@ -46,6 +53,7 @@ export function repeatCheckCommand(args: Arguments, pair: string | null): string
     "check",
     ...(pair === null ? args.positionals : [pair]),
     ...(config === null ? [] : ["--config", nameOf(config)]),
+    ...(map === null ? [] : ["--map", nameOf(map)]),
     ...said("preset"),
     ...limitWords(args.limits()),
     ...said("decide"),

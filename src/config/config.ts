@@ -47,6 +47,7 @@ export interface Settings {
   readonly limits?: Limits;
   readonly rules?: RuleSettings;
   readonly overrides?: readonly Override[];
+  readonly map?: string;
   readonly only?: readonly string[];
   readonly skip?: readonly string[];
   readonly allowance?: AllowanceSettings;
@@ -167,6 +168,7 @@ const settings = {
     "Limits and levels for some tensors; of several the last counts",
     list(override),
   ),
+  map: described("File with the names where the dumps' own differ: see map.schema.json", path),
   only: described("Globs: judge only tensors that match one of them", globs()),
   skip: described("Globs: do not judge tensors that match one of them", globs()),
   allowance: described("How far a figure may be worse than the baseline's", allowance),

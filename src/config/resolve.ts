@@ -17,6 +17,7 @@ import {
 import type { Allowance } from "../judge/baseline.ts";
 import type { Override, Pair, RuleSettings, Settings } from "./config.ts";
 import type { LoadedConfig } from "./load.ts";
+import { readNameMap } from "./name-map.ts";
 
 /** A value, and where it was given: `--preset`, `NPU_DIFF_PRESET`, `npu-diff.jsonc:12` or `default`. */
 export interface Sourced<T> {
@@ -28,6 +29,8 @@ export interface Sourced<T> {
 export interface GivenSettings {
   readonly preset: Sourced<Preset> | null;
   readonly decide: Sourced<Decide> | null;
+  /** An absolute path. */
+  readonly map: Sourced<string> | null;
   readonly limits: Readonly<Partial<Record<LimitName, Sourced<number>>>>;
 }
 
@@ -115,6 +118,7 @@ class Resolver {
         path: [...path, "overrides", index],
       })),
     );
+    const map = this.value<string | null>("map", given.map, (one) => one.map, null);
     const fromFolder = (path: string): string => resolve(this.loaded.folder, path);
     return {
       name: this.name,
@@ -132,6 +136,7 @@ class Resolver {
         limitsOfConfig,
         levels: [...levels, ...overrides.flatMap((at) => this.levelsOf(at))],
         overrides: overrides.flatMap((at) => this.override(at)),
+        map: map === null ? [] : readNameMap(fromFolder(map), this.loaded.folder),
         only: this.value("only", null, (one) => one.only, DEFAULT_OPTIONS.only),
         skip: this.value("skip", null, (one) => one.skip, DEFAULT_OPTIONS.skip),
       },

@@ -41,6 +41,8 @@ export type ErrorCode =
   | "score-invalid"
   | "config-missing"
   | "config-invalid"
+  | "map-missing"
+  | "map-invalid"
   | "baseline-missing"
   | "baseline-invalid"
   | "baseline-differs"

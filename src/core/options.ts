@@ -1,5 +1,7 @@
 /** What a comparison is asked to do, and whom it tells how far it is. */
 
+import type { MapRule } from "./name-map.ts";
+
 export type Preset = "auto" | "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
 
 /** `interval`: a user's limit holds when the 95 % bound is inside it; `point`: when the point value is. */
@@ -88,6 +90,8 @@ export interface CompareOptions {
   readonly overrides: readonly LimitOverride[];
   /** Levels of rules where they are not the rules' own; of several the last counts. */
   readonly levels: readonly LevelSetting[];
+  /** Names under which tensors are compared, where a file calls them something else. */
+  readonly map: readonly MapRule[];
   /** Globs: only tensors that match one of them are judged; empty means all. */
   readonly only: readonly string[];
   /** Globs: tensors that match one of them are not judged. */
@@ -112,6 +116,7 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   limitsOfConfig: [],
   overrides: [],
   levels: [],
+  map: [],
   only: [],
   skip: [],
   failFast: false,

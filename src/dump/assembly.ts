@@ -2,24 +2,33 @@
 
 import { DTYPES, type FloatDType } from "../core/dtype.ts";
 import type { FileDump } from "./arrow-dump.ts";
-import { dataBytes, type Located, type TensorEntry } from "./dump.ts";
+import { type Dump, dataBytes, type Located, type TensorEntry } from "./dump.ts";
 import { type ByteStream, END_TO_END, type Join, joined } from "./join.ts";
 import type { RankEntry, Slice } from "./slice.ts";
 
-/** What one rank holds of a tensor. */
-export interface Part {
-  readonly dump: FileDump;
+/** A tensor that holds some of another, and what its bytes are read from. */
+interface Held {
+  readonly dump: Pick<Dump, "read" | "locate">;
   readonly entry: RankEntry;
 }
 
-/** A part that is a slice. */
-export interface SlicePart extends Part {
+interface HeldSlice extends Held {
   readonly entry: RankEntry & { readonly slice: Slice };
+}
+
+/** What one rank holds of a tensor. */
+export interface Part extends Held {
+  readonly dump: FileDump;
+}
+
+/** One that is a slice. */
+export interface SlicePart extends Part {
+  readonly entry: HeldSlice["entry"];
 }
 
 /** Some bytes of a part. */
 interface Cut {
-  readonly part: Part;
+  readonly part: Held;
   readonly offset: number;
   readonly length: number;
 }
@@ -51,7 +60,7 @@ export class Assembly {
   }
 
   /** Slices along one axis, in order, without gaps; what lies beyond the shape is left out. */
-  static ofSlices(parts: readonly [SlicePart, ...SlicePart[]]): Assembly {
+  static ofSlices(parts: readonly [HeldSlice, ...HeldSlice[]]): Assembly {
     const { axis, whole } = parts[0].entry.slice;
     const entry = wholeEntry(parts[0].entry, whole);
     return new Assembly(entry, axis === 0 ? rowsOf(entry, parts) : columnsOf(entry, axis, parts));
@@ -112,7 +121,7 @@ function wholeEntry(part: RankEntry, shape: readonly number[]): TensorEntry {
 }
 
 /** Of slices along axis 0 the rows of one rank come behind those of another. */
-function rowsOf(entry: TensorEntry, parts: readonly SlicePart[]) {
+function rowsOf(entry: TensorEntry, parts: readonly HeldSlice[]) {
   const { shape, elements, dtype } = entry;
   const rows = shape[0] ?? 1;
   const rowBytes = rows === 0 ? 0 : (elements / rows) * DTYPES[dtype].bytes;
@@ -128,7 +137,7 @@ function rowsOf(entry: TensorEntry, parts: readonly SlicePart[]) {
 }
 
 /** Of slices along another axis each has a stretch of every row. */
-function columnsOf(entry: TensorEntry, axis: number, parts: readonly SlicePart[]) {
+function columnsOf(entry: TensorEntry, axis: number, parts: readonly HeldSlice[]) {
   const { shape, dtype } = entry;
   const extent = shape[axis] ?? 1;
   const inner = shape
@@ -163,7 +172,7 @@ class CutStream implements ByteStream {
 
   read(target: Uint8Array, offset: number, length: number): void {
     let at = offset;
-    this.#pass(length, ({ dump, entry }: Part, from, bytes) => {
+    this.#pass(length, ({ dump, entry }: Held, from, bytes) => {
       dump.read(entry, from, target.subarray(at, at + bytes));
       at += bytes;
     });
@@ -173,7 +182,7 @@ class CutStream implements ByteStream {
     this.#pass(length, () => undefined);
   }
 
-  #pass(length: number, take: (part: Part, from: number, bytes: number) => void): void {
+  #pass(length: number, take: (part: Held, from: number, bytes: number) => void): void {
     for (let left = length; left > 0; ) {
       const { part, ...cut } = this.#cuts[this.#cut] as Cut;
       const bytes = Math.min(left, cut.length - this.#done);

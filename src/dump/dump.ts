@@ -113,7 +113,10 @@ export interface Dump {
   readonly end: Readonly<Record<string, unknown>>;
   /** Whether `repair` put this file together: tensors without all their chunks are then missing, not corrupt. */
   readonly repaired: boolean;
-  /** Ranks that wrote it, each its own file; 1 of a single file. */
+  /**
+   * Tensors that one of its tensors is put together from, at most: those of the ranks that wrote it, each its
+   * own file, or those that are joined to one; 1 of a single file as it is.
+   */
   readonly ranks: number;
   readonly tensors: readonly TensorEntry[];
   /**

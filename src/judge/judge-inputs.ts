@@ -2,6 +2,7 @@
 
 import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
 import type { MetadataDifference } from "../align/environment.ts";
+import type { NamedAs } from "../align/naming/named-as.ts";
 import type { ReferenceSet } from "../align/reference-set.ts";
 import type { Finding } from "../core/findings.ts";
 import type { Dump } from "../dump/dump.ts";
@@ -23,6 +24,8 @@ export interface InputFacts {
   readonly texts: readonly { readonly name: string; readonly samples: number }[];
   /** What shows that the inputs agree: token ids or the input of a plain module, the texts of the prompts, or nothing. */
   readonly verified: "inputs" | "prompts" | null;
+  /** Names under which tensors are compared where their files have others. */
+  readonly names: readonly NamedAs[];
 }
 
 /** Findings about the dumps of a comparison, other models first: none of them decides anything. */
@@ -35,6 +38,7 @@ export function inputFindings({
   model,
   texts,
   verified,
+  names,
 }: InputFacts): readonly Finding[] {
   const findings: Finding[] = [
     ...model.configuration.map((difference) =>
@@ -57,7 +61,12 @@ export function inputFindings({
     if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
     findings.push(...importFindings(dump));
   }
-  if (verified === null) findings.push(finding("input/unverified", {}));
+  findings.push(...names.map(renamed));
+  if (verified === null) {
+    findings.push(
+      finding("input/unverified", { detail: { reason: untold(reference, candidate) } }),
+    );
+  }
   if (verified === "prompts") findings.push(finding("input/prompts-only", {}));
   for (const { name, samples } of texts) {
     findings.push(finding("input/text-differs", { value: samples, detail: { name } }));
@@ -104,6 +113,17 @@ function importFindings({ file, run }: Dump): readonly Finding[] {
 
 /** Entries of a file that a finding names. */
 const NAMED = 3;
+
+/** Which side told no token ids. */
+function untold(reference: Dump, candidate: Dump): string {
+  const tells = ({ tensors }: Dump): boolean => tensors.some(({ name }) => name === "input_ids");
+  if (tells(reference)) return "untold-candidate";
+  return tells(candidate) ? "untold-reference" : "untold-neither";
+}
+
+function renamed({ names, ...detail }: NamedAs): Finding {
+  return finding("input/renamed", { value: names, detail });
+}
 
 /** In what the model of a floor differs from the reference's. */
 function floorConfiguration(reference: Dump, floor: Dump): readonly Finding[] {

@@ -72,6 +72,7 @@ export const RULE_IDS = [
   "input/forced-absent",
   "input/forced-dtype",
   "input/own-unknown",
+  "input/renamed",
   "input/repaired",
   "input/not-read",
   "input/assumed",

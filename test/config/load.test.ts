@@ -230,6 +230,7 @@ test("every value has its origin", () => {
   );
   const resolved = resolvePair(loaded, "a", {
     preset: null,
+    map: null,
     decide: { value: "point", from: "--decide" },
     limits: { minTop1: { value: 0.5, from: "NPU_DIFF_MIN_TOP1" } },
   });

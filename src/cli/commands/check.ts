@@ -38,7 +38,7 @@ export const check: Command = {
     const { loadConfig, resolvePairs } = await import("../config-options.ts");
     const { CHECK_FORMATS, renderCheck } = await import("../../report/check/render.ts");
     const loaded = loadConfig(args, host);
-    const pairs = resolvePairs(loaded, args.positionals, args);
+    const pairs = resolvePairs(loaded, args.positionals, args, host);
     const jobs = readJobs(args);
     const update = args.origin("update") === null ? null : args.choice("update", UPDATES, "all");
     const { Gate } = await import("../gate.ts");

@@ -5,11 +5,13 @@ import { renderNotices } from "../../report/notices.ts";
 import { FORMATS, render } from "../../report/render.ts";
 import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
+import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
 import { openReport } from "../open-report.ts";
 import { JUDGING_OPTIONS } from "../options.ts";
 import type { OutputRequest } from "../outputs.ts";
 import { makeObserver } from "../progress.ts";
+import { readMap } from "../read-map.ts";
 import { repeatCommand } from "../repeat-command.ts";
 import { isDrawn, REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import { DESCRIBE_SECTION, readSection } from "../section.ts";
@@ -35,6 +37,7 @@ export const compare: Command = {
     "forced",
     "reference-performance",
     "candidate-performance",
+    "map",
     ...JUDGING_OPTIONS,
     "only",
     "skip",
@@ -50,15 +53,19 @@ export const compare: Command = {
   describeOption: (option) => (option === "update" ? DESCRIBE_SECTION : {}),
 
   async run(args, host) {
-    const options = readOptions(args);
+    const options = await readOptions(args, host);
     const { filesAt } = await import("../../dump/dump-folder.ts");
     const { reference, candidate, floors, forced } = options;
     const measured = [options.referencePerformance, options.candidatePerformance].filter(
       (path) => path !== null,
     );
-    const inputs = [reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
-      filesAt(resolve(host.cwd, path)),
-    );
+    const map = args.text("map");
+    const inputs = [
+      ...[reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
+        filesAt(resolve(host.cwd, path)),
+      ),
+      ...(map === null ? [] : [resolve(host.cwd, map)]),
+    ];
     const request = readReportRequest(args, FORMATS, inputs, host, readSection(args, host));
     const opened = args.flag("open") ? pageOf(request.files) : null;
     const showsProgress = host.stderr.isTTY && !args.flag("no-progress");
@@ -75,7 +82,7 @@ export const compare: Command = {
 
     await host.stderr.write(renderNotices(result, toStderr));
     const exitCode = request.exitZero ? EXIT.pass : EXIT[result.verdict];
-    const facts = { command: repeatCommand(options), version: packageVersion(), exitCode };
+    const facts = { command: repeatCommand(options, map), version: packageVersion(), exitCode };
     await writeReports(
       request,
       (format, shown) => {
@@ -107,7 +114,7 @@ function cannotOpen(reason: string): string {
   return `warning[open]: the report cannot be shown: ${escapeText(reason)}`;
 }
 
-function readOptions(args: Arguments): Omit<CompareOptions, "details"> {
+async function readOptions(args: Arguments, host: Host): Promise<Omit<CompareOptions, "details">> {
   const [reference = "", candidate = ""] = args.positionals;
   return {
     ...DEFAULT_OPTIONS,
@@ -120,6 +127,7 @@ function readOptions(args: Arguments): Omit<CompareOptions, "details"> {
     preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
     decide: args.choice("decide", ["interval", "point"], "interval"),
     limits: args.limits(),
+    map: await readMap(args, host),
     only: args.list("only"),
     skip: args.list("skip"),
     failFast: args.flag("fail-fast"),

@@ -29,7 +29,7 @@ export const config: Command = {
   async run(args, host) {
     const { loadConfig, resolvePairs } = await import("../config-options.ts");
     const loaded = loadConfig(args, host);
-    const pairs = resolvePairs(loaded, args.positionals, args);
+    const pairs = resolvePairs(loaded, args.positionals, args, host);
     const ofCall = OF_CALL.map(([option, fallback]) => settingOf(args, option, fallback));
     const shown = relative(host.cwd, loaded.path);
     const { baseline } = loaded.config;

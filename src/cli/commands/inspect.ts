@@ -1,3 +1,4 @@
+import type { MapRule } from "../../core/name-map.ts";
 import type { PerformanceSource } from "../../dump/performance/source.ts";
 import type { TextOptions } from "../../report/text.ts";
 import { usageError } from "../arguments.ts";
@@ -7,11 +8,13 @@ import { inspectDump } from "../inspect-dump.ts";
 import { renderInspectionJson, renderInspectionText } from "../inspect-report.ts";
 import type { OptionName } from "../options.ts";
 import { INSPECT_FORMATS, type InspectFormat, renderPerformance } from "../performance-report.ts";
+import { readMap } from "../read-map.ts";
 import { readTextOptions } from "../reports.ts";
 import type { Command } from "./command.ts";
 
 /** What this command says differently. */
 const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
+  map: "Names where the files' own differ, for --tensor",
   format: "Report: text, json; of performance figures also md",
   lang: "Language of performance figures, and of one tensor in depth: en, zh",
 };
@@ -29,7 +32,7 @@ export const inspect: Command = {
     "npu-diff inspect cpu.arrow npu.arrow --tensor layers.7.mlp",
     "npu-diff inspect cpu-bench.arrow npu-bench.arrow --format md",
   ],
-  options: ["tensor", "format", "json", "lang", "color", "ascii", "debug"],
+  options: ["tensor", "map", "format", "json", "lang", "color", "ascii", "debug"],
   describeOption: (option) => {
     const describe = DESCRIPTIONS[option];
     return describe === undefined ? {} : { describe };
@@ -39,9 +42,16 @@ export const inspect: Command = {
     const shown = readTextOptions(args, host);
     const [first = "", second] = args.positionals;
     const tensor = args.text("tensor");
+    if (tensor === null && args.isFlagged("map")) {
+      throw usageError(
+        "--map is about two dumps",
+        { given: "--map without --tensor" },
+        "npu-diff inspect REFERENCE CANDIDATE --tensor NAME --map FILE",
+      );
+    }
     const report =
       tensor !== null
-        ? await inspectDepth(first, second, tensor, format, shown)
+        ? await inspectDepth(first, second, tensor, format, shown, await readMap(args, host))
         : second === undefined
           ? await inspectOne(first, format, shown)
           : await inspectPair(first, second, format, shown);
@@ -57,6 +67,7 @@ async function inspectDepth(
   tensor: string,
   format: InspectFormat,
   options: TextOptions,
+  map: readonly MapRule[],
 ): Promise<string> {
   if (candidate === undefined) {
     throw usageError(
@@ -77,7 +88,7 @@ async function inspectDepth(
     import("../../report/depth/schema.ts"),
     import("../../report/depth/text.ts"),
   ]);
-  const report = inspectTensor({ reference, candidate }, tensor);
+  const report = inspectTensor({ reference, candidate }, tensor, map);
   return format === "json" ? renderDepthJson(report) : renderDepthText(report, options);
 }
 

@@ -310,11 +310,17 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["another tokenizer version or chat template"],
     tune: "Nothing needs to be done.",
   },
+  "input/renamed": {
+    message: "{from} of the {side} is compared as {to}, {value} in all: {reason}",
+    why: "Files of other tools, and other engines, have names of their own for the same tensors. Under which names they were compared belongs to what a verdict means.",
+    causes: ["a file of another tool, or an engine that fuses projections"],
+    tune: "--map FILE says what the names are, and stands before every proposal.",
+  },
   "input/unverified": {
-    message: "neither side stored its token ids: nothing shows that the inputs agree",
+    message: "{reason}: nothing shows that the inputs agree",
     why: "A comparison of runs on different inputs means nothing.",
-    causes: ["a writer of your own that leaves out input_ids"],
-    tune: "Store input_ids, or input.0 for a module without token ids.",
+    causes: ["a file of another tool, or a writer of your own, that leaves out input_ids"],
+    tune: "Store input_ids on both sides, or input.0 for a module without token ids.",
   },
   "input/prompts-only": {
     message: "a side stores no token ids: only the texts of the prompts show that the inputs agree",

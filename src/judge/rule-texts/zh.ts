@@ -293,11 +293,17 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["tokenizer 版本或对话模板不同"],
     tune: "无需处理。",
   },
+  "input/renamed": {
+    message: "{side}侧的 {from} 按 {to} 比较，共 {value} 个：{reason}",
+    why: "其他工具的文件和其他引擎对同一张量有各自的名称。按哪些名称比较，是结论含义的一部分。",
+    causes: ["其他工具的文件，或引擎把多个投影合并成一个"],
+    tune: "用 --map FILE 指定名称，其优先于一切自动推断。",
+  },
   "input/unverified": {
-    message: "两侧均未保存 token id：无法确认输入一致",
+    message: "{reason}：无法确认输入一致",
     why: "输入不同的两次运行，比较没有意义。",
-    causes: ["自行编写的采集程序没有保存 input_ids"],
-    tune: "请保存 input_ids；没有 token id 的模块请保存 input.0。",
+    causes: ["其他工具的文件，或自行编写的采集程序，没有保存 input_ids"],
+    tune: "请在两侧都保存 input_ids；没有 token id 的模块请保存 input.0。",
   },
   "input/prompts-only": {
     message: "有一侧未保存 token id：仅由 prompt 文本确认输入一致",
