@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .commands import bench, capture, doctor, endpoint, probe, reference, replay, run, vllm, weights
+from .commands import bench, capture, doctor, endpoint, onnx, probe, reference, replay, run, vllm, weights
 from .errors import DumpError, printable
 from .requirements import require_transformers
 
@@ -23,13 +23,14 @@ _COMMANDS = {
     "reference": reference,
     "vllm": vllm,
     "endpoint": endpoint,
+    "onnx": onnx,
     "bench": bench,
     "probe": probe,
     "weights": weights,
     "doctor": doctor,
 }
 # Those that ask for it themselves, where they need it, are among them.
-_WITHOUT_TORCH = ("endpoint", "bench", "doctor")
+_WITHOUT_TORCH = ("endpoint", "onnx", "bench", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

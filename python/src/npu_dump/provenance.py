@@ -18,7 +18,7 @@ from torch import nn
 from . import devices
 from .configuration import as_json, constants
 from .contract import BY_TORCH
-from .errors import DumpError
+from .hashing import combined_sha256
 from .layer_types import layer_types
 from .module_tree import text_config
 
@@ -149,7 +149,7 @@ def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None)
         progress: called with bytes read and bytes in all.
     """
     if model.is_file():
-        return {"weights_sha256": _combined([model], progress)}
+        return {"weights_sha256": combined_sha256([model], progress)}
     hashes: dict[str, str] = {}
     for key, names in (("config_sha256", ("config.json",)), ("tokenizer_sha256", _TOKENIZERS)):
         file = next((model / name for name in names if (model / name).is_file()), None)
@@ -157,7 +157,7 @@ def file_hashes(model: Path, progress: Callable[[int, int], None] | None = None)
             hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
     files = weight_files(model)
     if files:
-        hashes["weights_sha256"] = _combined(files, progress)
+        hashes["weights_sha256"] = combined_sha256(files, progress)
     return hashes
 
 
@@ -171,32 +171,3 @@ def weight_files(model: Path) -> list[Path]:
 
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
-_digests: dict[tuple[str, int, int], str] = {}
-
-
-def _combined(files: list[Path], progress: Callable[[int, int], None] | None) -> str:
-    total = sum(file.stat().st_size for file in files)
-    done = 0
-    digests: list[str] = []
-    for file in files:
-        status = file.stat()
-        key = (str(file.resolve()), status.st_size, status.st_mtime_ns)
-        if key not in _digests:
-            digest = hashlib.sha256()
-            try:
-                with file.open("rb") as stream:
-                    while block := stream.read(8 << 20):
-                        digest.update(block)
-                        if progress:
-                            progress(done + stream.tell(), total)
-            except OSError as error:
-                raise DumpError(
-                    "model-unreadable",
-                    "a weight file cannot be read",
-                    facts=[("file", file.name), ("system", error.strerror or error)],
-                    help="check the file and its rights",
-                ) from error
-            _digests[key] = digest.hexdigest()
-        done += status.st_size
-        digests.append(_digests[key])
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -50,5 +50,23 @@ def require_httpx() -> None:
         ) from error
 
 
+def require_onnx() -> None:
+    """Import what reads and runs ONNX models, or say how to get it.
+
+    Raises:
+        DumpError: one of them is absent, or cannot be loaded.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise DumpError(
+            "onnx-absent",
+            "onnx and onnxruntime are needed to run an ONNX model",
+            facts=[("missing", error.name or error)],
+            help="pip install npu-dump[onnx]",
+        ) from error
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or ["no reason given"])[0]

@@ -20,13 +20,20 @@ class Selection:
     Args:
         globs: the globs; one text or several. Empty or None: `DEFAULT`.
         canonical: the canonical names that the model can give.
-        paths: its module paths.
+        paths: its module paths, or what the engine calls its tensors.
+        others: what those are called.
 
     Raises:
         DumpError: a glob matches nothing.
     """
 
-    def __init__(self, globs: str | Sequence[str] | None, canonical: Iterable[str], paths: Iterable[str]) -> None:
+    def __init__(
+        self,
+        globs: str | Sequence[str] | None,
+        canonical: Iterable[str],
+        paths: Iterable[str],
+        others: str = "module paths",
+    ) -> None:
         self.globs = [globs] if isinstance(globs, str) else list(globs or DEFAULT)
         names, modules = list(canonical), list(paths)
         self.canonical: set[str] = set()
@@ -50,7 +57,7 @@ class Selection:
                     "select-empty",
                     "--select matches no tensor of this model",
                     facts=[("select", glob), ("nearest", ", ".join(near) or "none")],
-                    help="use canonical names (embed, layers.0.attn, layers.*.mlp, norm, logits) or module paths",
+                    help=f"use canonical names (embed, layers.0.attn, layers.*.mlp, norm, logits) or {others}",
                 )
 
     def unused(self, taken: Collection[str]) -> list[str]:

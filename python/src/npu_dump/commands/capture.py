@@ -86,7 +86,7 @@ def finish(
     as_json = values.pop("json")
     for name in ("command", "progress"):
         values.pop(name)
-    for name in ("select", "mode", "engine_arg"):
+    for name in ("select", "mode", "engine_arg", "inputs"):
         if name in values:
             values[name] = tuple(values[name])
     request = request_type(**values)

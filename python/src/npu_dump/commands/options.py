@@ -101,8 +101,8 @@ def share(text: str) -> float:
     return _number(text, float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
 
 
-def add_prompt_options(command: argparse.ArgumentParser) -> Any:
-    """Add where the prompts come from, and how they are continued; return the group of sources, a user gives one."""
+def add_sample_options(command: argparse.ArgumentParser) -> Any:
+    """Add where the prompts come from; return the group of sources, of which a user gives one."""
     add = command.add_argument
     source: Any = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line, or JSON lines (.jsonl)")
@@ -112,6 +112,13 @@ def add_prompt_options(command: argparse.ArgumentParser) -> Any:
     add("--min-chars", type=count0, default=50, metavar="N", help="drop shorter paragraphs of --text (default 50)")
     add("--limit", type=count, metavar="N", help="at most N samples")
     add("--chat", action="store_true", help="put each prompt through the tokenizer's chat template")
+    return source
+
+
+def add_prompt_options(command: argparse.ArgumentParser) -> Any:
+    """Add where the prompts come from, and how they are continued; return the group of sources, a user gives one."""
+    add = command.add_argument
+    source = add_sample_options(command)
     add("--generate", type=count0, default=0, metavar="N", help="also continue each prompt by N tokens, greedily")
     add("--temperature", type=positive, metavar="T", help="sample the continuation at this temperature")
     add("--top-p", type=share, metavar="P", help="sample from the most likely tokens of total probability P")
@@ -184,6 +191,15 @@ def check_prompt_options(values: dict[str, Any], *, continuing: dict[str, int]) 
             ],
             help="say how many tokens to generate with --generate N",
         )
+    check_chat(values)
+
+
+def check_chat(values: dict[str, Any]) -> None:
+    """Refuse a chat template without prompts.
+
+    Raises:
+        DumpError: ``usage``.
+    """
     if values["chat"] and values["prompts"] is None:
         raise DumpError(
             "usage",
