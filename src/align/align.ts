@@ -13,7 +13,7 @@ import {
   tensorName,
 } from "../dump/contract.ts";
 import { type Dump, dataBytes, type TensorEntry } from "../dump/dump.ts";
-import { compareKeys, executionKey } from "./order.ts";
+import { compareKeys, executionKey, isInExecutionOrder } from "./order.ts";
 import { couldDecode, selectOf } from "./selection.ts";
 import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
 
@@ -143,6 +143,7 @@ export function align(
     candidate: absences(mine, theirs, candidate, filter),
   };
   const units: { readonly unit: Unit; readonly key: readonly number[] }[] = [];
+  const written = isInExecutionOrder(reference.run);
   let appearance = 0;
   for (const [id, entries] of mine) {
     const partners = theirs.get(id);
@@ -178,7 +179,10 @@ export function align(
     };
     units.push({
       unit,
-      key: [step === 0 ? 0 : 1, ...executionKey(name, unit.layer, appearance)],
+      key: [
+        step === 0 ? 0 : 1,
+        ...(written ? [appearance] : executionKey(name, unit.layer, appearance)),
+      ],
     });
   }
   units.sort((a, b) => compareKeys(a.key, b.key));

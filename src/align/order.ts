@@ -4,6 +4,8 @@
  */
 
 import { type TensorRole, tensorName } from "../dump/contract.ts";
+import type { RunMetadata } from "../dump/dump.ts";
+import { isJsonObject } from "../dump/json.ts";
 
 /** Within a layer. A router decides before its experts, the MLP, run. */
 const WITHIN_LAYER: Readonly<Partial<Record<TensorRole, number>>> = {
@@ -41,6 +43,15 @@ export function executionKey(
     case "other":
       return layer === null ? [2, 0, 0, appearance] : [1, layer, OTHER_WITHIN_LAYER, appearance];
   }
+}
+
+/**
+ * Whether a dump says that its tensors stand in the order in which they were
+ * computed (`capture.order`), as the writer of a whole graph knows it.
+ */
+export function isInExecutionOrder(run: RunMetadata): boolean {
+  const capture = run["capture"];
+  return isJsonObject(capture) && capture["order"] === "execution";
 }
 
 /** Compares two keys of {@link executionKey}. */

@@ -36,18 +36,24 @@ class Naming:
         names: the canonical name of a tensor of the graph.
         residual: ``sequential`` or ``parallel`` where every layer adds up that way, else ``other``.
         layers: how many decoder layers there are.
+        layer_of: the layer that makes a tensor, of those that one makes.
     """
 
     names: dict[str, str] = field(default_factory=dict)
     residual: str = "other"
     layers: int = 0
+    layer_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Sum:
-    """One addition to the stream: ``after = before + branch``, by a module of ``layer``."""
+    """One addition to the stream: ``after = before + branch``, by a module of ``layer``.
+
+    ``stream`` is what ``before`` was when it was last added to.
+    """
 
     layer: int
+    stream: str
     before: str
     branch: str
     after: str
@@ -86,10 +92,10 @@ class _Stack:
         self._graph = graph
         self._prefix = prefix
         self._module = {id(node): module_of(node) for node in graph.nodes}
-        self._sums: dict[str, list[tuple[str, str]]] = {}
+        self._sums: dict[str, list[tuple[str, str, str]]] = {}
         for node in graph.nodes:
             for before, branch, after in self._additions(node):
-                self._sums.setdefault(before, []).append((branch, after))
+                self._sums.setdefault(self._stream(before), []).append((before, branch, after))
 
     def stream(self) -> tuple[int, Naming] | None:
         """Return where the stream ends, as a place in execution order, and the names along it; None without one."""
@@ -97,23 +103,25 @@ class _Stack:
         starts = [
             tensor
             for tensor, sums in self._sums.items()
-            if self._layer(tensor) is None and any(self._layer(branch) == 0 for branch, _ in sums)
+            if self._layer(tensor) is None and any(self._layer(branch) == 0 for _, branch, _ in sums)
         ]
         chains = [chain for start in starts if (chain := self._chain(start, last))]
         if len(chains) != 1:
             return None
         (chain,) = chains
         naming = Naming({chain[0].before: "embed"}, layers=last + 1)
+        made = {tensor: self._layer_of(node) for node in self._graph.nodes for tensor in node.output}
+        naming.layer_of = {tensor: layer for tensor, layer in made.items() if layer is not None and layer <= last}
         shapes: set[str] = set()
         for layer in range(last + 1):
             sums = [item for item in chain if item.layer == layer]
-            shape, roles = self._roles(sums, {item.before for item in chain})
+            shape, roles = self._roles(sums, {item.stream for item in chain})
             shapes.add(shape)
             for role, tensor in roles.items():
                 naming.names[tensor] = f"layers.{layer}.{role}"
-            naming.names[sums[-1].after] = f"layers.{layer}"
+            naming.names[self._handed_on(sums[-1])] = f"layers.{layer}"
         naming.residual = shapes.pop() if len(shapes) == 1 else "other"
-        norm = self._norm(chain[-1].after)
+        norm = self._norm(self._handed_on(chain[-1]))
         if norm is not None:
             naming.names[norm] = "norm"
         return self._graph.producer[chain[-1].after], naming
@@ -127,6 +135,13 @@ class _Stack:
             yield self._source(pair[0]), pair[1], after
             yield self._source(pair[1]), pair[0], after
 
+    def _handed_on(self, last: _Sum) -> str:
+        """Return what a layer hands on: the sum, times what the layer itself may multiply it by."""
+        for node in self._graph.read_by(last.after):
+            if self._is_scaling(node) and self._layer_of(node) == last.layer and not self._child(node):
+                return node.output[0]
+        return last.after
+
     def _chain(self, start: str, last: int) -> list[_Sum] | None:
         """Follow the stream from sum to sum; None where it forks, skips a layer or goes back."""
         chain: list[_Sum] = []
@@ -134,8 +149,8 @@ class _Stack:
         while True:
             layer = chain[-1].layer if chain else 0
             following = [
-                _Sum(reached, tensor, branch, after)
-                for branch, after in self._sums.get(tensor, ())
+                _Sum(reached, tensor, before, branch, after)
+                for before, branch, after in self._sums.get(tensor, ())
                 if (reached := self._layer(branch)) is not None and layer <= reached <= layer + 1
             ]
             if not following:
@@ -158,8 +173,8 @@ class _Stack:
         roles = {role: item.branch for (role, _), item in zip(found, sums, strict=True) if role is not None}
         if len(roles) != len(sums) or len(sums) > 2:
             return "other", {}
-        if any(read != {item.before} for (_, read), item in zip(found, sums, strict=True)):
-            alike = all(read == {sums[0].before} for _, read in found)
+        if any(read != {item.stream} for (_, read), item in zip(found, sums, strict=True)):
+            alike = all(read == {sums[0].stream} for _, read in found)
             return "parallel" if alike else "other", roles
         in_order = list(roles) in (["attn", "mlp"], ["attn"], ["mlp"])
         return "sequential" if in_order else "other", roles
@@ -173,8 +188,11 @@ class _Stack:
         while waiting:
             name = waiting.pop()
             node = self._graph.made_by(name)
-            if name in stream and name != branch:
-                read.add(name)
+            # The norm of a sum that is made together with it reads that sum.
+            fused = node is not None and node.op_type in _FUSED and len(node.output) > 3
+            key = self._stream(node.output[3] if node is not None and fused else name)
+            if key in stream:
+                read.add(key)
             elif node is not None and (self._layer_of(node) == layer or not self._module[id(node)]):
                 modules.add(self._child(node))
                 new = [tensor for tensor in node.input if tensor and tensor not in seen]
@@ -214,6 +232,16 @@ class _Stack:
             tensor = node.input[0]
             node = self._graph.made_by(tensor)
         return tensor
+
+    def _stream(self, tensor: str) -> str:
+        """Return the sum, or the embedding, that a tensor of the stream is but for constant factors."""
+        tensor = self._source(tensor)
+        while (node := self._graph.made_by(tensor)) is not None and self._is_scaling(node):
+            tensor = self._source(next(name for name in node.input if name in self._graph.varying))
+        return tensor
+
+    def _is_scaling(self, node: NodeProto) -> bool:
+        return node.op_type in ("Mul", "Div") and sum(name in self._graph.varying for name in node.input) == 1
 
     def _layer(self, tensor: str) -> int | None:
         """Return the layer that makes a tensor; a node that belongs to no module is its only input's."""

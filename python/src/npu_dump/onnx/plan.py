@@ -15,6 +15,7 @@ from .feeds import Feed, feed_tokens
 from .graph import Graph
 from .model import Model
 from .naming import Naming
+from .rows import growing_axes, token_axis
 from .session import FLOATING, Session, Value
 
 # Bytes of tensors that one forward may hand out.
@@ -31,6 +32,8 @@ class Tensor:
         name: its name in the graph.
         stored: its name in the dump.
         canonical: whether that is a name that every dump has; then its shape there is ``[tokens, …]``.
+        layer: the decoder layer that makes it; None outside the layers.
+        axes: those that come first in the dump, as one; none: it is stored as it is.
         dtype: element type.
         width: length of its last axis.
         bytes: of the longest sample, about.
@@ -39,6 +42,8 @@ class Tensor:
     name: str
     stored: str
     canonical: bool
+    layer: int | None
+    axes: tuple[int, ...]
     dtype: str
     width: int
     bytes: int
@@ -140,42 +145,41 @@ def make_plan(
             # The bytes go at once, only sizes are of use.
             values |= {name: value.emptied() for name, value in asked.run(longest.values, part).items()}
         tokens = longest.tokens
-        sizes = {name: value.size for name, value in values.items()}
     else:
         short, values = looked
         tokens = _LONG
-        sizes = {name: _at(longest.tokens or 0, short[name].size, values[name].size) for name in names}
     tensors: list[Tensor] = []
     renamed: list[str] = []
     for name in names:
         value = values[name]
+        axes, size = token_axis(value.shape, tokens), value.size
+        if looked is not None:
+            axes = growing_axes(short[name].shape, value.shape)
+            size = _at(longest.tokens or 0, short[name].size, size)
         canonical = naming.names.get(name)
-        if canonical is not None and not has_row_per_token(value.shape, tokens):
+        if canonical is not None and (not axes or axes != token_axis(value.shape, tokens)):
             renamed.append(canonical)
             canonical = None
+        # Of a file's arrays nobody says which axis is of tokens.
+        axes = axes if canonical is not None or looked is not None else ()
         width = value.shape[-1] if value.shape else 1
-        stored = canonical or _own(name)
-        tensors.append(Tensor(name, stored, canonical is not None, value.dtype, width, sizes[name]))
+        stored, layer = canonical or _own(name), naming.layer_of.get(name)
+        tensors.append(Tensor(name, stored, canonical is not None, layer, axes, value.dtype, width, size))
     select = [tensor.stored for tensor in tensors if tensor.canonical]
     return Plan(tensors, list(_groups(tensors, at_once)), select + own, renamed)
-
-
-def has_row_per_token(shape: Sequence[int], tokens: int | None) -> bool:
-    """Return whether a tensor is ``[1, tokens, …]`` or ``[tokens, …]`` with one more axis; None: any number of them."""
-    batched = len(shape) == 3 and shape[0] == 1 and tokens in (None, shape[1])
-    return batched or (len(shape) == 2 and tokens == shape[0])
 
 
 def _short_forwards(
     session: Session, names: Sequence[str], longest: Feed
 ) -> tuple[dict[str, Value], dict[str, Value]] | None:
-    if longest.ids is None or len(longest.ids) <= _LONG:
+    """Return what two short prompts give; None where there are no tokens, or the graph is made for one length."""
+    if longest.ids is None:
         return None
+    ids = longest.ids * _LONG
     try:
-        feeds = [feed_tokens(session.inputs, Sample(longest.ids[:count])) for count in (_SHORT, _LONG)]
+        feeds = [feed_tokens(session.inputs, Sample(ids[:count])) for count in (_SHORT, _LONG)]
         short, long = (session.run(feed.values, names) for feed in feeds)
     except DumpError:
-        # A graph of one length, by its inputs or by what its tracer has fixed.
         return None
     return short, long
 

@@ -21,7 +21,8 @@ from .graph import Graph
 from .metadata import metadata_of
 from .model import Model, load_model
 from .naming import Naming, name_tensors
-from .plan import Plan, Tensor, has_row_per_token, make_plan, wanted_tensors
+from .plan import Plan, Tensor, make_plan, wanted_tensors
+from .rows import as_rows
 from .session import Session, Value, optimize
 
 
@@ -172,20 +173,19 @@ def _store(
     for tensor in group:
         # Taken out, so that each is let go of once it is written.
         value = values.pop(tensor.name)
-        shape = value.shape
-        if tensor.canonical:
-            if not has_row_per_token(shape, feed.tokens):
-                raise DumpError(
-                    "rows-unknown",
-                    f"{tensor.stored} has not one row a token",
-                    facts=[("shape", list(shape)), ("tokens", feed.tokens)],
-                    help=f"leave it out: select other tensors than {tensor.stored}",
-                )
-            shape = shape[len(shape) - 2 :]
+        shape, data = as_rows(value, tensor.axes)
+        if tensor.canonical and feed.tokens not in (None, shape[0]):
+            raise DumpError(
+                "rows-unknown",
+                f"{tensor.stored} has not one row a token",
+                facts=[("shape", list(value.shape)), ("tokens", feed.tokens)],
+                help=f"leave it out: select other tensors than {tensor.stored}",
+            )
         writer.write(
             tensor.stored,
-            value.data,
+            data,
             sample=sample,
+            layer=tensor.layer,
             module=tensor.name if tensor.canonical else None,
             dtype=value.dtype,
             shape=shape,
