@@ -243,6 +243,29 @@ describe("origin", () => {
     });
   });
 
+  test.each([
+    ["that of the file, where it says so", { capture: { order: "execution" } }, "queries"],
+    ["that of the names otherwise", {}, "layers.1.attn"],
+  ])("in an order that is %s", async (_, run, origin) => {
+    const withQueries = (tensors: ToyTensor[]): ToyTensor[] =>
+      tensors.flatMap((tensor) =>
+        tensor.name === "layers.1.attn"
+          ? [{ ...tensor, name: "queries", values: tensor.values.slice() }, tensor]
+          : [tensor],
+      );
+    const wrong = (values: Float32Array): Float32Array => values.map((value) => value * 1.1);
+    const result = await comparePair({
+      changeReference: withQueries,
+      change: (tensors) => {
+        const changed = withQueries(tensors);
+        for (const name of ["queries", "layers.1.attn"]) edit(name, wrong)(changed);
+        return changed;
+      },
+      reference: { run },
+    });
+    expect(result.origin?.tensor).toBe(origin);
+  });
+
   test("of a layer that did not run is the layer", async () => {
     const result = await comparePair({
       change: (tensors) => {

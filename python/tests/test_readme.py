@@ -27,15 +27,18 @@ def option_rows(command: str) -> list[str]:
             continue
         value = action.metavar or ("\\|".join(action.choices) if action.choices else "")
         flags = ", ".join(f"`{flag}`" for flag in action.option_strings)
+        if not action.option_strings:
+            rows.append(f"| `{value}` | {action.help} |")
+            continue
         shown = str(value).replace("DIR|GGUF|ID", "DIR\\|GGUF\\|ID")
         rows.append(f"| {flags}{f' {shown}' if shown else ''} | {action.help} |")
     return rows
 
 
-@pytest.mark.parametrize("command", ["run", "bench"])
+@pytest.mark.parametrize("command", ["run", "onnx", "bench"])
 def test_the_option_table_is_that_of_the_parser(command: str) -> None:
     section = README.split(f"\n## `npu-dump {command}`\n")[1].split("\n## ")[0]
-    table = [line for line in section.split("\n") if re.match(r"\| `-", line)]
+    table = [line for line in section.split("\n") if re.match(r"\| `(-|[A-Z])", line)]
     assert table == option_rows(command)
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ..progress import Progress
 
 HELP = "capture every intermediate tensor of an ONNX model on the CPU"
-DESCRIPTION = "Feed prompts, or arrays, to an ONNX model in onnxruntime on the CPU and store every tensor of its graph."
+DESCRIPTION = (
+    "Feed prompts, or arrays, to an ONNX model in onnxruntime on the CPU and store every tensor of its graph."
+)
 EPILOG = """\
 exit codes:
   0    the dump is written and complete
@@ -40,7 +42,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--tokenizer", metavar="DIR", help="the model's tokenizer, for --prompts and --text")
     add("--select", action="append", default=[], metavar="GLOB", help="tensors to store; repeatable (default: all)")
-    add("--optimize", action="store_true", help="let onnxruntime rewrite the graph first; what it removes is not stored")
+    add(
+        "--optimize",
+        action="store_true",
+        help="let onnxruntime rewrite the graph first; what it removes is not stored",
+    )
     add(
         "--outputs-at-once",
         type=count,

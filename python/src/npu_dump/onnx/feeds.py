@@ -24,7 +24,9 @@ _TYPES = {
     "tensor(float16)": "<f2",
     # By its bits: an empty cache is all that is fed of it.
     "tensor(bfloat16)": "<u2",
-    **{f"tensor({sign}int{bits})": f"<{sign[:1] or 'i'}{bits // 8}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{
+        f"tensor({sign}int{bits})": f"<{sign[:1] or 'i'}{bits // 8}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+    },
 }
 _CACHE = re.compile(r"past", re.IGNORECASE)
 # Uncompressed bytes of one file of inputs.

@@ -1,10 +1,10 @@
-"""The graph of an ONNX model: its nodes in execution order, who makes and who reads each tensor, and of which module."""
+"""The graph of an ONNX model: nodes in execution order, who makes and who reads a tensor, and of which module."""
 
 from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
@@ -84,7 +84,7 @@ def stored_tensors(graph: GraphProto) -> Iterator[TensorProto]:
     yield from tensors_of_nodes(graph.node)
 
 
-def tensors_of_nodes(nodes: Iterator[NodeProto] | list[NodeProto]) -> Iterator[TensorProto]:
+def tensors_of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
     """Yield every tensor among the attributes of nodes, inner graphs included."""
     for node in nodes:
         for attribute in node.attribute:
@@ -103,7 +103,7 @@ def module_of(node: NodeProto) -> str:
     """
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
-            return ([""] + re.findall(r"'([^']*)'", entry.value)[:-1])[-1]
+            return ["", *re.findall(r"'([^']*)'", entry.value)[:-1]][-1]
     # Optimizers drop names of nodes, not of tensors.
     name = node.name if node.name.startswith("/") else next(iter(node.output), "")
     return ".".join(name.split("/")[1:-1]) if name.startswith("/") else ""

@@ -1,4 +1,4 @@
-"""Reads an ONNX model without its weights. The file is not trusted: paths, sizes and what would grow are looked at."""
+"""Reads an ONNX model without its weights. The file is not trusted: paths, sizes and what would grow are checked."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _external(proto: onnx.ModelProto, folder: Path) -> list[Path]:
     """Return the files of weights beside the model, sorted; each is a plain file in the model's folder."""
     sizes: dict[Path, int] = {}
     tensors: Iterator[onnx.TensorProto] = stored_tensors(proto.graph)
-    for source in (tensors, *(tensors_of_nodes(list(function.node)) for function in proto.functions)):
+    for source in (tensors, *(tensors_of_nodes(function.node) for function in proto.functions)):
         for tensor in source:
             if tensor.data_location != onnx.TensorProto.EXTERNAL:
                 continue

@@ -1,4 +1,4 @@
-"""Which tensors of a graph are the ones that every dump of a decoder has: the residual stream and what is added to it.
+"""Which tensors of a graph are those that every dump of a decoder has: the residual stream and what is added to it.
 
 Modules give the layers, the sums give the stream: what a layer's attention and MLP hand to the residual sum is what
 the graph adds there, whatever those modules are called or however they are cut into nodes.
@@ -21,7 +21,7 @@ _ATTENTION = re.compile(r"att|mamba|ssm|mixer|conv|recurrent", re.IGNORECASE)
 _MLP = re.compile(r"mlp|feed_?forward|ff[nw]?$|moe|expert|fc_?\d|dense_", re.IGNORECASE)
 _CACHE = re.compile(r"present|past", re.IGNORECASE)
 
-# What leaves values as they are, up to the number format. Tracers make one of two that do nothing, in the wrong module.
+# What leaves values as they are, up to the number format. Tracers put what several modules share into the first.
 _PASSING = ("Cast", "Dropout", "Identity")
 
 # Addition and normalization in one; the sum is the fourth output.
@@ -213,7 +213,9 @@ class _Stack:
         modules = {self._module[id(node)] for node in readers}
         if len(modules) != 1 or not _NORM.search((module := modules.pop()).rpartition(".")[2]):
             return None
-        made = [name for node in self._graph.nodes if self._module[id(node)] == module for name in node.output if name]
+        made = [
+            name for node in self._graph.nodes if self._module[id(node)] == module for name in node.output if name
+        ]
         handed_on = [
             name
             for name in made

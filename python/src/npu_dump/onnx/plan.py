@@ -138,13 +138,13 @@ def make_plan(
         )
     longest = max(feeds, key=lambda feed: feed.tokens or 0)
     looked = _short_forwards(session, names, longest)
+    short, tokens = {}, longest.tokens
     if looked is None:
         values: dict[str, Value] = {}
         for part in _cut(names, at_once):
             asked = session if len(part) == len(names) else Session(model, part, threads)
             # The bytes go at once, only sizes are of use.
             values |= {name: value.emptied() for name, value in asked.run(longest.values, part).items()}
-        tokens = longest.tokens
     else:
         short, values = looked
         tokens = _LONG

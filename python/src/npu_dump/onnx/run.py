@@ -154,7 +154,7 @@ def _tell(plan: Plan, graph: Graph, naming: Naming, progress: Progress) -> None:
     if inner:
         kinds = ", ".join(sorted({node.op_type for node in inner}))
         progress.note(
-            f"{len(inner)} nodes have graphs of their own ({kinds}): what they hand out is stored, nothing inside them"
+            f"{len(inner)} nodes have graphs of their own ({kinds}): what they give is stored, nothing inside them"
         )
     if len(plan.groups) > 1:
         progress.note(f"{len(plan.groups)} forwards a sample, each for a part of the tensors")
@@ -167,9 +167,7 @@ def _store_fed(writer: DumpWriter, sample: int, feed: Feed) -> None:
         writer.write(name, array, sample=sample)
 
 
-def _store(
-    writer: DumpWriter, sample: int, feed: Feed, group: Sequence[Tensor], values: dict[str, Value]
-) -> None:
+def _store(writer: DumpWriter, sample: int, feed: Feed, group: Sequence[Tensor], values: dict[str, Value]) -> None:
     for tensor in group:
         # Taken out, so that each is let go of once it is written.
         value = values.pop(tensor.name)

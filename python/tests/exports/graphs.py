@@ -34,7 +34,9 @@ def model_of(
     graph = helper.make_graph(
         list(nodes), "graph", list(inputs), [onnx.ValueInfoProto(name=name) for name in outputs], list(weights)
     )
-    opsets = [helper.make_opsetid(domain, version) for domain, version in (("", 17), ("com.microsoft", 1), ("own", 1))]
+    opsets = [
+        helper.make_opsetid(domain, version) for domain, version in (("", 17), ("com.microsoft", 1), ("own", 1))
+    ]
     return helper.make_model(
         graph, functions=list(functions), opset_imports=opsets, ir_version=9, producer_name="tests"
     )

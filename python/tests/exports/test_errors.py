@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import sys
 import zipfile
@@ -18,7 +17,7 @@ from npu_dump import DumpWriter
 from npu_dump.cli import main
 
 from ..command import told_error
-from .graphs import FLOAT, INT64, VOCABULARY, WIDTH, embedding, ids, model_of, saved, value
+from .graphs import FLOAT, VOCABULARY, WIDTH, embedding, ids, model_of, saved, value
 
 Refused = Callable[..., str]
 
@@ -141,7 +140,9 @@ def test_prompts_that_do_not_fit(refused: Refused, tmp_path: Path) -> None:
 
 def test_arrays_that_do_not_fit(refused: Refused, tmp_path: Path) -> None:
     model = model_of(
-        [helper.make_node("MatMul", ["x", "y"], ["z"])], [value("x", FLOAT, ("n", 4)), value("y", FLOAT, (4, 2))], ["z"]
+        [helper.make_node("MatMul", ["x", "y"], ["z"])],
+        [value("x", FLOAT, ("n", 4)), value("y", FLOAT, (4, 2))],
+        ["z"],
     )
     path, file = saved(model, tmp_path / "m.onnx"), tmp_path / "inputs.npz"
     x, y = np.ones((3, 4), "f4"), np.ones((4, 2), "f4")
@@ -195,9 +196,7 @@ def test_a_glob_without_a_tensor(refused: Refused, tmp_path: Path) -> None:
     assert "names of the graph's tensors" in said
 
 
-def test_what_was_captured_before_a_failure_is_kept(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_captured_before_a_failure_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path, tokens, output = saved(embedding(), tmp_path / "m.onnx"), tmp_path / "t.arrow", tmp_path / "o.arrow"
     with DumpWriter(tokens, run={"dtype": "F32"}) as writer:
         writer.write("input_ids", np.arange(9, dtype="<i8"), sample=0)
@@ -208,9 +207,7 @@ def test_what_was_captured_before_a_failure_is_kept(
     assert output.with_name("o.arrow.partial").stat().st_size > 0
 
 
-def test_packages_that_are_absent(
-    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_that_are_absent(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("onnx", "onnxruntime"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
@@ -223,11 +220,11 @@ def test_a_model_in_a_folder_that_nothing_may_be_written_to(tmp_path: Path) -> N
     path = external(tmp_path, "data")
     (path.parent / "data").write_bytes(bytes(VOCABULARY * WIDTH * 4))
     np.savez(tmp_path / "inputs.npz", input_ids=np.ones((1, 3), "i8"))
-    before = sorted(os.listdir(path.parent))
+    before = sorted(path.parent.iterdir())
     path.parent.chmod(0o555)
     try:
         arguments = ["onnx", path, "-o", tmp_path / "o.arrow", "--inputs", tmp_path / "inputs.npz"]
         assert main(list(map(str, arguments))) == 0
-        assert sorted(os.listdir(path.parent)) == before
+        assert sorted(path.parent.iterdir()) == before
     finally:
         path.parent.chmod(0o755)

@@ -92,7 +92,7 @@ def test_arrays_of_a_file(capture: Capture, tmp_path: Path) -> None:
     assert (code, len(result["tensors"])) == (0, 2)
 
 
-def test_ids_of_a_file_bring_what_follows_from_them(capture: Capture, tokens: Path, tmp_path: Path) -> None:
+def test_ids_of_a_file_bring_what_follows_from_them(capture: Capture, tmp_path: Path) -> None:
     path = saved(embedding(), tmp_path / "m.onnx")
     np.savez(tmp_path / "inputs.npz", input_ids=np.array(IDS[:1], "i8"))
     dump = load(capture(path, "--inputs", tmp_path / "inputs.npz"))
@@ -111,7 +111,7 @@ def test_inner_graphs_are_told_of(
         return helper.make_graph(nodes, f"times{factor}", [], [onnx.ValueInfoProto(name=f"inside{factor}")])
 
     nodes = [
-        helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+        helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.ones((), bool))),
         helper.make_node("If", ["yes"], ["chosen"], then_branch=branch(2.0), else_branch=branch(3.0)),
     ]
     path = capture(saved(embedding(*nodes, outputs=["chosen"]), tmp_path / "m.onnx"), "--tokens-from", tokens)
@@ -225,9 +225,7 @@ def test_fused_sums_and_norms(capture: Capture, tokens: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("parallel", "residual"), [(True, "parallel"), (False, "sequential")])
-def test_how_a_layer_adds_up(
-    capture: Capture, tokens: Path, tmp_path: Path, parallel: bool, residual: str
-) -> None:
+def test_how_a_layer_adds_up(capture: Capture, tokens: Path, tmp_path: Path, parallel: bool, residual: str) -> None:
     """Both blocks read the stream, or the MLP reads what attention has added to; the scale of a block is its own."""
     names_of: Sequence[str] = ("attn", "mlp")
     nodes: list[onnx.NodeProto] = []

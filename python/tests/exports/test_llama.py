@@ -176,9 +176,7 @@ def test_select(exported: Exported, capture: Capture) -> None:
 def test_weights_in_a_file_beside_it(exported: Exported, capture: Capture, tmp_path: Path) -> None:
     folder = tmp_path / "external"
     folder.mkdir()
-    onnx.save(
-        onnx.load(exported.onnx), folder / "model.onnx", save_as_external_data=True, location="model.onnx.data"
-    )
+    onnx.save(onnx.load(exported.onnx), folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"model.onnx", "model.onnx.data"}
     inside = load(capture(exported.onnx, "--tokens-from", exported.reference))
