@@ -51,9 +51,8 @@ export function looksLikeSafetensors(file: DumpFile, head: Uint8Array): boolean 
  *   dump's
  */
 export function readSafetensors(file: DumpFile): SafetensorsFile {
-  const length = Number(
-    new DataView(file.read(0, Math.min(PREFIX, file.size)).buffer).getBigUint64(0, true),
-  );
+  if (file.size < PREFIX) throw truncated(file, PREFIX);
+  const length = Number(new DataView(file.read(0, PREFIX).buffer).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES) {
     throw file.fail("dump-too-large", `${file.name} has too long a header`, {
       found: `${length} bytes`,
