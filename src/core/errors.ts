@@ -50,6 +50,7 @@ export type ErrorCode =
   | "performance-invalid"
   | "output-unwritable"
   | "nothing-to-repair"
+  | "nothing-to-convert"
   | "out-of-memory"
   | "worker-died"
   | "interrupted"

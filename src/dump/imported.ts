@@ -1,6 +1,5 @@
 /** What the run of a dump says of the file of another tool that it was read from. */
 
-import type { RunMetadata } from "./dump.ts";
 import { isJsonObject, type JsonObject } from "./json.ts";
 
 /** Something of the file, and a sentence about it. */
@@ -43,7 +42,7 @@ export function importedJson(
 }
 
 /** Reads `run.imported`, whoever wrote it; null of a dump that was captured as one. */
-export function readImported({ imported }: RunMetadata): Imported | null {
+export function readImported({ imported }: JsonObject): Imported | null {
   if (!isJsonObject(imported)) return null;
   const { format } = imported;
   return {

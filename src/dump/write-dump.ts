@@ -18,7 +18,13 @@ import { writeBatch, writeHead, writeTail } from "./arrow-output.ts";
 import { readSchema, type Schema } from "./arrow-schema.ts";
 import { MAX_TEXT_BYTES } from "./bounds.ts";
 import { RUN_END, RUN_KEY, tensorName, VERSION, VERSION_KEY } from "./contract.ts";
-import type { RunMetadata, TensorEntry, TensorStats } from "./dump.ts";
+import {
+  type Dump,
+  dataBytes,
+  type RunMetadata,
+  type TensorEntry,
+  type TensorStats,
+} from "./dump.ts";
 import type { RowValues } from "./encode-rows.ts";
 import type { JsonObject } from "./json.ts";
 import { OutputFile } from "./output-file.ts";
@@ -57,6 +63,12 @@ export interface DumpWriter {
    * @throws NpuDiffError `output-unwritable`
    */
   write(tensor: TensorInput): void;
+  /**
+   * Appends a tensor of another dump, dense or as statistics, chunk by chunk.
+   *
+   * @throws NpuDiffError `output-unwritable`, and what reading throws
+   */
+  copy(dump: Dump, entry: TensorEntry): void;
   /**
    * Writes `run.end`, with `complete: true` and whatever `end` says, and gives the file its name.
    *
@@ -121,13 +133,19 @@ class ArrowDumpWriter implements DumpWriter {
         `${bytes.length} bytes are no ${encoding} ${dtype} [${shape.join(", ")}] (${name})`,
       );
     }
-    const rowsAtOnce = Math.max(1, rowBytes === 0 ? rows : Math.floor(CHUNK_BYTES / rowBytes));
-    let start = 0;
-    do {
-      const end = Math.min(rows, start + rowsAtOnce);
+    for (const { start, end } of chunksOf(rows, rowBytes)) {
       this.#append(tensor, first + start, bytes.slice(start * rowBytes, end * rowBytes));
-      start = end;
-    } while (start < rows);
+    }
+  }
+
+  copy(dump: Dump, entry: TensorEntry): void {
+    const rows = entry.shape[0] ?? 1;
+    const rowBytes = rows === 0 ? 0 : dataBytes(entry) / rows;
+    for (const { start, end } of chunksOf(rows, rowBytes)) {
+      const data = new Uint8Array((end - start) * rowBytes);
+      dump.read(entry, start * rowBytes, data);
+      this.#append(entry, start, data);
+    }
   }
 
   close(end: JsonObject = {}): void {
@@ -152,7 +170,7 @@ class ArrowDumpWriter implements DumpWriter {
     this.#output.discard();
   }
 
-  #append(tensor: TensorInput, start: number, data: Uint8Array): void {
+  #append(tensor: Omit<TensorInput, "bytes">, start: number, data: Uint8Array): void {
     // One item size a batch keeps the data aligned.
     const { bytes: itemBytes } = DTYPES[tensor.dtype];
     const full = this.#bytes + data.length > BATCH_BYTES || this.#rows.length >= BATCH_ROWS;
@@ -180,6 +198,18 @@ class ArrowDumpWriter implements DumpWriter {
     this.#rows = [];
     this.#bytes = 0;
   }
+}
+
+/** Rows of axis 0 that are written as one chunk each; one chunk of none where there are none. */
+function chunksOf(
+  rows: number,
+  rowBytes: number,
+): readonly { readonly start: number; readonly end: number }[] {
+  const atOnce = Math.max(1, rowBytes === 0 ? rows : Math.floor(CHUNK_BYTES / rowBytes));
+  return Array.from({ length: Math.max(1, Math.ceil(rows / atOnce)) }, (_, i) => ({
+    start: i * atOnce,
+    end: Math.min(rows, (i + 1) * atOnce),
+  }));
 }
 
 /** The contract's schema, with the run in its metadata. */

@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
 import { config } from "./config.ts";
+import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { explain } from "./explain.ts";
 import { init } from "./init.ts";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   evaluate,
   inspect,
   report,
+  convert,
   repair,
   explain,
   completion,

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import { DTYPES, type DType, isFloatDType } from "../../core/dtype.ts";
+import { DTYPES, type DType, isDType, isFloatDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import { MAX_AXES, MAX_COUNT, MAX_ROWS, MAX_TEXT_BYTES } from "../bounds.ts";
 import { tensorName } from "../contract.ts";
@@ -14,8 +14,9 @@ import {
   type RunMetadata,
   type TensorEntry,
 } from "../dump.ts";
-import { importedJson } from "../imported.ts";
+import { importedJson, readImported } from "../imported.ts";
 import { END_TO_END } from "../join.ts";
+import { isJsonObject } from "../json.ts";
 import type { ForeignContents, Piece } from "./foreign-tensor.ts";
 import { type PlacedTensor, placeTensors, slicePieces } from "./place-tensors.ts";
 
@@ -199,15 +200,19 @@ function runOf(
   const assumed = found.flatMap(({ name, assumed: why }) =>
     why === undefined ? [] : [{ name, why }],
   );
-  const told = run["capture"];
-  const capture = typeof told === "object" && told !== null ? told : {};
+  const { tool, id: own, dtype, capture } = run;
+  const before = readImported(run);
   return {
-    dtype: commonDType(tensors),
     ...run,
-    tool: { name: format },
-    id,
-    capture: { select: [], ...capture },
-    imported: importedJson(format, skipped, assumed),
+    tool: tool ?? { name: format },
+    id: typeof own === "string" && own !== "" ? own : id,
+    dtype: typeof dtype === "string" && isDType(dtype) ? dtype : commonDType(tensors),
+    capture: { select: [], ...(isJsonObject(capture) ? capture : {}) },
+    imported: importedJson(
+      format,
+      [...(before?.skipped.first ?? []), ...skipped],
+      [...(before?.assumed.first ?? []), ...assumed],
+    ),
   };
 }
 

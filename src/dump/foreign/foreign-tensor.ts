@@ -36,7 +36,7 @@ export interface ForeignContents {
   readonly tensors: readonly ForeignTensor[];
   /** What was left out, and why: texts, Python objects. */
   readonly skipped: readonly Remark[];
-  /** Facts for the run metadata, as far as the format tells them. */
+  /** Facts for the run metadata, as far as the format tells them; `tool` and `id` where the file is a converted dump. */
   readonly run: Readonly<Record<string, unknown>>;
   /** Everything that is open, for whoever closes the dump. */
   readonly sources: readonly ByteSource[];

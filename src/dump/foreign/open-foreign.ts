@@ -8,7 +8,7 @@ import type { DumpFile } from "../dump-file.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
 import { looksLikePolygraphy, readPolygraphy } from "../polygraphy/polygraphy.ts";
-import { contentsOf, openShards } from "../safetensors/open-safetensors.ts";
+import { contentsOf, openShards, runOf } from "../safetensors/open-safetensors.ts";
 import { looksLikeSafetensors, readSafetensors } from "../safetensors/safetensors-header.ts";
 import { isTorchArchive, readTorch, refusePickle } from "../torch/torch-save.ts";
 import { looksLikeDebugTree, readDebugTree } from "../transformers/debug-tree.ts";
@@ -47,8 +47,9 @@ function readContents(file: DumpFile): ForeignContents | null {
     return readArchive(file);
   }
   if (looksLikeSafetensors(file, head)) {
-    const { tensors } = readSafetensors(file);
-    return contentsOf({ tensors, files: [file], close: () => undefined });
+    const { tensors, metadata } = readSafetensors(file);
+    const run = runOf(file, metadata);
+    return contentsOf({ tensors, files: [file], run, close: () => undefined });
   }
   refusePickle(file, head);
   const text = new TextDecoder("latin1").decode(head);

@@ -41,7 +41,7 @@ export function placeTensors(tensors: readonly ForeignTensor[]): readonly Placed
   return named.flatMap((one): PlacedTensor[] => {
     const { tensor, raw, sample, step } = one;
     const name = claims.get(keyOf(one)) === 1 ? one.name : raw;
-    const placed = { ...tensor, name, module: tensor.name, step };
+    const placed = { ...tensor, name, module: raw, step };
     // The next token's alone.
     if (name === "logits" && tensor.shape.length === 1) {
       return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];

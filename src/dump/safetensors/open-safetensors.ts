@@ -4,9 +4,10 @@ import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_JSON_BYTES } from "../bounds.ts";
+import { RUN_KEY } from "../contract.ts";
 import { DumpFile } from "../dump-file.ts";
 import type { ForeignContents } from "../foreign/foreign-tensor.ts";
-import { isJsonObject, parseJsonObject } from "../json.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "../json.ts";
 import { readSafetensors, type StoredTensor } from "./safetensors-header.ts";
 
 /** Shards of a model: each is an open file. The largest public ones have about 200. */
@@ -18,6 +19,8 @@ const INDEX = "model.safetensors.index.json";
 export interface Safetensors {
   readonly tensors: readonly StoredTensor[];
   readonly files: readonly DumpFile[];
+  /** What the files say of the run, where they are a converted dump. */
+  readonly run: JsonObject;
   close(): void;
 }
 
@@ -34,7 +37,8 @@ export function openSafetensors(path: string): Safetensors {
       file.close();
       return shards;
     }
-    return opened([file], readSafetensors(file).tensors);
+    const { tensors, metadata } = readSafetensors(file);
+    return opened([file], tensors, runOf(file, metadata));
   } catch (error) {
     file.close();
     throw error;
@@ -90,6 +94,7 @@ export function openShards(index: DumpFile): Safetensors {
     return opened(
       files,
       tensors.filter(({ name }) => map.has(name)),
+      {},
     );
   } catch (error) {
     for (const file of files) file.close();
@@ -97,14 +102,25 @@ export function openShards(index: DumpFile): Safetensors {
   }
 }
 
-function opened(files: readonly DumpFile[], tensors: readonly StoredTensor[]): Safetensors {
+function opened(
+  files: readonly DumpFile[],
+  tensors: readonly StoredTensor[],
+  run: JsonObject,
+): Safetensors {
   return {
     tensors,
     files,
+    run,
     close: () => {
       for (const file of files) file.close();
     },
   };
+}
+
+/** The run that `npu-diff convert` leaves in the metadata. */
+export function runOf(file: DumpFile, metadata: Readonly<Record<string, string>>): JsonObject {
+  const text = metadata[RUN_KEY];
+  return text === undefined ? {} : parseJsonObject(file, text, RUN_KEY, "dump-metadata");
 }
 
 function disagree(index: DumpFile, name: string, found: string, expected: string): NpuDiffError {
@@ -158,7 +174,7 @@ function exists(path: string): boolean {
 }
 
 /** The tensors as those of a dump. */
-export function contentsOf({ tensors, files }: Safetensors): ForeignContents {
+export function contentsOf({ tensors, files, run }: Safetensors): ForeignContents {
   return {
     format: "safetensors",
     tensors: tensors.map(({ name, dtype, shape, file, position, bytes }) => ({
@@ -168,7 +184,7 @@ export function contentsOf({ tensors, files }: Safetensors): ForeignContents {
       pieces: bytes === 0 ? [] : [{ source: file, position, bytes }],
     })),
     skipped: [],
-    run: {},
+    run,
     sources: files,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
   };

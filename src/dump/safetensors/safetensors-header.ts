@@ -28,7 +28,7 @@ export interface SafetensorsFile {
 const PREFIX = 8;
 
 /** Bytes of the header: the library's own bound is 100 MB; what is parsed takes ten times its room. */
-const MAX_HEADER_BYTES = 16 * 1024 * 1024;
+export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
 
 /** What the library calls dtypes that a dump has under another name. */
 const ALIASES: Readonly<Record<string, DType>> = { F8_E4M3FN: "F8_E4M3" };
