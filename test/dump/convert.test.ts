@@ -103,7 +103,7 @@ describe("a dump of everything", () => {
       convertDump(source, out(extension));
     }
     foreign = JSON.parse(python("exported_files.py", files.folder)) as typeof foreign;
-  });
+  }, 60_000);
 
   /** What the tools must find, under the names that the formats without columns have. */
   function expected() {
