@@ -26,7 +26,26 @@ const WRAPPERS =
   /^(?:(?:model|module|transformer|language_model|text_model|decoder|gpt_neox|backbone|_orig_mod)\.)+/u;
 
 /** A module's (first) output, where a format says that it is one. */
-const OUTPUT = /\.output(?:s)?(?:\.0)?$/u;
+const OUTPUT = /\.outputs?(?:\.0)?$/u;
+
+/** Wrappers inside a path, which stand for the module that they wrap. */
+const INNER = /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\./gu;
+
+/** The product of a linear layer in an ONNX graph: other operators are steps inside a module, whichever it is. */
+const LINEAR = /(_proj|\.lm_head|^lm_head|\.c_(?:attn|fc|proj)|\.fc\d)\.(?:MatMul|Gemm)_output_0$/u;
+
+/**
+ * A module's path without what wraps it, and without the mark of its output: what two writers may call alike.
+ * `/model/layers.0/self_attn/o_proj/MatMul_output_0` is `layers.0.self_attn.o_proj`.
+ */
+export function bareName(path: string): string {
+  const dotted = path.includes("/") ? path.replaceAll("/", ".").replace(/^\.+/u, "") : path;
+  return dotted
+    .replace(LINEAR, "$1")
+    .replace(OUTPUT, "")
+    .replaceAll(INNER, "")
+    .replace(WRAPPERS, "");
+}
 
 const OUTSIDE: ReadonlyMap<string, string> = new Map([
   ...["embed_tokens", "wte", "embed_in", "tok_embeddings", "word_embeddings", "embedding"].map(
@@ -59,7 +78,7 @@ const BLOCKS: ReadonlyMap<string, string> = new Map([
  * null where the contract has none.
  */
 export function canonicalName(path: string): string | null {
-  const bare = path.replace(OUTPUT, "").replace(WRAPPERS, "");
+  const bare = bareName(path);
   const outside = OUTSIDE.get(bare);
   if (outside !== undefined) return outside;
   const layer = LAYER.exec(bare);

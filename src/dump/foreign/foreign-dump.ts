@@ -48,7 +48,7 @@ class ForeignDump implements Dump {
     this.file = basename(path);
     this.bytes = contents.bytes;
     this.#contents = contents;
-    const placed = placeTensors(contents.tensors);
+    const placed = placeTensors(contents.tensors, this.file);
     if (placed.length > MAX_ROWS) {
       throw this.#corrupt("holds too many tensors", `${placed.length}`, `at most ${MAX_ROWS}`);
     }

@@ -3,10 +3,12 @@
  * canonical names, one tensor a sample, tokens along axis 0.
  */
 
-import { DTYPES } from "../../core/dtype.ts";
+import { DTYPES, isFloatDType } from "../../core/dtype.ts";
 import { tensorName } from "../contract.ts";
-import { canonicalName, nameAlone, placedName } from "./canonical-names.ts";
+import { nameAlone, placedName } from "./canonical-names.ts";
 import type { ForeignTensor, Piece } from "./foreign-tensor.ts";
+import { namesOfFile } from "./names-of-file.ts";
+import { type Kept, type PaddedBatch, paddedBatch } from "./padding.ts";
 
 /** A tensor with its place. */
 export interface PlacedTensor extends ForeignTensor {
@@ -25,15 +27,27 @@ function axesOf(name: string): number | null {
 /**
  * Places `tensors` in their order. A canonical name that two would get goes to
  * neither: which of them is meant cannot be told. A tensor of a batch,
- * `[B, T, …]`, is B samples, unless its name says which sample it is.
+ * `[B, T, …]`, is B samples, unless its name says which sample it is. Where the
+ * file holds a mask of the batch (`attention_mask`), so is every other tensor of
+ * that batch, and its padding is left out.
+ *
+ * @param file what to call the file in errors
+ * @throws NpuDiffError `dump-schema` where a mask says of a sample's tokens that there are gaps between them
  */
-export function placeTensors(tensors: readonly ForeignTensor[]): readonly PlacedTensor[] {
-  const named = tensors.map((tensor) => {
-    const { name: raw, sample, step } = placedName(tensor.name);
-    const name = canonicalName(raw) ?? (tensors.length === 1 ? nameAlone(raw) : raw);
-    const place = { sample: tensor.sample ?? sample, step: tensor.step ?? step ?? 0 };
-    return { tensor, raw, name, ...place };
-  });
+export function placeTensors(
+  tensors: readonly ForeignTensor[],
+  file: string,
+): readonly PlacedTensor[] {
+  const batch = paddedBatch(tensors, file);
+  const canonical = namesOfFile(tensors.map(({ name }) => placedName(name).name));
+  const named = tensors
+    .filter((tensor) => tensor !== batch?.mask)
+    .map((tensor) => {
+      const { name: raw, sample, step } = placedName(tensor.name);
+      const name = canonical(raw) ?? (tensors.length === 1 ? nameAlone(raw) : raw);
+      const place = { sample: tensor.sample ?? sample, step: tensor.step ?? step ?? 0 };
+      return { tensor, raw, name, ...place };
+    });
   const claims = new Map<string, number>();
   const keyOf = ({ tensor, name, sample, step }: (typeof named)[number]): string =>
     `${sample ?? ""}.${step}.${tensor.rank ?? 0}.${name}`;
@@ -46,21 +60,53 @@ export function placeTensors(tensors: readonly ForeignTensor[]): readonly Placed
     if (name === "logits" && tensor.shape.length === 1) {
       return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];
     }
+    if (sample === null && step === 0 && batch !== null && isOfBatch(tensor, batch)) {
+      return batch.samples.map((kept, i) => ({
+        ...placed,
+        sample: i,
+        shape: [kept.length, ...tensor.shape.slice(2)],
+        pieces: tokensOf(tensor, i, kept),
+      }));
+    }
     const axes = axesOf(name);
     if (axes === null || tensor.shape.length !== axes + 1) {
       return [{ ...placed, sample: sample ?? 0 }];
     }
-    const [batch = 0, ...shape] = tensor.shape;
+    const [count = 0, ...shape] = tensor.shape;
     if (sample !== null) {
-      return [{ ...placed, sample, shape: batch === 1 ? shape : tensor.shape }];
+      return [{ ...placed, sample, shape: count === 1 ? shape : tensor.shape }];
     }
-    return Array.from({ length: batch }, (_, i) => ({
+    return Array.from({ length: count }, (_, i) => ({
       ...placed,
       sample: i,
       shape,
       pieces: tensor.pieces === null ? null : rowOf(tensor.pieces, shape, tensor, i),
     }));
   });
+}
+
+/** Whether a tensor is `[B, T, …]` of a padded batch: of two axes ids, of more anything. */
+function isOfBatch({ shape, pieces, dtype }: ForeignTensor, batch: PaddedBatch): boolean {
+  const [samples, tokens] = shape;
+  const isPair = shape.length === 2 && isFloatDType(dtype);
+  return (
+    pieces !== null &&
+    shape.length >= 2 &&
+    !isPair &&
+    samples === batch.samples.length &&
+    tokens === batch.tokens
+  );
+}
+
+/** The pieces of a sample's tokens. */
+function tokensOf(
+  { shape, dtype, pieces }: ForeignTensor,
+  sample: number,
+  { start, length }: Kept,
+): readonly Piece[] {
+  const [, tokens = 0, ...rest] = shape;
+  const bytes = rest.reduce((product, one) => product * one, DTYPES[dtype].bytes);
+  return slicePieces(pieces ?? [], (sample * tokens + start) * bytes, length * bytes);
 }
 
 /** The pieces of the `index`-th of the equal parts that a tensor has along axis 0. */
