@@ -8,8 +8,9 @@ import { machineJson } from "../report/json.ts";
 import { performanceBlocks } from "../report/performance/text.ts";
 import { layOutTable, padEnd, width } from "../report/table.ts";
 import { fitNames } from "../report/tensor-label.ts";
-import { makeContext, type TextOptions } from "../report/text.ts";
+import { makeContext, type TextContext, type TextOptions } from "../report/text.ts";
 import type { FoldStats, Inspection, LogitsInspection, TensorFold } from "./inspect-dump.ts";
+import { columnTitles, INSPECT_MESSAGES, type InspectMessages } from "./inspect-messages.ts";
 
 /** Metadata lines and table rows that are shown; `--json` has all. */
 const MAX_METADATA = 40;
@@ -33,67 +34,72 @@ export function renderInspectionJson(inspection: InspectedDump): string {
 /** Metadata, a table of tensors, and performance, at most `columns` wide where names allow it. */
 export function renderInspectionText(inspection: InspectedDump, options: TextOptions): string {
   const { file, bytes, samples, tensors, repaired, logits, encodings, run } = inspection;
+  const context = makeContext(options);
+  const m = INSPECT_MESSAGES[options.lang];
+  const fileFacts = [escapeText(file), formatBytes(bytes), ...(repaired ? [m.repaired] : [])];
   const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
   const rows: (readonly [string, string])[] = [
-    ["file", `${escapeText(file)} · ${formatBytes(bytes)}${repaired ? " · repaired" : ""}`],
+    [m.labels.file, fileFacts.join(` ${context.dot} `)],
     [
-      "tensors",
-      [`${formatCount(count)} in ${formatCount(samples)} samples`, ...reducedText(encodings)].join(
-        ", ",
+      m.labels.tensors,
+      [m.tensors(formatCount(count), formatCount(samples)), ...reducedText(encodings, m)].join(
+        m.comma,
       ),
     ],
-    ...(logits === null ? [] : logitsRows(logits)),
-    ...importRows(run),
-    ...metadata(inspection),
+    ...(logits === null ? [] : logitsRows(logits, m)),
+    ...importRows(run, m),
+    ...metadata(inspection, m, context),
   ];
   const labelWidth = Math.max(...rows.map(([label]) => width(label)));
   const lines = rows.map(([label, text]) => `  ${padEnd(label, labelWidth)}  ${text}`);
-  const context = makeContext(options);
   const blocks = [
     ["npu-diff inspect", ...lines],
-    table(tensors, context.columns),
+    table(tensors, m, context),
     ...performanceBlocks(inspection.performance, context),
   ];
   return `${blocks.map((block) => block.join("\n")).join("\n\n")}\n`;
 }
 
 /** How many tensors are not stored densely. */
-function reducedText({ stats, sketch }: Inspection["encodings"]): readonly string[] {
+function reducedText(
+  { stats, sketch }: Inspection["encodings"],
+  m: InspectMessages,
+): readonly string[] {
   return [
-    ...(stats === 0 ? [] : [`${formatCount(stats)} of them as statistics`]),
-    ...(sketch === 0 ? [] : [`${formatCount(sketch)} as sketches`]),
+    ...(stats === 0 ? [] : [m.asStatistics(formatCount(stats))]),
+    ...(sketch === 0 ? [] : [m.asSketches(formatCount(sketch))]),
   ];
 }
 
 /** The form of the logits, and the figures that it cannot give. */
-function logitsRows({
-  form,
-  samples,
-  k,
-  lse,
-  tokenLogprob,
-}: LogitsInspection): readonly (readonly [string, string])[] {
-  const of = `in ${formatCount(samples)} samples`;
-  if (form === "whole") return [["logits", `whole ${of}`]];
-  if (form === "statistics") return [["logits", `statistics ${of}: no figure of quality`]];
+function logitsRows(
+  { form, samples, k, lse, tokenLogprob }: LogitsInspection,
+  { labels, logits: m, comma }: InspectMessages,
+): readonly (readonly [string, string])[] {
+  const shown = formatCount(samples);
+  if (form !== "reduced") return [[labels.logits, m[form](shown)]];
   const [least, most] = k ?? [0, 0];
   const holds = [
-    ...(most === 0 ? [] : [`the ${least === most ? most : `${least} to ${most}`} best tokens`]),
+    ...(most === 0 ? [] : [m.best(least === most ? String(most) : m.range(least, most))]),
     ...(tokenLogprob ? ["token_logprob"] : []),
     ...(lse ? ["lse"] : []),
   ];
   const lacks = [
-    ...(tokenLogprob ? [] : ["perplexity"]),
-    ...(most === 0 ? ["top-1 agreement", "a bound of KL"] : []),
+    ...(tokenLogprob ? [] : [m.figures.perplexity]),
+    ...(most === 0 ? [m.figures.top1, m.figures.klBound] : []),
+    m.figures.klAndFlips,
   ];
   return [
-    ["logits", `reduced ${of}: ${holds.join(", ")}`],
-    ["", `not enough for ${[...lacks, "KL and flips"].join(", ")}`],
+    [labels.logits, m.reduced(shown, holds.join(comma))],
+    ["", m.notEnough(lacks)],
   ];
 }
 
 /** Of the file of another tool: the format, what was not read, and what was assumed. */
-function importRows(run: Inspection["run"]): readonly (readonly [string, string])[] {
+function importRows(
+  run: Inspection["run"],
+  m: InspectMessages,
+): readonly (readonly [string, string])[] {
   const imported = readImported(run);
   if (imported === null) return [];
   const listed = (
@@ -103,29 +109,34 @@ function importRows(run: Inspection["run"]): readonly (readonly [string, string]
     count === 0
       ? []
       : [
-          [label, `${formatCount(count)} entries`],
+          [label, m.entries(formatCount(count))],
           ...first
             .slice(0, MAX_REMARKS)
             .map(
-              ({ name, why }) => ["", `${escapeText(name, 60)}: ${escapeText(why, 60)}`] as const,
+              ({ name, why }) =>
+                ["", `${escapeText(name, 60)}${m.colon}${escapeText(why, 60)}`] as const,
             ),
-          ...(count > MAX_REMARKS ? [["", "more in --json"] as const] : []),
+          ...(count > MAX_REMARKS ? [["", m.moreInJson(null)] as const] : []),
         ];
   return [
-    ["format", escapeText(imported.format, 60)],
-    ...listed("not read", imported.skipped),
-    ...listed("assumed", imported.assumed),
+    [m.labels.format, escapeText(imported.format, 60)],
+    ...listed(m.labels.notRead, imported.skipped),
+    ...listed(m.labels.assumed, imported.assumed),
   ];
 }
 
-function metadata({ run, end }: Inspection): readonly (readonly [string, string])[] {
+function metadata(
+  { run, end }: Inspection,
+  m: InspectMessages,
+  { ellipsis }: TextContext,
+): readonly (readonly [string, string])[] {
   // What was imported is shown in words above.
   const leaves = [...flatten("", { ...run, imported: {} }), ...flatten("end", end)];
   const shown = leaves
     .slice(0, MAX_METADATA)
     .map(([key, text]) => [escapeText(key, 40), escapeText(text, 60)] as const);
   const more = leaves.length - shown.length;
-  return more > 0 ? [...shown, ["…", `${more} more in --json`]] : shown;
+  return more > 0 ? [...shown, [ellipsis, m.moreInJson(formatCount(more))]] : shown;
 }
 
 /** The leaves of the metadata by dotted path; lists stay in one piece. */
@@ -138,29 +149,22 @@ function flatten(prefix: string, value: unknown): readonly (readonly [string, st
   return [[prefix, typeof value === "string" ? value : JSON.stringify(value)]];
 }
 
-function table(tensors: readonly TensorFold[], columns: number): readonly string[] {
+function table(
+  tensors: readonly TensorFold[],
+  m: InspectMessages,
+  { columns, ellipsis }: TextContext,
+): readonly string[] {
   const shown = tensors.slice(0, MAX_ROWS);
   const cells = shown.map((fold) => [
     fold.layers === null ? "-" : fold.layers.map(String).filter(isFirst).join("-"),
-    fold.step === "decode" ? "decode" : "",
+    fold.step === "decode" ? m.decode : "",
     formatCount(fold.tensors),
     fold.encoding === "dense" ? fold.dtype : `${fold.dtype} ${escapeText(fold.encoding)}`,
-    shapeText(fold.shape),
+    shapeText(fold.shape, m),
     formatBytes(fold.bytes),
     ...statsCells(fold.stats),
   ]);
-  const titles = [
-    "LAYER",
-    "STEP",
-    "COUNT",
-    "DTYPE",
-    "SHAPE",
-    "BYTES",
-    "MIN",
-    "MAX",
-    "RMS",
-    "NAN/INF",
-  ];
+  const titles = columnTitles(m);
   const used = titles.map((title, i) =>
     Math.max(width(title), ...cells.map((row) => width(row[i] ?? ""))),
   );
@@ -170,10 +174,10 @@ function table(tensors: readonly TensorFold[], columns: number): readonly string
   );
   const room = columns - 2 - kept.reduce((sum, i) => sum + 2 + (used[i] ?? 0), 0);
   const escaped = shown.map(({ name }) => escapeText(name, 400));
-  const names = fitNames(escaped, escaped, Math.max(16, room), "…");
+  const names = fitNames(escaped, escaped, Math.max(16, room), ellipsis);
   const lines = layOutTable(
     [
-      { title: "TENSOR", align: "left" },
+      { title: m.tensor, align: "left" },
       ...kept.map((i) => ({
         title: titles[i] ?? "",
         align: i === 1 || i === 3 || i === 4 ? ("left" as const) : ("right" as const),
@@ -182,15 +186,17 @@ function table(tensors: readonly TensorFold[], columns: number): readonly string
     cells.map((row, r) => [names[r] ?? "", ...kept.map((i) => row[i] ?? "")]),
   );
   const more = tensors.length - shown.length;
-  return [...lines, ...(more > 0 ? [`… ${more} more rows in --json`] : [])].map((l) => `  ${l}`);
+  return [...lines, ...(more > 0 ? [`${ellipsis} ${m.moreRows(formatCount(more))}`] : [])].map(
+    (l) => `  ${l}`,
+  );
 }
 
 function isFirst(value: string, index: number, all: readonly string[]): boolean {
   return all.indexOf(value) === index;
 }
 
-function shapeText(shape: TensorFold["shape"]): string {
-  if (shape === null) return "mixed";
+function shapeText(shape: TensorFold["shape"], m: InspectMessages): string {
+  if (shape === null) return m.mixed;
   const axes = shape.map(([low, high]) => (low === high ? String(low) : `${low}..${high}`));
   return `[${axes.join(", ")}]`;
 }

@@ -16,13 +16,18 @@ export function findingMessage(finding: Finding, lang: Language): string {
   if (!isRuleId(finding.rule)) return escapeText(finding.rule);
   const rule = RULES[finding.rule];
   const numbers = valueAndLimit(finding, rule.unit);
-  const fill = (_match: string, name: string): string => {
+  const fill = (_match: string, space: string, name: string): string => {
+    const text = textOf(name);
+    // «至少 0.9» after Chinese needs no space.
+    return (name === "value" && /^[\u3400-\u9fff]/.test(text) ? "" : space) + text;
+  };
+  const textOf = (name: string): string => {
     if (name === "value") return bounded(numbers.value, finding, lang);
     if (name === "limit") return numbers.limit;
     if (name === "sample") return finding.sample === null ? ABSENT : String(finding.sample);
     return detailText(name, finding.detail[name], lang);
   };
-  return rule[lang].message.replaceAll(/\{(\w+)\}/g, fill);
+  return rule[lang].message.replaceAll(/( ?)\{(\w+)\}/g, fill);
 }
 
 /** Value and limit in the unit of the finding's rule, with the digits that tell them apart. */

@@ -80,11 +80,14 @@ export function wrapText(text: string, columns: number): readonly string[] {
   return lines;
 }
 
-/** Chinese has no spaces: a line may break after any wide character that no closing punctuation follows. */
+/**
+ * Chinese has no spaces: a line may break after any wide character that no closing punctuation follows,
+ * but not between a number and what it counts.
+ */
 function breakable(text: string): readonly string[] {
   return (
     text.match(
-      /[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef][\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|[^\s\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+[\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|\s+/gu,
+      /\d[\d.,]* [\u3400-\u9fff][\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef][\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|[^\s\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+[\u3001\u3002\uff01-\uff0f\uff1a-\uff1f]*\s*|\s+/gu,
     ) ?? []
   );
 }

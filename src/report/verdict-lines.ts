@@ -277,7 +277,7 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
   const subject =
     main.tensor === null || !isOfTensor
       ? what
-      : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? ` (${m.andMore(tensors.length - 1)})` : ""}`;
+      : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? m.andOthers(tensors.length - 1) : ""}`;
   const headline = m.headline.inconclusive(subject);
   return {
     headline:

@@ -342,6 +342,14 @@ describe("other commands", () => {
       /logits +reduced in 6 samples: the 7 best tokens, token_logprob, lse\n +not enough for KL and flips\n/,
     );
     expect(stdout).toMatch(/layers\.\* +0 +6 +F32 stats +\[2\.\.6, 8\]/);
+    // Without Chinese what is left are keys, names and numbers; without Unicode no dots.
+    const chinese = await cli(["inspect", "reduced.arrow", "--lang", "zh", "--ascii"], { cwd });
+    expect(chinese.stdout).toMatch(/^ {2}文件 +reduced\.arrow \| /m);
+    expect(chinese.stdout).toMatch(
+      /logits +6 条样本仅保存部分：前 7 个 token，token_logprob，lse\n/,
+    );
+    expect(chinese.stdout).toMatch(/^ {2}张量 +层 +数量 +DTYPE +形状 +大小/m);
+    expect(chinese.stdout).not.toMatch(/ in | of |samples|·/);
     const inspection: unknown = JSON.parse(
       (await cli(["inspect", "reduced.arrow", "--json"], { cwd })).stdout,
     );

@@ -16,7 +16,6 @@ import type { Command } from "./command.ts";
 const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
   map: "Names where the files' own differ, for --tensor",
   format: "Report: text, json; of performance figures also md",
-  lang: "Language of performance figures, and of one tensor in depth: en, zh",
 };
 
 export const inspect: Command = {

@@ -73,7 +73,7 @@ export const CHECK_MESSAGES: Readonly<Record<Language, CheckMessages>> = {
       overFloor: "基底倍数",
       perplexity: "困惑度",
       kl: "KL",
-      top1: "首选一致",
+      top1: "Top-1 一致",
       verdict: "结论",
     },
     total: (of) => `${of} 组：`,

@@ -115,6 +115,7 @@ export const EN: Messages = {
   tensorCount: (count) => (count === 1 ? "1 tensor" : `${count} tensors`),
   moreRows: (count) => `${count} more rows, all in --format json`,
   andMore: (count) => `and ${count} more`,
+  andOthers: (count) => ` (and ${count} more)`,
   summaryCut: "The rest is beyond what a job summary holds; -o report.md has it all.",
   noFloor: "none: a prior decides, not a measured noise floor",
   size: (layers, samples, tokens) => [

@@ -73,6 +73,8 @@ export interface Messages {
   tensorCount(count: number): string;
   moreRows(count: number): string;
   andMore(count: number): string;
+  /** Of a sentence about one tensor: how many more it is true of. */
+  andOthers(count: number): string;
   /** Of a job summary that left something out. */
   readonly summaryCut: string;
   readonly noFloor: string;

@@ -115,6 +115,7 @@ export const ZH: Messages = {
   tensorCount: (count) => `${count} 个张量`,
   moreRows: (count) => `另有 ${count} 行，完整结果见 --format json`,
   andMore: (count) => `等，另有 ${count} 项`,
+  andOthers: (count) => `（另有 ${count} 个张量）`,
   summaryCut: "其余超出作业摘要的上限；完整报告见 -o report.md。",
   noFloor: "无：按先验上限判定，而非实测的噪声基底",
   size: (layers, samples, tokens) => [
