@@ -31,6 +31,7 @@ import { openDump } from "./dump/open-dump.ts";
 import { refuseRanksApart } from "./dump/rank-paths.ts";
 import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
+import { headFindings } from "./judge/judge-head.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
 import { performanceFindings } from "./judge/judge-performance.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
@@ -46,6 +47,7 @@ import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
 import { Helpers } from "./measure/kernel/helpers.ts";
 import { FailedJob, JobStream } from "./measure/kernel/job-stream.ts";
+import { type Head, openHead } from "./measure/lm-head/head.ts";
 import { LogitsMeter } from "./measure/logits.ts";
 import { isMeasurable, measureTensor, type Sides, unmeasurable } from "./measure/measure-tensor.ts";
 import { OwnErrors } from "./measure/own.ts";
@@ -86,16 +88,19 @@ export async function compareDumps(
   };
   const openBeside = (path: string): Dump => mapLikeReference(openOnce(path), options.map);
   const helpers = new Helpers(options.jobs, bytesOfFiles(files));
+  let head: Head | null = null;
   try {
     const reference = openOnce(options.reference);
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
     const named = applyMap(reference, candidate, options.map);
-    return await comparePair(named, set, openBeside, options, observer, helpers);
+    head = await openHead(options, named, observer);
+    return await comparePair(head.sides(named), set, openBeside, options, observer, helpers, head);
   } finally {
     // They may be reading.
     await helpers.end();
+    await head?.close();
     for (const dump of open) dump.close();
   }
 }
@@ -122,6 +127,7 @@ async function comparePair(
   options: CompareOptions,
   observer: CompareObserver,
   helpers: Helpers,
+  head: Head,
 ): Promise<ComparisonResult> {
   const { reference, candidate } = named;
   refusePerformanceAlone(reference, candidate, options);
@@ -134,13 +140,14 @@ async function comparePair(
   const inputs = checkInputs(reference, candidate, "candidate");
   const floors = openFloors(
     options.floors,
-    open,
+    (path) => head.floor(open(path)),
     reference,
     { dump: candidate, path: options.candidate },
     relation,
   );
   const sides: Sides = { reference, candidate, floors: floors.used };
-  const forced = openForced(options.forced, open, sides, relation, set !== null);
+  const openOwn = (path: string): Dump => head.forced(open(path));
+  const forced = openForced(options.forced, openOwn, sides, relation, set !== null);
   const allForced = [forced.candidate, ...forced.floors].filter((dump) => dump !== null);
   const dumps = [reference, candidate, ...floors.used.map(({ dump }) => dump), ...allForced];
   const scale = scaleOf(options.preset, reference.run, candidate.run);
@@ -163,6 +170,7 @@ async function comparePair(
   };
   const ownErrors = new OwnErrors(forced, sides, relation);
   const reader = new SegmentReader();
+  await head.compute([reference, candidate, ...floors.used.map(({ dump }) => dump)]);
   const measured = await measureUnits(
     alignment.units,
     sides,
@@ -210,6 +218,8 @@ async function comparePair(
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);
   }
+  const { isolated } = context;
+  const lens = await head.lens(alignment.units, sides, { isolated, stopped, u: scale.u });
   const model = modelDifferences(reference.run, candidate.run);
   const beside = context.levels.all([
     ...inputFindings({
@@ -223,6 +233,7 @@ async function comparePair(
       names: namedByMap(named.uses),
       verified: byPrompts ? "prompts" : tokens.verified || inputs > 0 ? "inputs" : null,
     }),
+    ...headFindings(head.facts),
     ...performanceFindings(performance),
     ...forcedFindings(forced, { reference, candidate, set }, units),
     ...propagated,
@@ -273,6 +284,7 @@ async function comparePair(
     },
     tokens: { samples: tokens.samples === 0 ? inputs : tokens.samples, tokens: tokens.tokens },
     environment: { differences: environmentDifferences(reference.run, candidate.run) },
+    lens,
     performance,
     evidence: overall.evidence,
     preset: scale.preset,

@@ -48,6 +48,8 @@ export type ErrorCode =
   | "baseline-differs"
   | "result-invalid"
   | "performance-invalid"
+  | "lm-head"
+  | "package-missing"
   | "output-unwritable"
   | "nothing-to-repair"
   | "nothing-to-convert"

@@ -81,6 +81,13 @@ export interface CompareOptions {
   /** A file with the performance of a side; null for that of the compared dump itself, where it holds any. */
   readonly referencePerformance: string | null;
   readonly candidatePerformance: string | null;
+  /**
+   * Safetensors weights of the model, or the index of its shards: logits come from `norm` through its head where a
+   * side holds none, and every layer is looked at through it; null for neither.
+   */
+  readonly lmHead: string | null;
+  /** Positions that the logit lens looks at in each layer, at most; null for all, 0 for no lens. */
+  readonly lensTokens: number | null;
   readonly preset: Preset;
   readonly decide: Decide;
   readonly limits: Limits;
@@ -110,6 +117,8 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   forced: [],
   referencePerformance: null,
   candidatePerformance: null,
+  lmHead: null,
+  lensTokens: 256,
   preset: "auto",
   decide: "interval",
   limits: {},
@@ -138,6 +147,8 @@ export interface Progress {
 /** Called while a comparison runs; never required. */
 export interface CompareObserver {
   progress?(progress: Progress): void;
+  /** Rows of logits computed through the lm_head so far, and in all: of the model, or of the lens. */
+  logits?(done: number, total: number): void;
   /** A tensor failed a rule: told at once, because that is what the reader waits for. */
   failure?(tensor: string, rule: string): void;
 }

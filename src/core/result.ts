@@ -8,6 +8,7 @@ import type { ResultDetails } from "./details.ts";
 import type { AppliedRule, Finding } from "./findings.ts";
 import type { GroupResult, Origin } from "./groups.ts";
 import type { EnvironmentDifference, InputSummary } from "./inputs.ts";
+import type { LensResult } from "./lens.ts";
 import type { PerformanceResult } from "./performance.ts";
 import type { Quality } from "./quality.ts";
 import type { TensorResult } from "./tensor-result.ts";
@@ -42,6 +43,8 @@ export interface ComparisonResult {
   /** Samples and tokens compared, from `input_ids` (or the rows of `input.0`). */
   readonly tokens: { readonly samples: number; readonly tokens: number };
   readonly environment: { readonly differences: readonly EnvironmentDifference[] };
+  /** What each layer predicts; shown and never judged. Null without `lmHead` of the options. */
+  readonly lens: LensResult | null;
   /** Shown and never judged; null where neither side was measured. */
   readonly performance: PerformanceResult | null;
   /** What decided the layers: the modules' own errors under a forced reference, the errors over the floor's, the prior, or bit equality. */

@@ -1,6 +1,7 @@
 /** What each rule looks at, how its figures are written, and the condition that breaks it. */
 
 import { GATE_RULE_FACTS } from "./gate-rule-facts.ts";
+import { HEAD_RULE_FACTS } from "./head-rule-facts.ts";
 import { LAYER_RULE_FACTS } from "./layer-rule-facts.ts";
 import { facts, type RuleFacts } from "./rule-fact.ts";
 import type { RuleId } from "./rules.ts";
@@ -308,6 +309,7 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "no input_ids on a side that holds continuations alone, and equal prompts",
   ),
   "input/repeats": facts("info", null, "count", "repeat > 0 in a dump", "file"),
+  ...HEAD_RULE_FACTS,
   "input/performance-conditions": facts(
     "info",
     "performance.differences",

@@ -7,19 +7,6 @@
 import type { AppliedRule, Finding, RuleLevel } from "../core/findings.ts";
 import type { CauseResult, GroupResult, Origin, Systematic } from "../core/groups.ts";
 import type { EnvironmentDifference, InputSummary } from "../core/inputs.ts";
-import type {
-  DecodeQuality,
-  DeltaPResult,
-  FirstTokenResult,
-  FlipsResult,
-  KlBoundResult,
-  KlResult,
-  LseResult,
-  NotAvailable,
-  PerplexityResult,
-  Quality,
-  Top1Result,
-} from "../core/quality.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import {
   anything,
@@ -30,27 +17,14 @@ import {
   nullable,
   number,
   oneOf,
-  pair,
   type Schema,
   text,
 } from "../core/schema.ts";
 import { details } from "./details-schema.ts";
-import { determinism, generation } from "./generation-schema.ts";
+import { lens } from "./lens-schema.ts";
 import { performance } from "./performance-schema.ts";
-import {
-  anySample,
-  CLUSTERED,
-  clusteredMean,
-  detail,
-  interval,
-  layer,
-  record,
-  role,
-  source,
-  step,
-  tokenAt,
-  verdict,
-} from "./schema-parts.ts";
+import { quality } from "./quality-schema.ts";
+import { anySample, detail, layer, record, role, source, step, verdict } from "./schema-parts.ts";
 import { tensor } from "./tensor-schema.ts";
 
 const finding = fields<Finding>({
@@ -74,107 +48,6 @@ const appliedRule = fields<AppliedRule>({
   limitFrom: nullable(source),
   decide: nullable(oneOf<NonNullable<AppliedRule["decide"]>>("interval", "point")),
   reason: nullable(text),
-});
-
-const perplexity = nullable(
-  fields<PerplexityResult>({
-    reference: number,
-    candidate: number,
-    relativeIncrease: number,
-    ci95: interval,
-    tokens: count,
-    samples: count,
-    deltaNll: clusteredMean,
-  }),
-);
-const kl = nullable(
-  fields<KlResult>({
-    ...CLUSTERED,
-    gm: number,
-    median: number,
-    p95: number,
-    p99: number,
-    p999: number,
-    max: number,
-    maxAt: tokenAt,
-    positions: count,
-    floorRatio: nullable(number),
-  }),
-);
-const top1Agreement = nullable(
-  fields<Top1Result>({
-    share: number,
-    agreed: count,
-    positions: count,
-    strict: number,
-    ci95: pair(number),
-    nearTies: nullable(count),
-  }),
-);
-const topKOverlap = nullable(
-  fields<NonNullable<Quality["topKOverlap"]>>({ k5: nullable(number), k10: nullable(number) }),
-);
-const flips = nullable(
-  fields<FlipsResult>({
-    count,
-    expected: number,
-    real: count,
-    sigmaFrom: oneOf<FlipsResult["sigmaFrom"]>("floor", "candidate"),
-  }),
-);
-const deltaP = nullable(
-  fields<DeltaPResult>({
-    rms: number,
-    p1: number,
-    p5: number,
-    p50: number,
-    p95: number,
-    p99: number,
-    min: number,
-    max: number,
-  }),
-);
-
-const quality = fields<Quality>({
-  perplexity,
-  perplexitySeed: nullable(
-    fields<NonNullable<Quality["perplexitySeed"]>>({
-      reference: number,
-      candidate: number,
-      relativeIncrease: number,
-    }),
-  ),
-  kl,
-  top1Agreement,
-  topKOverlap,
-  flips,
-  deltaP,
-  firstToken: nullable(
-    fields<FirstTokenResult>({
-      agreed: count,
-      samples: count,
-      share: number,
-      ci95: pair(number),
-      from: oneOf<FirstTokenResult["from"]>("generated", "logits"),
-    }),
-  ),
-  generation,
-  determinism,
-  klLowerBound: nullable(
-    fields<KlBoundResult>({
-      ...CLUSTERED,
-      max: number,
-      maxAt: tokenAt,
-      positions: count,
-    }),
-  ),
-  lse: nullable(
-    fields<LseResult>({ meanAbs: number, maxAbs: number, maxAt: tokenAt, positions: count }),
-  ),
-  notAvailable: list(fields<NotAvailable>({ figure: text, reason: text })),
-  decode: nullable(
-    fields<DecodeQuality>({ perplexity, kl, top1Agreement, topKOverlap, flips, deltaP }),
-  ),
 });
 
 const input = fields<InputSummary>({
@@ -228,6 +101,7 @@ export const RESULT_SCHEMA: Schema = fields<Envelope & ComparisonResult>({
       fields<EnvironmentDifference>({ key: text, reference: anything, candidate: anything }),
     ),
   }),
+  lens: nullable(lens),
   performance,
   evidence: oneOf<ComparisonResult["evidence"]>("forced", "floor", "prior", "exact"),
   preset: oneOf<ComparisonResult["preset"]>("exact", "f64", "f32", "f16", "bf16", "fp8"),

@@ -2,6 +2,7 @@
 
 import type { RuleId } from "../rules.ts";
 import { GATE_RULE_TEXTS_EN } from "./en-gate.ts";
+import { HEAD_RULE_TEXTS_EN } from "./en-head.ts";
 import { LAYER_RULE_TEXTS_EN } from "./en-layers.ts";
 import type { RuleText } from "./rule-text.ts";
 
@@ -335,6 +336,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a dump of a determinism run: --repeats"],
     tune: "Nothing needs to be done.",
   },
+  ...HEAD_RULE_TEXTS_EN,
   "input/performance-conditions": {
     message:
       "performance was not measured alike: {condition} is {reference} in the reference and {candidate} in the candidate",

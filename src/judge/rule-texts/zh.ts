@@ -3,6 +3,7 @@
 import type { RuleId } from "../rules.ts";
 import type { RuleText } from "./rule-text.ts";
 import { GATE_RULE_TEXTS_ZH } from "./zh-gate.ts";
+import { HEAD_RULE_TEXTS_ZH } from "./zh-head.ts";
 import { LAYER_RULE_TEXTS_ZH } from "./zh-layers.ts";
 
 export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
@@ -317,6 +318,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["该 dump 来自确定性测试：--repeats"],
     tune: "无需处理。",
   },
+  ...HEAD_RULE_TEXTS_ZH,
   "input/performance-conditions": {
     message: "两侧性能的测量条件不同：{condition} 在基准侧为 {reference}，在待测侧为 {candidate}",
     why: "速度取决于 batch、token 数以及测量工具。条件不同时，比值也反映条件的差别。",

@@ -1,0 +1,36 @@
+/** The rules of computed logits in English. */
+
+import type { HEAD_RULE_FACTS } from "../head-rule-facts.ts";
+import type { RuleText } from "./rule-text.ts";
+
+export const HEAD_RULE_TEXTS_EN: Readonly<Record<keyof typeof HEAD_RULE_FACTS, RuleText>> = {
+  "input/lm-head": {
+    message:
+      "logits of both sides computed from norm through {weight} ({dtype}) of {file}: {value} tokens, {padding} rows of padding left out",
+    why: "A dump without logits is many times smaller, and the head is one known product. Both sides go through the same weights in float32, so that the rounding of each engine's own head, and of the logits that it stores, is not part of the figures: what differs came before the head. Rows of the weight behind model.vocab_size are padding and left out.",
+    causes: ["a side was captured without logits, and --lm-head is given"],
+    tune: "Nothing needs to be done. Capture logits on both sides to compare the engines' own.",
+  },
+  "input/lm-head-side": {
+    message:
+      "logits of the {side} alone computed through {weight} of {file}: the other side's are its own",
+    why: "The side that stores logits holds no norm, so that the two went through different heads: stored logits carry the rounding of their engine's head, computed ones do not. Perplexity and KL include that difference.",
+    causes: ["the two sides were captured with different selections"],
+    tune: "Capture norm on both sides: then both go through the same head.",
+  },
+  "input/lm-head-floor": {
+    message: "{file} holds no norm: it is no floor for the computed logits",
+    why: "Logits that the floor's own head made would bring its rounding into a limit that computed logits do not need.",
+    causes: ["the floor was captured with another selection"],
+    tune: "Capture norm with the floor too.",
+  },
+  "input/lm-head-weights": {
+    message: "weights_sha256 of {file} is {found}, the dump says {expected}",
+    why: "Logits through the head of another model mean nothing. Files that were converted, or parted in other shards, differ in their SHA-256 without differing in their weights.",
+    causes: [
+      "the weights of another revision of the model",
+      "the same weights in other files, or the head alone",
+    ],
+    tune: "Give the very files that the reference ran with.",
+  },
+};

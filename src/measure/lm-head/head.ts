@@ -1,0 +1,66 @@
+/** The head as a comparison uses it, whether one is given or not. */
+
+import type { Unit } from "../../align/align.ts";
+import type { LensResult } from "../../core/lens.ts";
+import type { CompareObserver, CompareOptions } from "../../core/options.ts";
+import type { Dump } from "../../dump/dump.ts";
+import type { Sides } from "../measure-tensor.ts";
+import { type LensOptions, lookThrough } from "./lens.ts";
+import { type HeadFacts, LmHead } from "./lm-head.ts";
+
+export interface Head {
+  /** Null without a head. */
+  readonly facts: HeadFacts | null;
+  /** A side with the logits that {@link compute} makes for it, or as it is. */
+  side(dump: Dump): Dump;
+  floor(dump: Dump): Dump;
+  forced(dump: Dump): Dump;
+  /** Makes the logits of `dumps`, which were wrapped. Nothing may be measured of them before. */
+  compute(dumps: readonly Dump[]): Promise<void>;
+  /** Null without a head. */
+  lens(
+    units: readonly Unit[],
+    sides: Sides,
+    options: Omit<LensOptions, "positions">,
+  ): Promise<LensResult | null>;
+  close(): Promise<void>;
+}
+
+/** What stands where no weights are given. */
+const NO_HEAD: Head = {
+  facts: null,
+  side: (dump) => dump,
+  floor: (dump) => dump,
+  forced: (dump) => dump,
+  compute: () => Promise.resolve(),
+  lens: () => Promise.resolve(null),
+  close: () => Promise.resolve(),
+};
+
+/**
+ * Opens the weights of `options.lmHead` for the two sides; without them a head that changes nothing.
+ *
+ * @throws NpuDiffError those of {@link LmHead.open}
+ */
+export async function openHead(
+  { lmHead, lensTokens, jobs }: CompareOptions,
+  reference: Dump,
+  candidate: Dump,
+  observer: CompareObserver,
+): Promise<Head> {
+  if (lmHead === null) return NO_HEAD;
+  const head = await LmHead.open(lmHead, reference, candidate, jobs);
+  const progress = (done: number, total: number): void => observer.logits?.(done, total);
+  return {
+    get facts() {
+      return head.facts;
+    },
+    side: (dump) => head.wrap(dump),
+    floor: (dump) => head.wrapFloor(dump),
+    forced: (dump) => head.wrapForced(dump),
+    compute: (dumps) => head.compute(dumps, progress),
+    lens: (units, sides, options) =>
+      lookThrough(head, units, sides, { ...options, positions: lensTokens }, progress),
+    close: () => head.close(),
+  };
+}

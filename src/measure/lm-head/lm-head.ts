@@ -1,0 +1,293 @@
+/** `--lm-head`: logits for the dumps that hold none, from their `norm` and the weights of the head. */
+
+import { extentOf } from "../../align/shapes.ts";
+import { DTYPES, type FloatDType, isFloatDType } from "../../core/dtype.ts";
+import type { Dump, TensorEntry } from "../../dump/dump.ts";
+import { headError } from "../../dump/lm-head/find-head.ts";
+import { HeadWeights } from "../../dump/lm-head/head-weights.ts";
+import { requireRoom } from "../../dump/lm-head/room.ts";
+import { Spool } from "../../dump/spool.ts";
+import { relativeError } from "./final-norm.ts";
+import { HeadDump, type HeadRows, logitsEntries, rowCount } from "./head-dump.ts";
+import { loadProduct, type Product } from "./product.ts";
+import { Projector, readRows } from "./project.ts";
+
+/** What the reader should know of the head. */
+export interface HeadFacts {
+  /** The file that holds the weight, and the weight's name and dtype. */
+  readonly file: string;
+  readonly weight: string;
+  readonly dtype: FloatDType;
+  readonly vocabulary: number;
+  /** Rows of the weight that are padding. */
+  readonly padding: number;
+  /** Whose logits are computed: of `both`, also the floors'; null where both sides store theirs. */
+  readonly computed: "both" | "reference" | "candidate" | null;
+  /** Floors without `norm`, whose logits do not count therefore. */
+  readonly floorsWithout: readonly string[];
+  /** The dump's `weights_sha256` and the file's, where they differ; `found` is null where it was not computed. */
+  readonly otherWeights: { readonly expected: string; readonly found: string | null } | null;
+}
+
+/** Stored logits that the head is held to. */
+const CHECKED_ROWS = 16;
+
+/**
+ * Error that is allowed between computed and stored: so many times the unit of the coarsest format in it, and what
+ * engines lose that multiply float32 in TF32 or HF32. A forgotten factor is far beyond it.
+ */
+const TOLERANCE = { units: 8, least: 2e-3 };
+
+export class LmHead {
+  readonly weights: HeadWeights;
+  readonly projector: Projector;
+  readonly #product: Product;
+  readonly #path: string;
+  readonly #computed: HeadFacts["computed"];
+  readonly #otherWeights: HeadFacts["otherWeights"];
+  /** Of each wrapped dump what its logits are made of. */
+  readonly #pending = new Map<Dump, { readonly rows: readonly HeadRows[]; readonly spool: Spool }>();
+  readonly #spools: Spool[] = [];
+  readonly #floorsWithout: string[] = [];
+
+  private constructor(
+    path: string,
+    weights: HeadWeights,
+    product: Product,
+    computed: HeadFacts["computed"],
+    dumps: readonly Dump[],
+  ) {
+    this.#path = path;
+    this.weights = weights;
+    this.#product = product;
+    this.projector = new Projector(weights, product);
+    this.#computed = computed;
+    this.#otherWeights = otherWeights(weights, dumps);
+  }
+
+  /**
+   * Opens the weights at `path` for the two sides of a comparison, and holds them to what the reference stores.
+   *
+   * @param threads that multiply.
+   * @throws NpuDiffError `lm-head` where a side holds neither logits nor `norm`, or the weights are not those of
+   *   the model; `package-missing`; those of the file
+   */
+  static async open(
+    path: string,
+    reference: Dump,
+    candidate: Dump,
+    threads: number,
+  ): Promise<LmHead> {
+    const [norm] = [...normsOf(reference), ...normsOf(candidate)];
+    const computed = whoseLogits(reference, candidate, path);
+    if (norm === undefined) throw lacking("no norm on either side", path);
+    const known = [reference, candidate].map(vocabularyOf).filter((size) => size !== null);
+    const vocabulary = known.length === 0 ? null : Math.min(...known);
+    const weights = HeadWeights.open(path, vocabulary, extentOf(norm.shape).width);
+    try {
+      const product = await loadProduct(threads);
+      const head = new LmHead(path, weights, product, computed, [reference, candidate]);
+      await head.#holdToStored(reference);
+      return head;
+    } catch (error) {
+      weights.close();
+      throw error;
+    }
+  }
+
+  get facts(): HeadFacts {
+    const { file, name, dtype, vocabulary, padding } = this.weights;
+    return {
+      file,
+      weight: name,
+      dtype,
+      vocabulary,
+      padding,
+      computed: this.#computed,
+      floorsWithout: this.#floorsWithout,
+      otherWeights: this.#otherWeights,
+    };
+  }
+
+  /** A side, or a floor, with computed logits where it lacks them, or where those of both sides are computed. */
+  wrap(dump: Dump): Dump {
+    if (this.#computed === null) return dump;
+    if (this.#computed !== "both" && holdsLogits(dump)) return dump;
+    const rows = normsOf(dump)
+      .filter(({ shape }) => extentOf(shape).width === this.weights.width)
+      .map((entry) => ({ entry, rows: null }));
+    const spool = Spool.create();
+    this.#spools.push(spool);
+    const wrapped = new HeadDump(dump, logitsEntries(rows, this.weights.vocabulary, 0), spool);
+    this.#pending.set(wrapped, { rows, spool });
+    return wrapped;
+  }
+
+  /** The same of a floor, which is told of where its logits cannot be those of this head. */
+  wrapFloor(dump: Dump): Dump {
+    const wrapped = this.wrap(dump);
+    if (this.#pending.get(wrapped)?.rows.length === 0) this.#floorsWithout.push(dump.file);
+    return wrapped;
+  }
+
+  /** A forced reference: of computed logits there is no own error, since no module of the engine made them. */
+  wrapForced(dump: Dump): Dump {
+    if (this.#computed === null) return dump;
+    const spool = Spool.create();
+    this.#spools.push(spool);
+    return new HeadDump(dump, [], spool);
+  }
+
+  /**
+   * Computes the logits of those of `dumps` that were wrapped.
+   *
+   * @throws NpuDiffError `output-unwritable` where the folder for temporary files has too little room
+   */
+  async compute(
+    dumps: readonly Dump[],
+    progress: (done: number, total: number) => void,
+  ): Promise<void> {
+    const wanted = dumps.flatMap((dump) => {
+      const pending = this.#pending.get(dump);
+      return pending === undefined ? [] : [{ dump, ...pending }];
+    });
+    const total = wanted.flatMap(({ rows }) => rows).reduce((sum, one) => sum + rowCount(one), 0);
+    this.requireRoom(total);
+    let done = 0;
+    for (const { dump, rows, spool } of wanted) {
+      await this.projector.project(dump, rows, null, spool, (count) => {
+        done += count;
+        progress(done, total);
+      });
+    }
+  }
+
+  /** @throws NpuDiffError `output-unwritable` where there is no room for so many rows of logits */
+  requireRoom(rows: number): void {
+    const bytes = rows * this.weights.vocabulary * Float32Array.BYTES_PER_ELEMENT;
+    requireRoom(bytes, "the logits that are computed through the lm_head");
+  }
+
+  /** Refuses a head that does not give the logits that `dump` stores beside its `norm`. */
+  async #holdToStored(dump: Dump): Promise<void> {
+    const norm = normsOf(dump).find(({ shape }) => (shape[0] ?? 0) > 0);
+    const logits = dump.tensors.find(
+      ({ name, repeat, sample, step, encoding, dtype, shape }) =>
+        name === "logits" &&
+        repeat === 0 &&
+        sample === norm?.sample &&
+        step === norm.step &&
+        encoding === "dense" &&
+        isFloatDType(dtype) &&
+        shape[0] === norm.shape[0],
+    );
+    if (norm === undefined || logits === undefined) return;
+    const { vocabulary } = this.weights;
+    const stored = extentOf(logits.shape).width;
+    if (stored < vocabulary) return;
+    const count = Math.min(CHECKED_ROWS, norm.shape[0] ?? 0);
+    const rows = Array.from({ length: count }, (_, row) => row);
+    const expected = new Float64Array(count * stored);
+    readRows(dump, { entry: logits, rows }, 0, stored, expected);
+    const spool = Spool.create();
+    try {
+      await this.projector.project(dump, [{ entry: norm, rows }], null, spool, () => undefined);
+      const bytes = new Uint8Array(count * vocabulary * Float32Array.BYTES_PER_ELEMENT);
+      spool.readInto(0, bytes);
+      const computed = Float64Array.from(new Float32Array(bytes.buffer));
+      const shared = Float64Array.from(computed, (_, i) => {
+        return expected[Math.floor(i / vocabulary) * stored + (i % vocabulary)] as number;
+      });
+      const error = relativeError(computed, shared);
+      const allowed = toleranceOf(dump, [norm, logits]);
+      if (error <= allowed) return;
+      throw headError("the lm_head does not give the logits that the reference stores", this.#path, [
+        { label: "found", text: `a relative L2 error of ${error.toPrecision(3)} in ${dump.file}` },
+        { label: "expected", text: `at most ${allowed.toPrecision(3)}` },
+        { label: "weight", text: this.weights.name },
+      ]);
+    } finally {
+      spool.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const spool of this.#spools) spool.close();
+    this.weights.close();
+    await this.#product.end();
+  }
+}
+
+/** Relative error that stored tensors of these formats may have to what is computed from one of them. */
+export function toleranceOf(dump: Dump, entries: readonly TensorEntry[]): number {
+  const units = [dump.run.dtype, ...entries.map(({ dtype }) => dtype)].map(
+    (dtype) => DTYPES[dtype].u ?? 0,
+  );
+  return TOLERANCE.units * Math.max(...units) + TOLERANCE.least;
+}
+
+/** The whole `norm` tensors of `dump`: of all prompts and decode steps, of the first repetition. */
+export function normsOf(dump: Dump): readonly TensorEntry[] {
+  return dump.tensors.filter(
+    ({ name, repeat, encoding, dtype }) =>
+      name === "norm" && repeat === 0 && encoding === "dense" && isFloatDType(dtype),
+  );
+}
+
+function holdsLogits(dump: Dump): boolean {
+  return dump.tensors.some(
+    ({ name, repeat, encoding }) => name === "logits" && repeat === 0 && encoding === "dense",
+  );
+}
+
+/**
+ * Both sides go through the same head wherever they can, so that the rounding of one side's own head is not taken
+ * for a difference.
+ */
+function whoseLogits(reference: Dump, candidate: Dump, path: string): HeadFacts["computed"] {
+  const sides = { reference, candidate };
+  const lackingSides = (["reference", "candidate"] as const).filter(
+    (side) => !holdsLogits(sides[side]),
+  );
+  const [first] = lackingSides;
+  if (first === undefined) return null;
+  for (const side of lackingSides) {
+    if (normsOf(sides[side]).length > 0) continue;
+    throw lacking(`neither logits nor norm in ${sides[side].file}, the ${side}`, path);
+  }
+  const isBoth = [reference, candidate].every((dump) => normsOf(dump).length > 0);
+  return isBoth ? "both" : first;
+}
+
+function lacking(found: string, path: string): Error {
+  return headError(
+    "there is nothing that the lm_head could make logits of",
+    path,
+    [
+      { label: "found", text: found },
+      { label: "expected", text: "norm, whole and of a floating-point dtype" },
+    ],
+    "capture norm too: npu-dump run --select norm",
+  );
+}
+
+function vocabularyOf({ run }: Dump): number | null {
+  const model = run["model"] as { readonly vocab_size?: unknown } | null | undefined;
+  const size = model?.vocab_size;
+  return typeof size === "number" && Number.isSafeInteger(size) && size > 0 ? size : null;
+}
+
+/** What the first of `dumps` that says it says of its weights, where the head's file is another. */
+function otherWeights(
+  weights: HeadWeights,
+  dumps: readonly Dump[],
+): HeadFacts["otherWeights"] {
+  const told = dumps.map(({ run }) => {
+    const model = run["model"] as { readonly weights_sha256?: unknown } | null | undefined;
+    return model?.weights_sha256;
+  });
+  const expected = told.find((one) => typeof one === "string");
+  if (expected === undefined) return null;
+  const found = weights.sha256();
+  return found === expected ? null : { expected: expected.slice(0, 64), found };
+}
