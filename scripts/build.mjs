@@ -75,6 +75,8 @@ async function bundle(folder, programs) {
     input,
     platform: "node",
     logLevel: "warn",
+    // Hundreds of megabytes of native code, which users add where they need it.
+    external: ["onnxruntime-node"],
     // yargs brings one whose expressions and segmenter take 17 ms to set up, help or no help.
     resolve: {
       alias: {

@@ -18,8 +18,11 @@ export interface CheckObserver {
 
 /** The files that the pairs read, as far as they can be found. */
 export function filesOf(pairs: readonly ResolvedPair[]): readonly string[] {
-  return pairs.flatMap(({ options: { reference, candidate, floors, forced } }) =>
-    [reference, candidate, ...floors, ...forced].flatMap((path) => {
+  return pairs.flatMap(({ options: { reference, candidate, floors, forced, lmHead } }) =>
+    [
+      ...[reference, candidate, ...floors, ...forced],
+      ...(lmHead === null ? [] : [lmHead]),
+    ].flatMap((path) => {
       try {
         return filesAt(path);
       } catch {

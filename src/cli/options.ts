@@ -39,6 +39,17 @@ export const OPTIONS = {
     group: "Input",
     describe: "Forced reference: a replay of the candidate or of a floor (repeatable)",
   },
+  "lm-head": {
+    kind: "value",
+    group: "Input",
+    describe:
+      "Safetensors weights: logits from norm, of both sides alike, where one stores none; logit lens",
+  },
+  "lens-tokens": {
+    kind: "value",
+    group: "Selection",
+    describe: "Positions of the logit lens in each layer: a number (default 128), all, or 0",
+  },
   "reference-performance": {
     kind: "value",
     group: "Input",

@@ -26,6 +26,11 @@ export function makeObserver(host: Host, options: NoticeOptions): CompareObserve
       next = now + INTERVAL_MS;
       host.status(progressLine(progress, (now - start) / 1000, host.stderr.columns ?? 80));
     },
+    logits(done, total) {
+      if (host.now() < next) return;
+      next = host.now() + INTERVAL_MS;
+      host.status(`logits through the lm_head  ${done}/${total} rows`);
+    },
     failure(tensor, rule) {
       if (failed || host.now() < start + FIRST_AFTER_MS) return;
       failed = true;

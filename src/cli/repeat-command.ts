@@ -27,6 +27,10 @@ export function repeatCommand(
     ...named("floor", options.floors.map(nameOf)),
     ...named("forced", options.forced.map(nameOf)),
     ...(map === null ? [] : ["--map", nameOf(map)]),
+    ...(options.lmHead === null ? [] : ["--lm-head", nameOf(options.lmHead)]),
+    ...(options.lensTokens === DEFAULT_OPTIONS.lensTokens
+      ? []
+      : ["--lens-tokens", String(options.lensTokens ?? "all")]),
     ...(preset === DEFAULT_OPTIONS.preset ? [] : ["--preset", preset]),
     ...limitWords(limits),
     ...(decide === DEFAULT_OPTIONS.decide ? [] : ["--decide", decide]),

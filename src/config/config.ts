@@ -11,6 +11,7 @@ import {
   type TensorLimitName,
 } from "../core/options.ts";
 import {
+  count,
   described,
   list,
   oneOf,
@@ -50,6 +51,8 @@ export interface Settings {
   readonly map?: string;
   readonly only?: readonly string[];
   readonly skip?: readonly string[];
+  readonly lmHead?: string;
+  readonly lensTokens?: number;
   readonly allowance?: AllowanceSettings;
 }
 
@@ -171,6 +174,14 @@ const settings = {
   map: described("File with the names where the dumps' own differ: see map.schema.json", path),
   only: described("Globs: judge only tensors that match one of them", globs()),
   skip: described("Globs: do not judge tensors that match one of them", globs()),
+  lmHead: described(
+    "Safetensors weights of the model, or the index of its shards: logits come from norm where a side stores none, and layers are looked at through them",
+    path,
+  ),
+  lensTokens: described(
+    "Positions that the logit lens looks at in each layer, at most (default 128; 0 for no lens)",
+    count,
+  ),
   allowance: described("How far a figure may be worse than the baseline's", allowance),
 } as const;
 

@@ -106,6 +106,12 @@ class Resolver {
     const candidate = this.note("candidate", this.required("candidate"));
     const floors = paths("floor");
     const forced = paths("forced");
+    const lmHead = this.value<string | null>(
+      "lmHead",
+      null,
+      (one) => one.lmHead,
+      DEFAULT_OPTIONS.lmHead,
+    );
     const preset = this.value("preset", given.preset, (one) => one.preset, DEFAULT_OPTIONS.preset);
     const decide = this.value("decide", given.decide, (one) => one.decide, DEFAULT_OPTIONS.decide);
     const { limits, limitsOfConfig } = this.limits();
@@ -130,6 +136,8 @@ class Resolver {
         // A gate is about precision: what the dumps hold of speed is shown, and no more.
         referencePerformance: null,
         candidatePerformance: null,
+        lmHead: lmHead === null ? null : fromFolder(lmHead),
+        lensTokens: this.value<number | null>("lensTokens", null, (one) => one.lensTokens, DEFAULT_OPTIONS.lensTokens),
         preset,
         decide,
         limits,

@@ -118,7 +118,7 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   referencePerformance: null,
   candidatePerformance: null,
   lmHead: null,
-  lensTokens: 256,
+  lensTokens: 128,
   preset: "auto",
   decide: "interval",
   limits: {},

@@ -266,6 +266,7 @@ export function comparison(parts: Partial<ComparisonResult> = {}): ComparisonRes
     },
     tokens: { samples: 30, tokens: 2170 },
     environment: { differences: [] },
+    lens: null,
     performance: null,
     evidence: "floor",
     preset: "f16",

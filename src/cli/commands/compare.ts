@@ -7,6 +7,7 @@ import { type Arguments, usageError } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
+import { readLensTokens } from "../lens-tokens.ts";
 import { openReport } from "../open-report.ts";
 import { JUDGING_OPTIONS } from "../options.ts";
 import type { OutputRequest } from "../outputs.ts";
@@ -28,6 +29,7 @@ export const compare: Command = {
     "npu-diff compare ref/ npu.arrow    # ref/ is what npu-dump reference made",
     "npu-diff compare cpu.arrow npu.arrow --floor cpu-bf16.arrow",
     "npu-diff compare ref/ 'npu.rank*.arrow'    # one file a rank",
+    "npu-diff compare cpu.arrow npu.arrow --lm-head model.safetensors    # logits from norm",
     "npu-diff compare cpu.arrow npu.arrow -o report.html --open",
     "npu-diff compare cpu.arrow npu.arrow --max-ppl-increase 0.5% --format md",
     "npu-diff compare cpu.arrow npu.arrow --update README.md",
@@ -35,6 +37,8 @@ export const compare: Command = {
   options: [
     "floor",
     "forced",
+    "lm-head",
+    "lens-tokens",
     "reference-performance",
     "candidate-performance",
     "map",
@@ -59,12 +63,12 @@ export const compare: Command = {
     const measured = [options.referencePerformance, options.candidatePerformance].filter(
       (path) => path !== null,
     );
-    const map = args.text("map");
+    const given = [args.text("map"), options.lmHead].filter((path) => path !== null);
     const inputs = [
       ...[reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
         filesAt(resolve(host.cwd, path)),
       ),
-      ...(map === null ? [] : [resolve(host.cwd, map)]),
+      ...given.map((path) => resolve(host.cwd, path)),
     ];
     const request = readReportRequest(args, FORMATS, inputs, host, readSection(args, host));
     const opened = args.flag("open") ? pageOf(request.files) : null;
@@ -124,6 +128,8 @@ async function readOptions(args: Arguments, host: Host): Promise<Omit<CompareOpt
     forced: args.list("forced"),
     referencePerformance: args.text("reference-performance"),
     candidatePerformance: args.text("candidate-performance"),
+    lmHead: args.text("lm-head"),
+    lensTokens: readLensTokens(args),
     preset: args.choice("preset", ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"], "auto"),
     decide: args.choice("decide", ["interval", "point"], "interval"),
     limits: args.limits(),
