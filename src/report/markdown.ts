@@ -18,6 +18,7 @@ import {
   formatShare,
 } from "./format-number.ts";
 import { modelOf } from "./input-label.ts";
+import { lensSections } from "./lens/markdown.ts";
 import { generationSection } from "./markdown-generation.ts";
 import { layerSection } from "./markdown-layers.ts";
 import { folded, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
@@ -62,6 +63,7 @@ export function renderMarkdown(
     ...generationSection(result, m),
     ...performanceSections(result.performance, lang, "####"),
     ...layerSection(result, lang),
+    ...lensSections(result.lens, lang),
     ...limitSections(result, lang),
     ...environmentSections(result, lang),
     ...numberFormatSections(result, lang),

@@ -4,6 +4,7 @@ import { escapeText } from "../core/escape.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
+import { lensBlock } from "./lens/text.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
 import { gateLines, noticeLines } from "./notices.ts";
 import { performanceBlocks } from "./performance/text.ts";
@@ -65,10 +66,11 @@ export function renderText(result: ComparisonResult, options: TextOptions): stri
   const performance = performanceBlocks(result.performance, context);
   const body = (
     result.verdict === "pass"
-      ? [generationBlock(result, context), ...performance]
+      ? [lensBlock(result.lens, context), generationBlock(result, context), ...performance]
       : [
           headerBlock(result, context),
           ...layerTable(result, context),
+          lensBlock(result.lens, context),
           qualityBlock(result, context),
           generationBlock(result, context),
           ...performance,
