@@ -19,17 +19,16 @@ export interface CheckObserver {
 /** The files that the pairs read, as far as they can be found. */
 export function filesOf(pairs: readonly ResolvedPair[]): readonly string[] {
   return pairs.flatMap(({ options: { reference, candidate, floors, forced, lmHead } }) =>
-    [
-      ...[reference, candidate, ...floors, ...forced],
-      ...(lmHead === null ? [] : [lmHead]),
-    ].flatMap((path) => {
-      try {
-        return filesAt(path);
-      } catch {
-        // Whoever opens it says what is wrong.
-        return [path];
-      }
-    }),
+    [...[reference, candidate, ...floors, ...forced], ...(lmHead === null ? [] : [lmHead])].flatMap(
+      (path) => {
+        try {
+          return filesAt(path);
+        } catch {
+          // Whoever opens it says what is wrong.
+          return [path];
+        }
+      },
+    ),
   );
 }
 

@@ -137,7 +137,12 @@ class Resolver {
         referencePerformance: null,
         candidatePerformance: null,
         lmHead: lmHead === null ? null : fromFolder(lmHead),
-        lensTokens: this.value<number | null>("lensTokens", null, (one) => one.lensTokens, DEFAULT_OPTIONS.lensTokens),
+        lensTokens: this.value<number | null>(
+          "lensTokens",
+          null,
+          (one) => one.lensTokens,
+          DEFAULT_OPTIONS.lensTokens,
+        ),
         preset,
         decide,
         limits,

@@ -1,7 +1,16 @@
 /** The JSON form of the logit lens. */
 
 import type { FinalNormKind, LensLayer, LensNorm, LensPlace, LensResult } from "../core/lens.ts";
-import { count, fields, list, nullable, number, oneOf, type SchemaOf, text } from "../core/schema.ts";
+import {
+  count,
+  fields,
+  list,
+  nullable,
+  number,
+  oneOf,
+  type SchemaOf,
+  text,
+} from "../core/schema.ts";
 import { kl, top1Agreement } from "./quality-schema.ts";
 import { layer } from "./schema-parts.ts";
 

@@ -13,7 +13,17 @@ import type {
   Quality,
   Top1Result,
 } from "../core/quality.ts";
-import { count, fields, list, nullable, number, oneOf, pair, type SchemaOf, text } from "../core/schema.ts";
+import {
+  count,
+  fields,
+  list,
+  nullable,
+  number,
+  oneOf,
+  pair,
+  type SchemaOf,
+  text,
+} from "../core/schema.ts";
 import { determinism, generation } from "./generation-schema.ts";
 import { CLUSTERED, clusteredMean, interval, tokenAt } from "./schema-parts.ts";
 
@@ -120,4 +130,3 @@ export const quality: SchemaOf<Quality> = fields<Quality>({
     }),
   ),
 });
-

@@ -60,11 +60,7 @@ export function findHead(
 }
 
 /** Refuses a head whose numbers are not its weights: integers, or floats with scales beside them. */
-function refuseReduced(
-  weight: StoredTensor,
-  tensors: readonly StoredTensor[],
-  path: string,
-): void {
+function refuseReduced(weight: StoredTensor, tensors: readonly StoredTensor[], path: string): void {
   const { name, dtype, shape } = weight;
   const scale = tensors.find((other) => other.name.startsWith(`${name}_scale`));
   const isFloat = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"].includes(dtype);
@@ -77,10 +73,7 @@ function refuseReduced(
 }
 
 /** The weight of the final norm and its bias; null where there is not exactly one of `width`. */
-export function findFinalNorm(
-  tensors: readonly StoredTensor[],
-  width: number,
-): FoundHead | null {
+export function findFinalNorm(tensors: readonly StoredTensor[], width: number): FoundHead | null {
   const found = byPattern(tensors, FINAL_NORMS).filter(
     ({ shape }) => shape.length === 1 && shape[0] === width,
   );

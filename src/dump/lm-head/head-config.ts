@@ -69,7 +69,11 @@ function headConfig(config: JsonObject, path: string): HeadConfig {
     const value = config[key] ?? null;
     if (value === null) return null;
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
-    throw invalid(path, `${key}: ${JSON.stringify(value).slice(0, 80)}`, `${key}: a number above 0`);
+    throw invalid(
+      path,
+      `${key}: ${JSON.stringify(value).slice(0, 80)}`,
+      `${key}: a number above 0`,
+    );
   };
   const base = number("dim_model_base");
   const hidden = number("hidden_size");

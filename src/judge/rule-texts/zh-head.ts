@@ -5,7 +5,8 @@ import type { RuleText } from "./rule-text.ts";
 
 export const HEAD_RULE_TEXTS_ZH: Readonly<Record<keyof typeof HEAD_RULE_FACTS, RuleText>> = {
   "input/lm-head": {
-    message: "两侧的 logits 由 norm 经 {file} 的 {weight}（{dtype}）计算得到：{value} 个 token，略去 {padding} 行填充",
+    message:
+      "两侧的 logits 由 norm 经 {file} 的 {weight}（{dtype}）计算得到：{value} 个 token，略去 {padding} 行填充",
     why: "不含 logits 的 dump 小很多倍，而 lm_head 只是一次已知的矩阵乘。两侧以 float32 经过同一份权重，因此各引擎自身 lm_head 以及所存 logits 的舍入不计入指标：差异都来自 lm_head 之前。权重中超出 model.vocab_size 的行是填充，不参与计算。",
     causes: ["有一侧采集时没有 logits，且给出了 --lm-head"],
     tune: "无需处理。如需比较引擎自身的 logits，请在两侧都采集。",

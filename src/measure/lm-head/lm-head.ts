@@ -46,7 +46,10 @@ export class LmHead {
   readonly #computed: HeadFacts["computed"];
   readonly #otherWeights: HeadFacts["otherWeights"];
   /** Of each wrapped dump what its logits are made of. */
-  readonly #pending = new Map<Dump, { readonly rows: readonly HeadRows[]; readonly spool: Spool }>();
+  readonly #pending = new Map<
+    Dump,
+    { readonly rows: readonly HeadRows[]; readonly spool: Spool }
+  >();
   readonly #spools: Spool[] = [];
   readonly #floorsWithout: string[] = [];
 
@@ -201,11 +204,18 @@ export class LmHead {
       const error = relativeError(computed, shared);
       const allowed = toleranceOf(dump, [norm, logits]);
       if (error <= allowed) return;
-      throw headError("the lm_head does not give the logits that the reference stores", this.#path, [
-        { label: "found", text: `a relative L2 error of ${error.toPrecision(3)} in ${dump.file}` },
-        { label: "expected", text: `at most ${allowed.toPrecision(3)}` },
-        { label: "weight", text: this.weights.name },
-      ]);
+      throw headError(
+        "the lm_head does not give the logits that the reference stores",
+        this.#path,
+        [
+          {
+            label: "found",
+            text: `a relative L2 error of ${error.toPrecision(3)} in ${dump.file}`,
+          },
+          { label: "expected", text: `at most ${allowed.toPrecision(3)}` },
+          { label: "weight", text: this.weights.name },
+        ],
+      );
     } finally {
       spool.close();
     }
@@ -278,10 +288,7 @@ function vocabularyOf({ run }: Dump): number | null {
 }
 
 /** What the first of `dumps` that says it says of its weights, where the head's file is another. */
-function otherWeights(
-  weights: HeadWeights,
-  dumps: readonly Dump[],
-): HeadFacts["otherWeights"] {
+function otherWeights(weights: HeadWeights, dumps: readonly Dump[]): HeadFacts["otherWeights"] {
   const told = dumps.map(({ run }) => {
     const model = run["model"] as { readonly weights_sha256?: unknown } | null | undefined;
     return model?.weights_sha256;

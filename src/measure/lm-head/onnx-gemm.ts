@@ -41,7 +41,14 @@ export function gemmModel(): Uint8Array {
   const INT = 2;
   const transposed = message(5, text(1, "transB"), integer(3, 1), integer(20, INT));
   const gemm = message(1, text(1, "x"), text(1, "w"), text(2, "y"), text(4, "Gemm"), transposed);
-  const graph = message(7, gemm, text(2, "lm_head"), value(11, "x"), value(11, "w"), value(12, "y"));
+  const graph = message(
+    7,
+    gemm,
+    text(2, "lm_head"),
+    value(11, "x"),
+    value(11, "w"),
+    value(12, "y"),
+  );
   const operators = message(8, text(1, ""), integer(2, OPERATOR_SET));
   return Uint8Array.from([...integer(1, IR_VERSION), ...graph, ...operators]);
 }

@@ -55,7 +55,10 @@ async function loadRuntime(): Promise<typeof import("onnxruntime-node")> {
     throw new NpuDiffError("package-missing", {
       what: "--lm-head needs a package that is not there",
       facts: [
-        { label: "needed", text: "onnxruntime-node 1.20 or later, which multiplies by the lm_head" },
+        {
+          label: "needed",
+          text: "onnxruntime-node 1.20 or later, which multiplies by the lm_head",
+        },
         { label: "found", text: found },
       ],
       help: "add it beside npu-diff: npm install --ignore-scripts onnxruntime-node (without its scripts it fetches no GPU files)",

@@ -4,6 +4,7 @@ import { escapeText } from "../../core/escape.ts";
 import type { InputSummary } from "../../core/inputs.ts";
 import type { ComparisonResult } from "../../core/result.ts";
 import { deviceOf, dtypeOf, modelOf } from "../input-label.ts";
+import { LENS_MESSAGES } from "../lens/messages.ts";
 import { verdictLines } from "../verdict-lines.ts";
 import { causeSection } from "./cause-section.ts";
 import {
@@ -27,6 +28,7 @@ import {
 import { generationSection } from "./generation-section.ts";
 import { heatMap } from "./heat-map.ts";
 import { layerCharts } from "./layer-chart.ts";
+import { lensSection } from "./lens-section.ts";
 import { html, type Markup } from "./markup.ts";
 import { performanceSection } from "./performance-section.ts";
 import { positionSection } from "./position-section.ts";
@@ -101,6 +103,7 @@ function sectionsOf(
   const isFull = extent === "full";
   const all: readonly (readonly [string, string, Markup | null])[] = [
     ["layers", sections.layers, html`${layerCharts(result, context)}`],
+    ["lens", LENS_MESSAGES[context.lang].title, lensSection(result, context)],
     ["heat-map", sections.heat, isFull ? heatMap(result, context) : null],
     ["causes", sections.causes, causeSection(result, context)],
     ["elements", sections.elements, isFull ? depthSection(result, context) : null],

@@ -41,10 +41,7 @@ export function lensPlace({ tensor, layer }: LensPlace, lang: Language): string 
 }
 
 /** A head and a row a layer; those over the floor only where there is one. Empty without a lens. */
-export function lensTable(
-  { layers }: LensResult,
-  lang: Language,
-): readonly (readonly string[])[] {
+export function lensTable({ layers }: LensResult, lang: Language): readonly (readonly string[])[] {
   if (layers.length === 0) return [];
   const { columns } = LENS_MESSAGES[lang];
   const hasFloor = layers.some(({ kl }) => kl.floorRatio !== null);
