@@ -2,6 +2,7 @@
 
 import type { Excerpt } from "../../src/core/generation.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
+import { LENS } from "./lens-results.ts";
 import { FAIL_BY_KEYWORDS, FAIL_BY_LAYER, finding } from "./results.ts";
 
 /** Texts that try to leave their place, by what they try. */
@@ -90,6 +91,13 @@ export function hostileResult(text: string): ComparisonResult {
     missing: { reference: [`${text}@0.0`], candidate: [text] },
     notCaptured: { reference: [text], candidate: [`${text}@0.0`] },
     environment: { differences: [{ key: text, reference: text, candidate: [text] }] },
+    lens: {
+      ...LENS,
+      layers: LENS.layers.map((one) => (one.layer === null ? { ...one, tensor: text } : one)),
+      head: text,
+      norm: LENS.norm === null ? null : { ...LENS.norm, weight: text },
+      parting: { tensor: text, layer: null },
+    },
     inputs: {
       reference: input(inputs.reference),
       candidate: input(inputs.candidate),

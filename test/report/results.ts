@@ -11,6 +11,7 @@ import type { Quality, Top1Result } from "../../src/core/quality.ts";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import type { TensorResult } from "../../src/core/tensor-result.ts";
 
+import { LENS, NO_LENS } from "./lens-results.ts";
 import { hostilePerformance, PERFORMANCE, PERFORMANCE_OF_ONE } from "./performance-results.ts";
 
 export const LAYERS = 30;
@@ -1297,6 +1298,8 @@ export const RESULTS = {
   "pass with own errors": PASS_WITH_OWN,
   "fail by keywords": FAIL_BY_KEYWORDS,
   "pass with texts": PASS_WITH_TEXTS,
+  "fail with lens": { ...FAIL_BY_LAYER, lens: LENS },
+  "pass without a lens": comparison({ lens: NO_LENS }),
   "pass with performance": PASS_WITH_PERFORMANCE,
   "fail with performance": FAIL_WITH_PERFORMANCE,
 } as const satisfies Record<string, ComparisonResult>;
