@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
 import type { TensorResult } from "../../src/core/tensor-result.ts";
+import { lensSections } from "../../src/report/lens/markdown.ts";
 import { renderMarkdown } from "../../src/report/markdown.ts";
 import { MESSAGES } from "../../src/report/messages/index.ts";
 import { performanceSections } from "../../src/report/performance/markdown.ts";
@@ -31,7 +32,10 @@ test.each(CASES)("every row of a table has the cells of its head: %s", (_name, r
   const ofPerformance = new Set(
     performanceSections(result.performance, "en").map((lines) => lines.join("\n")),
   );
-  const others = tables.filter((table) => !ofPerformance.has(table.trim()));
+  const lens = lensSections(result.lens, "en").map((lines) => lines.join("\n"));
+  const others = tables
+    .filter((table) => !ofPerformance.has(table.trim()))
+    .filter((table) => !lens.includes(table.trim()));
   // Figures, limits, the model, the environment, the number format and its noise; of many
   // limits those that decide stand by themselves.
   const limits = others.filter((table) => table.startsWith("| Rule |")).length;

@@ -6,7 +6,7 @@ import type { NormWeights } from "../../dump/lm-head/head-weights.ts";
 /** A norm that can be applied to rows in place. */
 export interface FinalNorm {
   readonly facts: LensNorm;
-  apply(rows: Float64Array, count: number): void;
+  readonly apply: (rows: Float64Array, count: number) => void;
 }
 
 /** What a norm is made of beside its formula. */

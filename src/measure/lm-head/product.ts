@@ -47,7 +47,7 @@ export async function loadProduct(threads: number): Promise<Product> {
   };
 }
 
-async function loadRuntime(): Promise<typeof import("onnxruntime-node")> {
+async function loadRuntime() {
   try {
     return await import("onnxruntime-node");
   } catch (cause) {

@@ -37,7 +37,7 @@ const en: LensMessages = {
     top1: "top-1 agreement",
   },
   parts: (place, ratio, share) =>
-    `the prediction parts at ${place}: from there on KL is beyond 1.5 times the floor's (there ${ratio}×); top-1 agreement there ${share}`,
+    `the prediction parts at ${place}: KL ${ratio} times the floor's, and beyond 1.5 times from there on; top-1 agreement ${share}`,
   together: (share) =>
     `the prediction after the last layer does not part: KL is within 1.5 times the floor's, top-1 agreement ${share}`,
   withoutFloor: (kl, share) =>
