@@ -218,8 +218,7 @@ async function comparePair(
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);
   }
-  const { isolated } = context;
-  const lens = await head.lens(alignment.units, sides, { isolated, stopped, u: scale.u });
+  const lens = await head.lens(alignment.units, sides, { ...context, stopped, u: scale.u });
   const model = modelDifferences(reference.run, candidate.run);
   const beside = context.levels.all([
     ...inputFindings({

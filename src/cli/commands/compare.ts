@@ -63,12 +63,12 @@ export const compare: Command = {
     const measured = [options.referencePerformance, options.candidatePerformance].filter(
       (path) => path !== null,
     );
-    const given = [args.text("map"), options.lmHead].filter((path) => path !== null);
+    const map = args.text("map");
     const inputs = [
       ...[reference, candidate, ...floors, ...forced, ...measured].flatMap((path) =>
         filesAt(resolve(host.cwd, path)),
       ),
-      ...given.map((path) => resolve(host.cwd, path)),
+      ...[map, options.lmHead].flatMap((path) => (path === null ? [] : [resolve(host.cwd, path)])),
     ];
     const request = readReportRequest(args, FORMATS, inputs, host, readSection(args, host));
     const opened = args.flag("open") ? pageOf(request.files) : null;

@@ -8,11 +8,17 @@ import type { Sides } from "../measure-tensor.ts";
 import { type LensOptions, lookThrough } from "./lens.ts";
 import { type HeadFacts, LmHead } from "./lm-head.ts";
 
+/** The two sides of a comparison. */
+export interface HeadSides {
+  readonly reference: Dump;
+  readonly candidate: Dump;
+}
+
 export interface Head {
   /** Null without a head. */
   readonly facts: HeadFacts | null;
-  /** A side with the logits that {@link compute} makes for it, or as it is. */
-  side(dump: Dump): Dump;
+  /** The two sides with the logits that {@link compute} makes for them, or as they are. */
+  sides<T extends HeadSides>(sides: T): T;
   floor(dump: Dump): Dump;
   forced(dump: Dump): Dump;
   /** Makes the logits of `dumps`, which were wrapped. Nothing may be measured of them before. */
@@ -29,7 +35,7 @@ export interface Head {
 /** What stands where no weights are given. */
 const NO_HEAD: Head = {
   facts: null,
-  side: (dump) => dump,
+  sides: (sides) => sides,
   floor: (dump) => dump,
   forced: (dump) => dump,
   compute: () => Promise.resolve(),
@@ -44,8 +50,7 @@ const NO_HEAD: Head = {
  */
 export async function openHead(
   { lmHead, lensTokens, jobs }: CompareOptions,
-  reference: Dump,
-  candidate: Dump,
+  { reference, candidate }: HeadSides,
   observer: CompareObserver,
 ): Promise<Head> {
   if (lmHead === null) return NO_HEAD;
@@ -55,7 +60,11 @@ export async function openHead(
     get facts() {
       return head.facts;
     },
-    side: (dump) => head.wrap(dump),
+    sides: (sides) => ({
+      ...sides,
+      reference: head.wrap(sides.reference),
+      candidate: head.wrap(sides.candidate),
+    }),
     floor: (dump) => head.wrapFloor(dump),
     forced: (dump) => head.wrapForced(dump),
     compute: (dumps) => head.compute(dumps, progress),
