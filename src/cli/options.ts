@@ -205,7 +205,7 @@ export const OPTIONS = {
   format: {
     kind: "value",
     group: "Output",
-    describe: "Report on standard output: text, json, md, html, junit, sarif, github",
+    describe: "Report on standard output: text, json, md, html, junit, sarif, github, csv",
   },
   json: { kind: "flag", group: "Output", describe: "The same as --format json" },
   output: {
@@ -213,7 +213,7 @@ export const OPTIONS = {
     alias: "o",
     group: "Output",
     describe:
-      "Also write a report here: PATH.html, .json, .md, .txt, .xml (JUnit), .sarif, or FORMAT=PATH (repeatable)",
+      "Also write a report here: PATH.html, .json, .md, .txt, .xml (JUnit), .sarif, .csv, or FORMAT=PATH (repeatable)",
   },
   open: {
     kind: "flag",

@@ -40,6 +40,7 @@ const FORMAT_OF_EXTENSION: Readonly<Record<string, Format>> = {
   ".txt": "text",
   ".xml": "junit",
   ".sarif": "sarif",
+  ".csv": "csv",
 };
 
 /**

@@ -1,13 +1,18 @@
 /** Tables as CSV (RFC 4180). */
 
+import { escapeText } from "./escape.ts";
+
 /** A cell: null is an empty one, NaN and infinities are written by those words. */
 export type Cell = string | number | boolean | null;
 
+/** Characters of a text in a cell. */
+const MAX_TEXT = 1000;
+
 /** What a spreadsheet would take for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+const FORMULA = /^[=+\-@]/;
 
 /**
- * One line, its end included. A text that a spreadsheet would run as a formula gets an apostrophe before it:
+ * One line, its end included. Texts are escaped as everywhere, and one that a spreadsheet would run as a formula gets an apostrophe before it:
  * names come out of files of others.
  */
 export function csvLine(cells: readonly Cell[]): string {
@@ -16,6 +21,7 @@ export function csvLine(cells: readonly Cell[]): string {
 
 function cellText(cell: Cell): string {
   if (typeof cell !== "string") return cell === null ? "" : String(cell);
-  const text = FORMULA.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const shown = escapeText(cell, MAX_TEXT);
+  const text = FORMULA.test(shown) ? `'${shown}` : shown;
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,6 +1,7 @@
 /** All report formats by name. */
 
 import type { ComparisonResult } from "../core/result.ts";
+import { renderCsv } from "./csv.ts";
 import { renderGithub } from "./github.ts";
 import { type PageOptions, renderHtml } from "./html/page.ts";
 import { renderJson } from "./json.ts";
@@ -9,7 +10,7 @@ import { renderMarkdown } from "./markdown.ts";
 import { renderSarif, type SarifOptions } from "./sarif.ts";
 import { renderText, type TextOptions } from "./text.ts";
 
-export type Format = "text" | "json" | "md" | "html" | "junit" | "sarif" | "github";
+export type Format = "text" | "json" | "md" | "html" | "junit" | "sarif" | "github" | "csv";
 
 /** The formats that there are, in the order in which the help lists them. */
 export const FORMATS = [
@@ -20,6 +21,7 @@ export const FORMATS = [
   "junit",
   "sarif",
   "github",
+  "csv",
 ] as const satisfies readonly Format[];
 
 export type RenderOptions = TextOptions & PageOptions & SarifOptions;
@@ -41,5 +43,7 @@ export function render(result: ComparisonResult, format: Format, options: Render
       return renderSarif(result, options);
     case "github":
       return renderGithub(result, options);
+    case "csv":
+      return renderCsv(result);
   }
 }

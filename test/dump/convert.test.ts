@@ -138,7 +138,7 @@ describe("a dump of everything", () => {
     expect(rows.length).toBe(entries.length);
     for (const [i, entry] of entries.entries()) {
       const row = rows[i] ?? {};
-      const name = /^[=+@-]/.test(entry.name) ? `'${entry.name}` : entry.name;
+      const name = /^[=+@-]/.test(entry.name) ? `'${entry.name}` : entry.name.replace("\n", "\\n");
       expect(row).toMatchObject({
         ...{ name, sample: String(entry.sample), step: String(entry.step), dtype: entry.dtype },
         ...{ shape: entry.shape.join("x"), elements: String(entry.elements) },

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { renderCsv } from "../../src/report/csv.ts";
 import { renderGithub } from "../../src/report/github.ts";
 import { renderJson } from "../../src/report/json.ts";
 import { renderJunit } from "../../src/report/junit.ts";
@@ -83,6 +84,19 @@ describe.each(CASES)("%s", (name, result, text) => {
     const source = renderJunit(result);
     expect(source).not.toMatch(INVISIBLE);
     expect(commandsIn(source)).toEqual([]);
+  });
+
+  test("CSV has the rows and columns of a tame result, and no formula", () => {
+    const source = renderCsv(result);
+    const lines = source.split("\r\n");
+    expect(lines.length).toBe(renderCsv(TAME).split("\r\n").length);
+    expect(lines.join("\n")).not.toMatch(INVISIBLE);
+    expect(commandsIn(source)).toEqual([]);
+    for (const line of lines.slice(1, -1)) {
+      // Commas and quotes in quotes are none to a parser.
+      const cells = line.replaceAll(/"(?:[^"]|"")*"/g, "text").split(",");
+      expect(cells.length).toBe(lines[0]?.split(",").length);
+    }
   });
 
   test("the SARIF log is valid and links to nothing", () => {
