@@ -354,4 +354,13 @@ describe("the page of a check", () => {
     const box = await page.locator("main").boundingBox();
     expect((box?.x ?? 0) + (box?.width ?? 999)).toBeLessThanOrEqual(360);
   });
+
+  test("is unfolded on paper", async () => {
+    const { page } = await showCheck(CHECK, { javaScriptEnabled: false });
+    const row = page.locator("#pair-1 .tensors tbody tr").first();
+    const height = async (): Promise<number> => (await row.boundingBox())?.height ?? 0;
+    expect(await height()).toBe(0);
+    await page.emulateMedia({ media: "print" });
+    expect(await height()).toBeGreaterThan(5);
+  });
 });

@@ -118,6 +118,12 @@ test("workflow commands tell the sum, then what does not pass, ten at most", () 
   expect(text).not.toMatch(/[^\P{C}\n]/u);
 });
 
+test("the bytes of a SARIF log", async () => {
+  const pairs = PAIRS.filter(({ name }) => ["pass", "inconclusive", "gone"].includes(name));
+  const text = renderCheckSarif({ ...CHECK, pairs }, { version: "1.2.3", exitCode: 2 });
+  await expect(text).toMatchFileSnapshot("snapshots/check.sarif");
+});
+
 describe("SARIF", () => {
   interface Log {
     readonly runs: readonly {

@@ -113,6 +113,10 @@ function errorRule(code: string): object {
   return {
     id: code,
     shortDescription: { text: `Could not be compared: ${code}` },
+    fullDescription: {
+      text: "The pair could not be compared: nothing is said of its precision, which is no pass.",
+    },
+    help: { text: "Mend what the message names, then run npu-diff check again." },
     defaultConfiguration: { level: "error" },
   };
 }
