@@ -16,9 +16,9 @@ import { performanceSources, refusePerformanceAlone } from "./align/performance.
 import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
 import { type ReferenceSet, withReferenceSet } from "./align/reference-set.ts";
 import { relationOfRuns } from "./align/runs.ts";
+import { atScoredRows, isScored, onScoredRows, scoredOf } from "./align/scored-rows.ts";
 import { differingTexts } from "./align/texts.ts";
 import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/tokens.ts";
-import { NpuDiffError } from "./core/errors.ts";
 import type { Finding } from "./core/findings.ts";
 import type { InputSummary } from "./core/inputs.ts";
 import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./core/options.ts";
@@ -29,6 +29,7 @@ import type { Dump } from "./dump/dump.ts";
 import { bytesOfFiles } from "./dump/dump-folder.ts";
 import { openDump } from "./dump/open-dump.ts";
 import { refuseRanksApart } from "./dump/rank-paths.ts";
+import type { ScoredLogits } from "./dump/scored-logits.ts";
 import { judge } from "./judge/judge.ts";
 import { forcedFindings, refuseEchoAsForced } from "./judge/judge-forced.ts";
 import { headFindings } from "./judge/judge-head.ts";
@@ -43,7 +44,7 @@ import { failsByPropagationAlone, settlePropagation, streamOf } from "./judge/pr
 import { firstRouter } from "./judge/routing.ts";
 import { tensorResult } from "./judge/tensor-result.ts";
 import { readDetails } from "./measure/details.ts";
-import { openFloors, refuseReferenceAsFloor } from "./measure/floors.ts";
+import { openFloors, refuseReferenceAsFloor, refuseTooMany } from "./measure/floors.ts";
 import { openForced } from "./measure/forced.ts";
 import { Helpers } from "./measure/kernel/helpers.ts";
 import { FailedJob, JobStream } from "./measure/kernel/job-stream.ts";
@@ -94,7 +95,7 @@ export async function compareDumps(
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    const named = applyMap(reference, candidate, options.map);
+    const named = atScoredRows(applyMap(reference, candidate, options.map));
     head = await openHead(options, named, observer);
     return await comparePair(head.sides(named), set, openBeside, options, observer, helpers, head);
   } finally {
@@ -103,21 +104,6 @@ export async function compareDumps(
     await head?.close();
     for (const dump of open) dump.close();
   }
-}
-
-/** More than this many floors tell nothing more, and each takes memory in every thread. */
-const MAX_FLOORS = 14;
-
-function refuseTooMany({ floors, forced }: CompareOptions): void {
-  if (floors.length <= MAX_FLOORS && forced.length <= MAX_FLOORS + 1) return;
-  throw new NpuDiffError("usage", {
-    what: "too many floors or forced references",
-    facts: [
-      { label: "given", text: `${floors.length} floors, ${forced.length} forced references` },
-      { label: "expected", text: `at most ${MAX_FLOORS} and ${MAX_FLOORS + 1}` },
-    ],
-    help: "give the two or three floors that differ most",
-  });
 }
 
 async function comparePair(
@@ -130,6 +116,7 @@ async function comparePair(
   head: Head,
 ): Promise<ComparisonResult> {
   const { reference, candidate } = named;
+  const scored = scoredOf(named);
   refusePerformanceAlone(reference, candidate, options);
   const performance = comparePerformance(performanceSources(options, reference, candidate));
   const relation = relationOfRuns(reference, candidate);
@@ -140,13 +127,13 @@ async function comparePair(
   const inputs = checkInputs(reference, candidate, "candidate");
   const floors = openFloors(
     options.floors,
-    (path) => head.floor(open(path)),
+    (path) => head.floor(onScoredRows(open(path), scored)),
     reference,
     { dump: candidate, path: options.candidate },
     relation,
   );
   const sides: Sides = { reference, candidate, floors: floors.used };
-  const openOwn = (path: string): Dump => head.forced(open(path));
+  const openOwn = (path: string): Dump => head.forced(onScoredRows(open(path), scored));
   const forced = openForced(options.forced, openOwn, sides, relation, set !== null);
   const allForced = [forced.candidate, ...forced.floors].filter((dump) => dump !== null);
   const dumps = [reference, candidate, ...floors.used.map(({ dump }) => dump), ...allForced];
@@ -177,6 +164,7 @@ async function comparePair(
     ownErrors,
     reader,
     tokens,
+    scored,
     context,
     options,
     observer,
@@ -207,13 +195,14 @@ async function comparePair(
     isolated: context.isolated,
     reduced,
   });
+  const logProbabilities = alignment.units.some((unit) => isScored(unit, scored));
   const overall = judge(
     alignment,
     units.map(({ judgement }) => judgement),
     quality,
     context,
     options,
-    { stopped, reduced, settled },
+    { stopped, reduced, logProbabilities, settled },
   );
   if (!overall.compared) {
     throw nothingDecided(reference, candidate, options, units.length > 0);
@@ -315,14 +304,18 @@ async function measureUnits(
   ownErrors: OwnErrors,
   reader: SegmentReader,
   tokens: Tokens,
+  scored: ScoredLogits | null,
   context: JudgeContext,
   options: CompareOptions,
   observer: CompareObserver,
   helpers: Helpers,
   ranks: number,
 ): Promise<Measured> {
-  const meter = (): LogitsMeter => new LogitsMeter(sides.floors.map(({ scale }) => scale));
-  const logits = { prefill: meter(), decode: meter() };
+  const scales = sides.floors.map(({ scale }) => scale);
+  const logits = {
+    prefill: new LogitsMeter(scales, scored),
+    decode: new LogitsMeter(scales),
+  };
   const judged: JudgedUnit[] = [];
   const totalBytes = units
     .flatMap((unit) => [unit, ...ownErrors.units(unit)])
@@ -337,7 +330,7 @@ async function measureUnits(
     measuring,
     bits: context.scale.exact,
     holdsLogits,
-    truth: new TrueTokens(sides.reference, tokens.table),
+    truth: new TrueTokens(sides.reference, tokens.table, scored),
   });
   const sizes = slotSizes(1 + sides.floors.length, widestOwn(units, ownErrors), ranks);
   const jobs = new JobStream(plan, helpers, sizes);
@@ -365,6 +358,8 @@ async function measureUnits(
         unit.shapeConflict === null && reason === "reduced"
           ? measureStatistics(unit, sides, reader, tell)
           : null;
+      // The figures of quality decide of them, as of reduced logits.
+      if (isScored(unit, scored)) continue;
       const measured = { unit, measurement, unmeasurable: reason, own, statistics };
       const judgement = judgeTensor(measured, context);
       judged.push({ measured, judgement });

@@ -33,6 +33,8 @@ export interface Extent {
   readonly stopped: boolean;
   /** The step groups whose logits are reduced on a side. */
   readonly reduced: ReadonlySet<StepGroup>;
+  /** Whether the logits of the prompts are log-probabilities of few bits on a side, which no rule for tensors fits. */
+  readonly logProbabilities: boolean;
   /** The step groups of which every module is known to be right on its own input. */
   readonly settled: ReadonlySet<StepGroup>;
 }
@@ -44,7 +46,7 @@ export function judge(
   quality: Quality,
   context: JudgeContext,
   options: LimitOptions & Pick<CompareOptions, "only" | "skip">,
-  { stopped, reduced, settled }: Extent,
+  { stopped, reduced, logProbabilities, settled }: Extent,
 ): Judgement {
   const ofQuality = judgeQuality(quality, options, {
     stopped,
@@ -53,7 +55,15 @@ export function judge(
     isRouted: context.firstRouter !== null,
     isFaultless: settled.has("prefill"),
   });
-  const openLogits = undecidedLogits(reduced, ofQuality.rules, context);
+  const openLogits = [
+    ...undecidedLogits(reduced, "reduced", ofQuality.rules, context),
+    ...undecidedLogits(
+      new Set(logProbabilities ? ["prefill"] : []),
+      "log-probabilities",
+      ofQuality.rules,
+      context,
+    ),
+  ];
   const decides =
     tensors.some(({ decidedBy, verdict }) => decidedBy !== null || verdict === "fail") ||
     ofQuality.rules.some(
@@ -90,7 +100,7 @@ export function judge(
       decides ||
       openTexts.length > 0 ||
       findings.some(
-        ({ rule, detail }) => rule === "layer/undecided" && detail["reason"] === "statistics",
+        ({ rule, detail }) => rule === "layer/undecided" && UNDECIDED_FIGURES.has(detail["reason"]),
       ),
   };
 }
@@ -133,24 +143,26 @@ const DECIDE_REDUCED = new Set<string>([
   "limit/top1",
 ] satisfies readonly RuleId[]);
 
+/** Why a tensor is left open of which there are figures all the same. */
+const UNDECIDED_FIGURES = new Set<unknown>(["statistics", "log-probabilities"]);
+
 /**
- * Reduced logits that no rule decides: those of decode steps, of an isolated
+ * Logits of another form that no rule decides: those of decode steps, of an isolated
  * replay, and those of prompts where no rule applies. That no rule speaks of
  * them is no reason to pass; bit equality they never prove.
  */
 function undecidedLogits(
-  reduced: ReadonlySet<StepGroup>,
+  groups: ReadonlySet<StepGroup>,
+  reason: "reduced" | "log-probabilities",
   rules: readonly AppliedRule[],
   { scale }: JudgeContext,
 ): readonly Finding[] {
   const decided =
     !scale.exact &&
     rules.some(({ rule, step, applied }) => applied && step === null && DECIDE_REDUCED.has(rule));
-  return [...reduced]
+  return [...groups]
     .filter((step) => step === "decode" || !decided)
-    .map((step) =>
-      finding("layer/undecided", { tensor: "logits", step, detail: { reason: "reduced" } }),
-    );
+    .map((step) => finding("layer/undecided", { tensor: "logits", step, detail: { reason } }));
 }
 
 /** Continuations of the same prompts where nothing else was compared: shown as far as they reach, and no pass. */

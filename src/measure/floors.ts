@@ -5,6 +5,7 @@ import { type RunRelation, refuseUnrelatedFloor } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
+import type { CompareOptions } from "../core/options.ts";
 import type { Dump } from "../dump/dump.ts";
 import { sameFiles } from "../dump/same-bytes.ts";
 import type { FloorSource, TensorMeasurement } from "./measure-tensor.ts";
@@ -19,6 +20,22 @@ export interface Floors {
     readonly dtype: DType;
     readonly factor: number;
   }[];
+}
+
+/** More than this many floors tell nothing more, and each takes memory in every thread. */
+const MAX_FLOORS = 14;
+
+/** @throws NpuDiffError `usage` */
+export function refuseTooMany({ floors, forced }: CompareOptions): void {
+  if (floors.length <= MAX_FLOORS && forced.length <= MAX_FLOORS + 1) return;
+  throw new NpuDiffError("usage", {
+    what: "too many floors or forced references",
+    facts: [
+      { label: "given", text: `${floors.length} floors, ${forced.length} forced references` },
+      { label: "expected", text: `at most ${MAX_FLOORS} and ${MAX_FLOORS + 1}` },
+    ],
+    help: "give the two or three floors that differ most",
+  });
 }
 
 /**

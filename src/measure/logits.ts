@@ -7,6 +7,7 @@ import type { Pair } from "../align/align.ts";
 import { extentOf } from "../align/shapes.ts";
 import type { TokenAt } from "../core/places.ts";
 import type { DecodeQuality, Quality } from "../core/quality.ts";
+import type { ScoredLogits } from "../dump/scored-logits.ts";
 import { Agreement, NEAR_TIE, standardMargin } from "./agreement.ts";
 import { Divergence } from "./divergence.ts";
 import { LOGITS, ROW_NUMBERS, SIDE_LOGITS, SIDE_LOGITS_NUMBERS } from "./kernel/results.ts";
@@ -32,29 +33,35 @@ export type LastRowAgreement = ReadonlyMap<number, boolean>;
 export class LogitsMeter implements RowObserver {
   /** Factors that bring each floor's errors to the candidate's precision. */
   private readonly floorScales: readonly number[];
+  private readonly scored: ScoredLogits | null;
   private readonly predictions = new Predictions();
   private readonly divergence: Divergence;
   private readonly agreement = new Agreement();
   private readonly picker = new PositionPicker();
   private readonly lastRows = new Map<number, boolean>();
 
-  /** @param floorScales one for each floor. */
-  constructor(floorScales: readonly number[]) {
+  /**
+   * @param floorScales one for each floor.
+   * @param scored which rows of the prompts there are; null where all are, as of decode steps.
+   */
+  constructor(floorScales: readonly number[], scored: ScoredLogits | null = null) {
     this.floorScales = floorScales;
+    this.scored = scored;
     this.divergence = new Divergence(floorScales.length);
   }
 
   row(
     numbers: Float64Array,
     at: number,
-    token: TokenAt,
+    place: TokenAt,
     { job, present }: PlannedJob,
     part: JobPart,
     index: number,
   ): void {
     const sides = at + (present.length + 1) * ROW_NUMBERS;
     const row = sides + (present.length + 1) * SIDE_LOGITS_NUMBERS;
-    const of = (place: number): number => numbers[row + place] as number;
+    const of = (figure: number): number => numbers[row + figure] as number;
+    const token = { ...place, token: place.token + (this.scored?.firstToken ?? 0) };
     if ((job.truth?.[index] ?? -1) >= 0) {
       // An id beyond the vocabulary has left NaN here, and so no perplexity.
       this.predictions.add(
@@ -88,7 +95,8 @@ export class LogitsMeter implements RowObserver {
     });
     const nearTie = standardMargin(margin, floorSigma ?? candidateSigma) < NEAR_TIE;
     this.picker.add(token, { kl, margin, agrees, nearTie });
-    if (isLastOfPrompt(part.pair, token)) this.lastRows.set(token.sample, agrees);
+    if (this.scored === null && isLastOfPrompt(part.pair, token))
+      this.lastRows.set(token.sample, agrees);
   }
 
   endSample(): void {

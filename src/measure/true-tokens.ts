@@ -4,6 +4,7 @@ import type { Pair } from "../align/align.ts";
 import { extentOf } from "../align/shapes.ts";
 import { readIds, type TokenTable, tokenKey } from "../align/tokens.ts";
 import type { Dump } from "../dump/dump.ts";
+import type { ScoredLogits } from "../dump/scored-logits.ts";
 
 /** Token ids read ahead of the rows that they belong to. */
 const IDS_AT_ONCE = 4096;
@@ -15,14 +16,19 @@ const IDS_AT_ONCE = 4096;
 export class TrueTokens {
   private readonly reference: Dump;
   private readonly tokens: TokenTable;
+  private readonly scored: ScoredLogits | null;
   private pair: Pair | null = null;
   private ids: Float64Array = new Float64Array(0);
   private idsFrom = 0;
 
-  /** @param tokens the ids of the reference. */
-  constructor(reference: Dump, tokens: TokenTable) {
+  /**
+   * @param tokens the ids of the reference.
+   * @param scored which rows of the prompts there are; null where all are.
+   */
+  constructor(reference: Dump, tokens: TokenTable, scored: ScoredLogits | null) {
     this.reference = reference;
     this.tokens = tokens;
+    this.scored = scored;
   }
 
   /**
@@ -35,10 +41,13 @@ export class TrueTokens {
       this.ids = new Float64Array(0);
     }
     const { rows } = extentOf(pair.reference.shape);
-    if (row + 1 >= rows) return pair.step === 0 ? -1 : this.ofNextStep(pair);
+    const scored = pair.step === 0 ? this.scored : null;
+    if (scored === null && row + 1 >= rows) return pair.step === 0 ? -1 : this.ofNextStep(pair);
     const entry = this.tokens.get(tokenKey(pair.sample, pair.step));
-    if (entry?.elements !== rows) return -1;
-    const wanted = row + 1;
+    const first = scored?.firstToken ?? 0;
+    // The last scored row has a token behind it.
+    if (entry?.elements !== (scored === null ? rows : first + rows + 1)) return -1;
+    const wanted = first + row + 1;
     if (wanted < this.idsFrom || wanted >= this.idsFrom + this.ids.length) {
       this.idsFrom = wanted;
       const count = Math.min(IDS_AT_ONCE, entry.elements - wanted);

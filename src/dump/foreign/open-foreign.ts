@@ -5,6 +5,7 @@
 
 import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
+import { LLAMA_MAGIC, readLlamaBase } from "../llama/base-file.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
 import { looksLikePolygraphy, readPolygraphy } from "../polygraphy/polygraphy.ts";
@@ -43,6 +44,7 @@ function dumpOf(path: string, contents: ForeignContents): Dump {
 function readContents(file: DumpFile): ForeignContents | null {
   const head = file.read(0, Math.min(file.size, HEAD_BYTES));
   if (startsWith(head, NPY_MAGIC)) return readNpy(file);
+  if (startsWith(head, LLAMA_MAGIC)) return readLlamaBase(file);
   if (startsWith(head, [0x50, 0x4b, 3, 4]) || startsWith(head, [0x50, 0x4b, 5, 6])) {
     return readArchive(file);
   }

@@ -47,6 +47,7 @@ export const EN: Messages = {
     "floor-own-unknown": "no floor's own error covers every row of it",
     shapes: "the shapes differ",
     "no-finite-pair": "no row holds a pair of finite values",
+    "log-probabilities": "it is stored as log-probabilities of 16 bits",
     reduced: "it is stored in a reduced form",
     statistics: "its statistics break no rule, and cannot keep one",
     "reduced-logits": "needs whole logits on both sides",

@@ -47,6 +47,7 @@ export const ZH: Messages = {
     "floor-own-unknown": "没有一个噪声基底的自身误差覆盖其全部行",
     shapes: "两侧形状不同",
     "no-finite-pair": "没有一行存在成对的有限值",
+    "log-probabilities": "按 16 位对数概率保存",
     reduced: "该张量以精简形式保存",
     statistics: "其统计量未违反任何规则，但也不足以证明满足规则",
     "reduced-logits": "需要两侧都保存完整 logits",
