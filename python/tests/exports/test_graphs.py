@@ -97,7 +97,7 @@ def test_ids_of_a_file_bring_what_follows_from_them(capture: Capture, tmp_path: 
     np.savez(tmp_path / "inputs.npz", input_ids=np.array(IDS[:1], "i8"))
     dump = load(capture(path, "--inputs", tmp_path / "inputs.npz"))
     assert dump["input_ids", 0, 0].tolist() == IDS[0]
-    assert np.array_equal(dump["embedded", 0, 0].reshape(-1, WIDTH), table()[IDS[0]])
+    assert np.array_equal(dump["embedded", 0, 0], table()[IDS[0]])
 
 
 def test_inner_graphs_are_told_of(
@@ -224,31 +224,40 @@ def test_fused_sums_and_norms(capture: Capture, tokens: Path, tmp_path: Path) ->
     np.testing.assert_allclose(dump["norm", 0, 0], stream / rms * gain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize(("parallel", "residual"), [(True, "parallel"), (False, "sequential")])
-def test_how_a_layer_adds_up(capture: Capture, tokens: Path, tmp_path: Path, parallel: bool, residual: str) -> None:
-    """Both blocks read the stream, or the MLP reads what attention has added to; the scale of a block is its own."""
-    names_of: Sequence[str] = ("attn", "mlp")
+def test_how_a_layer_adds_up(
+    capture: Capture, tokens: Path, tmp_path: Path, parallel: bool, residual: str, scaled: bool
+) -> None:
+    """Both blocks read the stream, or the MLP what attention has added to; a layer may halve and shape the sum."""
     nodes: list[onnx.NodeProto] = []
+
+    def made(kind: str, inputs: Sequence[str], name: str) -> str:
+        nodes.append(helper.make_node(kind, list(inputs), [f"{name}_output_0"], name))
+        return f"{name}_output_0"
+
+    stream = "embedded"
     for layer in range(2):
         block = f"/model/layers.{layer}"
-        stream = "embedded" if layer == 0 else f"/model/layers.{layer - 1}/Add_1_output_0"
-        between = f"{block}/Add_output_0"
-        for kind, read in zip(names_of, (stream, stream if parallel else between), strict=True):
-            name = f"{block}/{kind}/Tanh"
-            nodes.append(helper.make_node("Tanh", [read], [f"{name}_output_0"], name))
-            if kind == "attn":
-                nodes.append(helper.make_node("Add", [stream, f"{name}_output_0"], [between], f"{block}/Add"))
-        nodes.append(
-            helper.make_node(
-                "Add", [between, f"{block}/mlp/Tanh_output_0"], [f"{block}/Add_1_output_0"], f"{block}/Add_1"
-            )
-        )
-    nodes.append(helper.make_node("Neg", ["/model/layers.1/Add_1_output_0"], ["logits"], "/lm_head/Neg"))
-    dump = load(capture(saved(embedding(*nodes, outputs=["logits"]), tmp_path / "m.onnx"), "--tokens-from", tokens))
-    assert dump.run["model"]["residual"] == residual
-    stream_of = dump["embed", 0, 0]
-    attention = np.tanh(stream_of)
-    read = stream_of if parallel else stream_of + attention
-    np.testing.assert_allclose(dump["layers.0.attn", 0, 0], attention, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(dump["layers.0.mlp", 0, 0], np.tanh(read), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(dump["layers.0", 0, 0], stream_of + attention + np.tanh(read), rtol=1e-5, atol=1e-6)
+        attention = made("Tanh", [stream], f"{block}/self_attn/Tanh")
+        between = made("Add", [stream, attention], f"{block}/Add")
+        mlp = made("Tanh", [stream if parallel else between], f"{block}/mlp/Tanh")
+        stream = made("Add", [mlp, between], f"{block}/Add_1")
+        if scaled:
+            stream = made("Mul", [made("Reshape", [stream, "shape"], f"{block}/Reshape"), "half"], f"{block}/Mul")
+    made("Neg", [stream], "/lm_head/Neg")
+    model = embedding(*nodes, outputs=[f"{nodes[-1].output[0]}"])
+    model.graph.initializer.extend(
+        [numpy_helper.from_array(np.float32(0.5), "half"), numpy_helper.from_array(np.array([1, -1, WIDTH]), "shape")]
+    )
+    dump = load(capture(saved(model, tmp_path / "m.onnx"), "--tokens-from", tokens))
+    assert dump.run["model"]["residual"] == ("other" if scaled else residual)
+    expected = dump["embed", 0, 0]
+    assert np.array_equal(expected, table()[IDS[0]])
+    for layer in range(2):
+        blocks = {"attn": np.tanh(expected)}
+        blocks["mlp"] = np.tanh(expected if parallel else expected + blocks["attn"])
+        for role, block in blocks.items():
+            np.testing.assert_allclose(dump[f"layers.{layer}.{role}", 0, 0], block, rtol=1e-5, atol=1e-6)
+        expected = (expected + blocks["attn"] + blocks["mlp"]) * (0.5 if scaled else 1)
+        np.testing.assert_allclose(dump[f"layers.{layer}", 0, 0], expected, rtol=1e-5, atol=1e-6)

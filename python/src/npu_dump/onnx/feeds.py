@@ -115,6 +115,8 @@ def feed_file(inputs: Sequence[Input], path: Path) -> Feed:
         raise _invalid(
             path, "input_ids are not those of one prompt", ("shape", list(ids.shape)), ("expected", "[1, tokens]")
         )
+    if len(arrays) == 1:
+        return feed_tokens(inputs, Sample(tuple(map(int, ids[0]))))
     counted = np.arange(ids.shape[1], dtype="<i8")[None]
     arrays = _following(inputs, ids.astype("<i8"), counted) | arrays
     _require(inputs, arrays)

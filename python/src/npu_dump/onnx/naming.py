@@ -120,8 +120,11 @@ class _Stack:
             for role, tensor in roles.items():
                 naming.names[tensor] = f"layers.{layer}.{role}"
             naming.names[self._handed_on(sums[-1])] = f"layers.{layer}"
-        naming.residual = shapes.pop() if len(shapes) == 1 else "other"
-        norm = self._norm(self._handed_on(chain[-1]))
+        last_one = self._handed_on(chain[-1])
+        # What a factor changes on its way from one sum to the next is no sum any more.
+        scaled = any(self._is_scaled(tensor) for tensor in [last_one, *(item.before for item in chain[1:])])
+        naming.residual = "other" if scaled or len(shapes) > 1 else shapes.pop()
+        norm = self._norm(last_one)
         if norm is not None:
             naming.names[norm] = "norm"
         return self._graph.producer[chain[-1].after], naming
@@ -136,11 +139,18 @@ class _Stack:
             yield self._source(pair[1]), pair[0], after
 
     def _handed_on(self, last: _Sum) -> str:
-        """Return what a layer hands on: the sum, times what the layer itself may multiply it by."""
-        for node in self._graph.read_by(last.after):
-            if self._is_scaling(node) and self._layer_of(node) == last.layer and not self._child(node):
-                return node.output[0]
-        return last.after
+        """Return what a layer hands on: the sum, as the layer itself may shape it and multiply it."""
+        tensor = last.after
+        while True:
+            own = (
+                node.output[0]
+                for node in self._graph.read_by(tensor)
+                if self._keeps_stream(node) and self._layer_of(node) == last.layer and not self._child(node)
+            )
+            following = next(own, None)
+            if following is None:
+                return tensor
+            tensor = following
 
     def _chain(self, start: str, last: int) -> list[_Sum] | None:
         """Follow the stream from sum to sum; None where it forks, skips a layer or goes back."""
@@ -236,14 +246,26 @@ class _Stack:
         return tensor
 
     def _stream(self, tensor: str) -> str:
-        """Return the sum, or the embedding, that a tensor of the stream is but for constant factors."""
+        """Return the sum, or the embedding, that a tensor of the stream is but for its shape and constant factors."""
         tensor = self._source(tensor)
-        while (node := self._graph.made_by(tensor)) is not None and self._is_scaling(node):
+        while (node := self._graph.made_by(tensor)) is not None and self._keeps_stream(node):
             tensor = self._source(next(name for name in node.input if name in self._graph.varying))
         return tensor
 
-    def _is_scaling(self, node: NodeProto) -> bool:
-        return node.op_type in ("Mul", "Div") and sum(name in self._graph.varying for name in node.input) == 1
+    def _is_scaled(self, tensor: str) -> bool:
+        """Return whether a tensor of the stream is another than its last sum by a factor."""
+        tensor = self._source(tensor)
+        while (node := self._graph.made_by(tensor)) is not None and self._keeps_stream(node):
+            if node.op_type != "Reshape":
+                return True
+            tensor = self._source(node.input[0])
+        return False
+
+    def _keeps_stream(self, node: NodeProto) -> bool:
+        varying = [name in self._graph.varying for name in node.input]
+        if node.op_type == "Reshape":
+            return varying[:1] == [True]
+        return node.op_type in ("Mul", "Div") and sum(varying) == 1
 
     def _layer(self, tensor: str) -> int | None:
         """Return the layer that makes a tensor; a node that belongs to no module is its only input's."""

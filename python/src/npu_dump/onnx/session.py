@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from ..contract import DTYPES
 from ..errors import DumpError
 from .model import Model, first_line
 
@@ -173,7 +175,7 @@ def _refused(error: Exception) -> DumpError:
 def _value(item: onnxruntime.OrtValue) -> Value:
     dtype = FLOATING[item.data_type()]
     shape = tuple(item.shape())
-    size = item.tensor_size_in_bytes()
+    size = math.prod(shape) * DTYPES[dtype].itemsize
     # NumPy has not all of these types.
     data = (ctypes.c_uint8 * size).from_address(item.data_ptr()) if size else b""
     return Value(dtype, shape, size, memoryview(data).cast("B"), item)
