@@ -1,6 +1,6 @@
 """`npu-dump run`, its options too, on a model whose MLP weights were rounded to a few levels a row.
 
-    python rounded_engine.py LEVELS OPTION…
+Usage: python rounded_engine.py LEVELS OPTION…
 """
 
 from __future__ import annotations

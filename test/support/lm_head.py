@@ -17,7 +17,7 @@ from collections import defaultdict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from without_tensor import without_tensor
 
 PADDING = 16
 SCALING = 0.5
@@ -39,20 +39,6 @@ def read(path: str) -> dict[str, dict[int, np.ndarray]]:
                 assert row["start"] == 0 and row["sample"] not in found[row["name"]]
                 found[row["name"]][row["sample"]] = floats(row["data"], row["dtype"]).reshape(row["shape"])
     return found
-
-
-def strip(path: str, out: pathlib.Path, name: str) -> None:
-    """Copy a dump without one of its tensors, which its writer then did not mean to store."""
-    with pa.memory_map(path) as source:
-        reader = pa.ipc.open_file(source)
-        run = json.loads(reader.schema.metadata[b"npu_diff.run"])
-        run["capture"] = {**(run.get("capture") or {}), "select": ["embed", "layers.*", *({"norm", "logits"} - {name})]}
-        schema = reader.schema.with_metadata({**reader.schema.metadata, b"npu_diff.run": json.dumps(run).encode()})
-        with pa.ipc.new_file(str(out), schema) as writer:
-            for index in range(reader.num_record_batches):
-                batch = reader.get_batch(index).filter(pc.field("name") != name)
-                if batch.num_rows:
-                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 def weights(path: pathlib.Path) -> dict[str, tuple[str, list[int], bytes]]:
@@ -126,8 +112,8 @@ def figures(dumps: list[dict[str, dict[int, np.ndarray]]], head, norm, layers: i
 
 def main(out: pathlib.Path, paths: list[str], model: pathlib.Path) -> None:
     for name, path in zip(("reference", "candidate", "floor"), paths, strict=True):
-        strip(path, out / f"{name}.arrow", "logits")
-        strip(path, out / f"{name}-logits.arrow", "norm")
+        without_tensor("logits", path, str(out / f"{name}.arrow"))
+        without_tensor("norm", path, str(out / f"{name}-logits.arrow"))
     dumps = [read(path) for path in paths]
     config = json.loads((model / "config.json").read_text())
     tensors = weights(model / "model.safetensors")
@@ -162,8 +148,8 @@ def main(out: pathlib.Path, paths: list[str], model: pathlib.Path) -> None:
     }
     write_weights(odd / "model-00001-of-00002.safetensors", rest)
     write_weights(odd / "model-00002-of-00002.safetensors", head)
-    names = {name: "model-00001-of-00002.safetensors" for name in rest}
-    names |= {name: "model-00002-of-00002.safetensors" for name in head}
+    names = dict.fromkeys(rest, "model-00001-of-00002.safetensors")
+    names |= dict.fromkeys(head, "model-00002-of-00002.safetensors")
     (odd / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
     told = {**config, "tie_word_embeddings": False, "logits_scaling": SCALING, "final_logit_softcapping": CAP}
     (odd / "config.json").write_text(json.dumps({"text_config": told}))
@@ -171,9 +157,7 @@ def main(out: pathlib.Path, paths: list[str], model: pathlib.Path) -> None:
 
     answer = {
         "plain": figures(dumps, lambda h: h @ embedding.T, norm, layers),
-        "odd": figures(
-            dumps, lambda h: CAP * np.tanh((h @ matrix.T + terms) / SCALING / CAP), norm, layers
-        ),
+        "odd": figures(dumps, lambda h: CAP * np.tanh((h @ matrix.T + terms) / SCALING / CAP), norm, layers),
     }
     print(json.dumps(answer))
 
