@@ -8,9 +8,8 @@ import { modelDifferences } from "./align/configuration.ts";
 import { environmentDifferences } from "./align/environment.ts";
 import { checkInputs } from "./align/inputs.ts";
 import { layerCount } from "./align/layer-count.ts";
-import { applyMap, mapLikeReference, type NamedPair } from "./align/naming/apply-map.ts";
 import { originalOf } from "./align/naming/mapped-dump.ts";
-import { namedByMap } from "./align/naming/named-as.ts";
+import { type NamedPair, namePair, namingOf } from "./align/naming/name-pair.ts";
 import { nothingDecided } from "./align/nothing-decided.ts";
 import { performanceSources, refusePerformanceAlone } from "./align/performance.ts";
 import { checkPrompts, knownByPrompts } from "./align/prompts.ts";
@@ -87,7 +86,6 @@ export async function compareDumps(
     open.push(dump);
     return dump;
   };
-  const openBeside = (path: string): Dump => mapLikeReference(openOnce(path), options.map);
   const helpers = new Helpers(options.jobs, bytesOfFiles(files));
   let head: Head | null = null;
   try {
@@ -95,7 +93,8 @@ export async function compareDumps(
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    const named = atScoredRows(applyMap(reference, candidate, options.map));
+    const named = atScoredRows(namePair(reference, candidate, options.map));
+    const openBeside = (path: string): Dump => named.likeReference(openOnce(path));
     head = await openHead(options, named, observer);
     return await comparePair(head.sides(named), set, openBeside, options, observer, helpers, head);
   } finally {
@@ -218,7 +217,7 @@ async function comparePair(
       isolated: context.isolated,
       model,
       texts: differingTexts(reference, candidate),
-      names: namedByMap(named.uses),
+      naming: namingOf(named),
       verified: byPrompts ? "prompts" : tokens.verified || inputs > 0 ? "inputs" : null,
     }),
     ...headFindings(head.facts),

@@ -2,7 +2,7 @@
 
 import { align, type Unit } from "../align/align.ts";
 import { checkInputs } from "../align/inputs.ts";
-import { applyMap } from "../align/naming/apply-map.ts";
+import { namePair } from "../align/naming/name-pair.ts";
 import { checkPrompts, knownByPrompts } from "../align/prompts.ts";
 import { relationOfRuns } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
@@ -33,7 +33,7 @@ export function inspectTensor(
     open.push(reference);
     const candidate = openDump(paths.candidate);
     open.push(candidate);
-    const named = applyMap(reference, candidate, map);
+    const named = namePair(reference, candidate, map);
     return inspectIn(named.reference, named.candidate, tensor);
   } finally {
     for (const dump of open) dump.close();

@@ -2,7 +2,8 @@
 
 import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
 import type { MetadataDifference } from "../align/environment.ts";
-import type { NamedAs } from "../align/naming/named-as.ts";
+import type { Naming } from "../align/naming/name-pair.ts";
+import type { NamedAs, SuggestedName } from "../align/naming/named-as.ts";
 import type { ReferenceSet } from "../align/reference-set.ts";
 import type { Finding } from "../core/findings.ts";
 import type { Dump } from "../dump/dump.ts";
@@ -24,8 +25,7 @@ export interface InputFacts {
   readonly texts: readonly { readonly name: string; readonly samples: number }[];
   /** What shows that the inputs agree: token ids or the input of a plain module, the texts of the prompts, or nothing. */
   readonly verified: "inputs" | "prompts" | null;
-  /** Names under which tensors are compared where their files have others. */
-  readonly names: readonly NamedAs[];
+  readonly naming: Naming;
 }
 
 /** Findings about the dumps of a comparison, other models first: none of them decides anything. */
@@ -38,7 +38,7 @@ export function inputFindings({
   model,
   texts,
   verified,
-  names,
+  naming,
 }: InputFacts): readonly Finding[] {
   const findings: Finding[] = [
     ...model.configuration.map((difference) =>
@@ -61,7 +61,13 @@ export function inputFindings({
     if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
     findings.push(...importFindings(dump));
   }
-  findings.push(...names.map(renamed));
+  findings.push(
+    ...naming.names.map(renamed),
+    ...naming.ambiguous.map(({ names: value, ...detail }) =>
+      finding("input/ambiguous-name", { value, detail }),
+    ),
+    ...naming.similar.map(suggested),
+  );
   if (verified === null) {
     findings.push(
       finding("input/unverified", { detail: { reason: untold(reference, candidate) } }),
@@ -123,6 +129,11 @@ function untold(reference: Dump, candidate: Dump): string {
 
 function renamed({ names, ...detail }: NamedAs): Finding {
   return finding("input/renamed", { value: names, detail });
+}
+
+function suggested({ from, to, names, cosine }: SuggestedName): Finding {
+  const line = `${JSON.stringify(to)}: ${JSON.stringify(from)}`;
+  return finding("input/similar-name", { value: names, detail: { from, to, cosine, line } });
 }
 
 /** In what the model of a floor differs from the reference's. */

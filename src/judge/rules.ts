@@ -73,6 +73,8 @@ export const RULE_IDS = [
   "input/forced-dtype",
   "input/own-unknown",
   "input/renamed",
+  "input/ambiguous-name",
+  "input/similar-name",
   "input/repaired",
   "input/not-read",
   "input/assumed",

@@ -18,8 +18,8 @@ export interface MapUse {
 /** Names among which the nearest is looked for. */
 const NEAREST_OF = 4096;
 
-/** The two dumps of a comparison, under the names by which they are compared. */
-export interface NamedPair {
+/** Two dumps under the names of a map. */
+export interface MappedPair {
   readonly reference: Dump;
   readonly candidate: Dump;
   readonly uses: readonly MapUse[];
@@ -31,7 +31,7 @@ export interface NamedPair {
  * @throws NpuDiffError `map-invalid` where a rule matches nothing, two give one name, a name is there
  *   already, or tensors cannot be put together or parted as a rule says
  */
-export function applyMap(reference: Dump, candidate: Dump, rules: readonly MapRule[]): NamedPair {
+export function applyMap(reference: Dump, candidate: Dump, rules: readonly MapRule[]): MappedPair {
   const sides = {
     reference: mapOf(reference, rules, "reference"),
     candidate: mapOf(candidate, rules, "candidate"),

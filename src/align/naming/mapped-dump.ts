@@ -67,7 +67,7 @@ class MappedDump implements Dump {
   constructor(original: Dump, renamings: readonly Renaming[]) {
     this.original = original;
     ({ file: this.file, bytes: this.bytes, end: this.end, repaired: this.repaired } = original);
-    this.ranks = Math.max(original.ranks, ...renamings.map(({ from }) => from.length));
+    this.ranks = renamings.reduce((most, { from }) => Math.max(most, from.length), original.ranks);
     this.run = runOf(original, renamings);
     const wanted = new Set(renamings.flatMap(({ from }) => from));
     const byName = new Map<string, Map<string, TensorEntry>>();

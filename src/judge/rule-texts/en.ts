@@ -317,6 +317,19 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a file of another tool, or an engine that fuses projections"],
     tune: "--map FILE says what the names are, and stands before every proposal.",
   },
+  "input/ambiguous-name": {
+    message: "{candidate} of the candidate may be {reference} of the reference: not compared",
+    why: "A tensor that is compared with the wrong one proves nothing, so that names which could be several are left alone.",
+    causes: ["a file that holds several outputs of one module"],
+    tune: "--map FILE says which is which.",
+  },
+  "input/similar-name": {
+    message:
+      "{from} of the candidate has no partner and looks like {to} (cosine {cosine}, {value} in all): if they are the same, put {line} under candidate of a --map",
+    why: "What looks alike is never paired by itself: pairs that are chosen because they agree would hide an error.",
+    causes: ["another tool's names for the same tensors"],
+    tune: "Put the line into a file for --map where the two are the same tensor.",
+  },
   "input/unverified": {
     message: "{reason}: nothing shows that the inputs agree",
     why: "A comparison of runs on different inputs means nothing.",

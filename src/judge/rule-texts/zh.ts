@@ -300,6 +300,19 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["其他工具的文件，或引擎把多个投影合并成一个"],
     tune: "用 --map FILE 指定名称，其优先于一切自动推断。",
   },
+  "input/ambiguous-name": {
+    message: "待测侧的 {candidate} 可能对应基准侧的 {reference}：未比较",
+    why: "与错误的张量比较不能说明任何问题，因此有多种可能的名称不作配对。",
+    causes: ["文件保存了同一模块的多个输出"],
+    tune: "用 --map FILE 指定对应关系。",
+  },
+  "input/similar-name": {
+    message:
+      "待测侧的 {from} 没有对应张量，与 {to} 相似（余弦 {cosine}，共 {value} 个）：若确为同一张量，请把 {line} 写入 --map 的 candidate 之下",
+    why: "数值相似的张量不会自动配对：因为一致才选中的配对会掩盖误差。",
+    causes: ["其他工具对同一张量的命名不同"],
+    tune: "若两者是同一张量，把这一行写入 --map 所用的文件。",
+  },
   "input/unverified": {
     message: "{reason}：无法确认输入一致",
     why: "输入不同的两次运行，比较没有意义。",

@@ -34,6 +34,7 @@ export const EN: Messages = {
     "by-map": "the map says so",
     "by-module": "both sides name the same module",
     "by-pattern": "the names differ only in how they are written",
+    "by-count": "there is one more than the model has layers",
     "by-fusion": "one side stores several projections as one",
     stopped: "stopped at the first failure",
     "switched-off": "switched off by the config",

@@ -34,6 +34,7 @@ export const ZH: Messages = {
     "by-map": "由名称映射指定",
     "by-module": "两侧是同一模块",
     "by-pattern": "名称仅写法不同",
+    "by-count": "个数恰为层数加一",
     "by-fusion": "一侧把多个投影合并保存",
     stopped: "遇到首个不通过即停止",
     "switched-off": "已由配置文件关闭",
