@@ -14,6 +14,7 @@ import { createDumpWriter } from "../../src/dump/write-dump.ts";
 import { cli } from "../support/cli.ts";
 import { python } from "../support/python.ts";
 import { errorOf, scratch } from "../support/scratch.ts";
+import { splitRun } from "../support/split-ranks.ts";
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
@@ -206,6 +207,34 @@ describe("a run of a model", () => {
   });
 });
 
+describe("files of other tools", () => {
+  test.each(["torch/dtypes.pt", "torch/views.pt", "numpy/compressed.npz", "polygraphy/two.json"])(
+    "%s is the same in every format",
+    (name) => {
+      const source = fixture(`foreign/${name}`);
+      const arrow = files.path();
+      convertDump(source, arrow);
+      expect(contents(arrow)).toEqual(contents(source));
+      for (const extension of [".safetensors", ".npz"]) {
+        const path = files.path(extension);
+        convertDump(arrow, path);
+        expect(contents(path)).toEqual(contents(source));
+      }
+    },
+  );
+
+  test("the ranks of a run become one file", () => {
+    const whole = fixture("pairs/clean/candidate.arrow");
+    const how = ({ name }: TensorEntry) =>
+      name.endsWith(".attn") ? "channels" : name === "norm" ? "tokens" : "replica";
+    const pattern = splitRun(whole, files.path(""), { ranks: 2, how });
+    const path = files.path();
+    convertDump(pattern, path);
+    expect(contents(path)).toEqual(contents(whole));
+    expect(withDump(path, ({ ranks }) => ranks)).toBe(1);
+  });
+});
+
 describe("what cannot be written is told", () => {
   const none = new Uint8Array();
   const stats = { min: 0, max: 1, mean: 0.5, rms: 0.6, nan: 0, posInf: 0, negInf: 0 };
@@ -250,6 +279,26 @@ describe("what cannot be written is told", () => {
       { name: "nul\0" },
       { name: "__metadata__" },
     ]);
+  });
+
+  test("sketches", () => {
+    const path = files.path();
+    const capture = { sketch: { k: 2, seed: 1 } };
+    const writer = createDumpWriter(path, {
+      tool: { name: "test" },
+      id: "x",
+      dtype: "F32",
+      capture,
+    });
+    writer.write({ name: "a", dtype: "F32", shape: [2], bytes: new Uint8Array(8) });
+    const sketch = { encoding: "sketch" as const, bytes: new Uint8Array(16) };
+    writer.write({ name: "b", dtype: "F32", shape: [2, 9], ...sketch });
+    writer.close();
+    for (const extension of [".arrow", ".safetensors", ".npz"]) {
+      const { tensors, left } = convertDump(path, files.path(extension));
+      expect(tensors).toBe(1);
+      expect(left[0]).toEqual({ name: "b", why: "only a sketch of it is stored" });
+    }
   });
 
   test("nothing at all is an error, and leaves no file", () => {

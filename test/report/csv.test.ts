@@ -6,10 +6,10 @@ import { python } from "../support/python.ts";
 import { scratch } from "../support/scratch.ts";
 import { comparison, RESULTS, tensor } from "./results.ts";
 
-const { file } = scratch();
+const files = scratch();
 
 function read(text: string): readonly Readonly<Record<string, string>>[] {
-  return JSON.parse(python("read_csv.py", file(text, ".csv"))) as never;
+  return JSON.parse(python("read_csv.py", files.file(text, ".csv"))) as never;
 }
 
 /** The value at a dotted path. */
@@ -31,7 +31,7 @@ test.each(["pass", "fail by layer", "not finite", "statistics"] as const)(
     for (const [i, row] of rows.entries()) {
       for (const [path, text] of Object.entries(row)) {
         const value = at(result.tensors[i], path);
-        expect(text, path).toBe(value === null ? "" : String(value));
+        expect(text, path).toBe(value === null ? "" : (value as string | number).toString());
       }
     }
   },
