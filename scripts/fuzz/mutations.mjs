@@ -58,6 +58,9 @@ const DTYPES = ["<f4", "<f8", "<f2", "<V2", "|V1", "<i8", ">u8", "|b1", "|O", "<
 
 const MAX_BYTES = 1 << 20;
 
+/** Bytes in which texts are looked for: the memory of a process is the reader's. */
+const MAX_TEXT = 1 << 16;
+
 /** @type {Readonly<Record<string, (material: Material, chance: Chance) => Uint8Array>>} */
 const MUTATIONS = {
   bits({ bytes }, { int }) {
@@ -114,22 +117,24 @@ const MUTATIONS = {
   /** The same where a number is written in digits. */
   digits({ bytes }, { int, one }) {
     const text = Buffer.from(bytes).toString("latin1");
-    const found = [...text.matchAll(/\d+/g)];
+    const from = int(Math.max(1, text.length - MAX_TEXT));
+    const found = [...text.slice(from, from + MAX_TEXT).matchAll(/\d+/g)];
     if (found.length === 0) return bytes;
     const match = found[int(found.length)];
     const value = one([...NUMBERS.map(String), "-1", "1e400", "9".repeat(400), "0.5", ""]);
-    return replaced(text, match?.index ?? 0, match?.[0].length ?? 0, value);
+    return replaced(text, from + (match?.index ?? 0), match?.[0].length ?? 0, value);
   },
   dtype({ bytes }, { int, one }) {
     const text = Buffer.from(bytes).toString("latin1");
+    const from = int(Math.max(1, text.length - MAX_TEXT));
     const found = [
-      ...text.matchAll(
-        /(?<=['"])(?:[<>|][a-zA-Z]\d+|[BF]\w?\d+(?:_E\dM\d)?|I\d+|U8|BOOL)(?=['"])/g,
-      ),
+      ...text
+        .slice(from, from + MAX_TEXT)
+        .matchAll(/(?<=['"])(?:[<>|][a-zA-Z]\d+|[BF]\w?\d+(?:_E\dM\d)?|I\d+|U8|BOOL)(?=['"])/g),
     ];
     if (found.length === 0) return bytes;
     const match = found[int(found.length)];
-    return replaced(text, match?.index ?? 0, match?.[0].length ?? 0, one(DTYPES));
+    return replaced(text, from + (match?.index ?? 0), match?.[0].length ?? 0, one(DTYPES));
   },
   spliced: ({ bytes, other }, { int }) =>
     joined(bytes.subarray(0, int(bytes.length + 1)), other.subarray(int(other.length + 1))),
@@ -259,7 +264,7 @@ function replaced(text, at, length, value) {
 function openZip(bytes) {
   if (bytes[0] !== 0x50 || bytes[1] !== 0x4b) return null;
   try {
-    const entries = unzipSync(bytes);
+    const entries = unzipSync(bytes, { filter: ({ originalSize }) => originalSize <= MAX_BYTES });
     return Object.keys(entries).length === 0 ? null : entries;
   } catch {
     return null;
