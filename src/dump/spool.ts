@@ -1,6 +1,6 @@
 /** A temporary file without a name: for bytes that no file holds as they are needed. */
 
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
@@ -43,6 +43,17 @@ export class Spool implements ByteSource {
   get descriptor(): number {
     if (this.#descriptor === null) throw new RangeError(`${this.name} is closed`);
     return this.#descriptor;
+  }
+
+  /**
+   * Refuses what the disk has no room for, before it is full.
+   *
+   * @throws NpuDiffError `output-unwritable`
+   */
+  reserve(bytes: number): void {
+    const { bavail, bsize } = statfsSync(tmpdir());
+    if (bytes <= bavail * bsize) return;
+    throw unwritable(new Error(`room for ${bavail * bsize} of ${bytes} bytes`));
   }
 
   /**

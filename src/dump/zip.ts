@@ -87,6 +87,7 @@ export function readZip(file: DumpFile): readonly ZipEntry[] {
 export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): Piece {
   if (entry.stored) return { source: file, position: entry.position, bytes: entry.size };
   const target = spool();
+  target.reserve(entry.size);
   const position = target.size;
   const wrong = (found: string, cause?: unknown): NpuDiffError =>
     file.corrupt(

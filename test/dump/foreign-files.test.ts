@@ -4,10 +4,13 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { compareDumps } from "../../src/compare.ts";
+import type { NpuDiffError } from "../../src/core/errors.ts";
 import { dataBytes } from "../../src/dump/dump.ts";
 import { openDump } from "../../src/dump/open-dump.ts";
+import { Spool } from "../../src/dump/spool.ts";
 import { cli } from "../support/cli.ts";
 import { python } from "../support/python.ts";
 import { errorOf, scratch } from "../support/scratch.ts";
@@ -88,5 +91,26 @@ test("an array in Fortran order that is rewritten in several parts", () => {
   for (const [name, expected] of Object.entries(sha256)) {
     const { tensors } = read(join(folder, name));
     expect(Object.values(tensors)).toMatchObject([{ sha256: expected }]);
+  }
+});
+
+test("an archive of anything else is refused by what it holds", () => {
+  const path = scratchFolder.file(zipSync({ "word/document.xml": new Uint8Array(9) }), ".npz");
+  const error = errorOf(() => openDump(path));
+  expect(error).toMatchObject({ code: "dump-schema" });
+  expect(JSON.stringify((error as NpuDiffError).facts)).toContain("word/document.xml");
+});
+
+test("what the disk has no room for is refused before it is written", () => {
+  const spool = Spool.create();
+  try {
+    expect(
+      errorOf(() => {
+        spool.reserve(2 ** 60);
+      }),
+    ).toMatchObject({ code: "output-unwritable" });
+    spool.reserve(1);
+  } finally {
+    spool.close();
   }
 });

@@ -45,7 +45,8 @@ export function readNpy(file: DumpFile): ForeignContents {
  * Reads the arrays of an archive of .npy files. What no dump holds (texts, Python objects, complex numbers) is left
  * out, and listed.
  *
- * @throws NpuDiffError `dump-corrupt`, `dump-truncated`; `dump-schema` where an array is no array of NumPy's
+ * @throws NpuDiffError `dump-corrupt`, `dump-truncated`; `dump-schema` where it holds none, or one is no array
+ *   of NumPy's
  */
 export function readNpz(
   file: DumpFile,
@@ -71,6 +72,8 @@ export function readNpz(
       if ("why" in tensor) skipped.push(tensor);
       else tensors.push(tensor);
     }
+    const [first] = skipped;
+    if (tensors.length === 0 && first !== undefined) throw noArrays(file, first, skipped.length);
     return contents("npz", file, tensors, skipped, scratch);
   } catch (error) {
     scratch.close();
@@ -145,6 +148,18 @@ export function tensorOf(
 
 function storedBytes({ dtype, conversion }: NpyHeader): number {
   return conversion.kind === "widen" ? conversion.bytes : DTYPES[dtype].bytes;
+}
+
+function noArrays(file: DumpFile, { name, why }: Remark, count: number): NpuDiffError {
+  return file.fail(
+    "dump-schema",
+    `${file.name} is an archive without an array that can be compared`,
+    {
+      found: `${count} entries, the first ${JSON.stringify(name.slice(0, 80))}: ${why}`,
+      expected: "arrays of numbers in NumPy's format, or tensors of torch.save",
+    },
+    "give an archive of np.savez or torch.save",
+  );
 }
 
 function unreadable({ label, file }: Place, problem: string): NpuDiffError {

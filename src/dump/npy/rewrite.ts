@@ -85,6 +85,7 @@ export function transposed(
   const [rows = 1, ...rest] = axes;
   if (rest.length === 0 || piece.bytes === 0) return piece;
   const columns = rest.reduce((product, length) => product * length, 1);
+  spool.reserve(piece.bytes);
   const position = spool.size;
   const atOnce = Math.max(1, Math.min(rows, Math.floor(BLOCK_BYTES / (columns * size))));
   for (let from = 0; from < rows; from += atOnce) {
