@@ -77,7 +77,14 @@ export function nextCommand({
   if (tensor?.tokenRelL2 == null) return null;
   const files = `${word(inputs.reference.file, "REFERENCE")} ${word(inputs.candidate.file, "CANDIDATE")}`;
   const name = word(tensor.name, "");
-  return name === "" ? null : `npu-diff inspect ${files} --tensor ${name}`;
+  return name === "" ? null : `npu-diff inspect ${files} --tensor ${name}${mapOption(result)}`;
+}
+
+/** The map under whose names tensors were compared, as an option; empty without one. */
+function mapOption({ findings }: Pick<ComparisonResult, "findings">): string {
+  const said = findings.find(({ rule, detail }) => rule === "input/renamed" && "at" in detail);
+  const file = String(said?.detail["at"] ?? "").replace(/:\d+$/, "");
+  return file === "" ? "" : ` --map ${word(file, "FILE")}`;
 }
 
 /** `text` as a word of a command line, or `otherwise` where a shell or a parser would see more in it. */

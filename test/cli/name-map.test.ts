@@ -37,6 +37,17 @@ describe("the command line", () => {
     });
   });
 
+  it("is in the next step that a report names", async () => {
+    // Of no cause that is known.
+    const noisy = f32([2, 3], [1.1, 1.86, 3.09, 3.52, 5.25, 5.88]);
+    const path = files.file(safetensors({ ...ids, "blk.0.a": noisy }), ".safetensors");
+    const { stdout } = await cli(["compare", reference, path, "--map", map]);
+    const next = /npu-diff (?:inspect|explain).*/.exec(stdout)?.[0] ?? "";
+    expect(next).toMatch(
+      /^npu-diff inspect \d+\.safetensors \d+\.safetensors --tensor layers\.0\.attn --map \d+\.yaml$/,
+    );
+  });
+
   it("looks into a mapped tensor", async () => {
     const ended = await cli([
       "inspect",
@@ -49,7 +60,9 @@ describe("the command line", () => {
       "--json",
     ]);
     expect(ended.code).toBe(0);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ tensors: [{ tensor: "layers.0.attn", relL2: 0.125 }] });
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      tensors: [{ tensor: "layers.0.attn", relL2: 0.125 }],
+    });
     const alone = await cli(["inspect", reference, "--map", map]);
     expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining("--tensor")]);
   });

@@ -13,6 +13,8 @@ export interface NamedAs {
   readonly to: string;
   /** A stable word: `by-map`, or that of a proposal. */
   readonly reason: string;
+  /** The line of the map that says so, such as `map.yaml:3`. */
+  readonly at?: string;
   readonly names: number;
 }
 
@@ -39,6 +41,7 @@ export function namedByMap(uses: readonly MapUse[]): readonly NamedAs[] {
     from: shownSource(rule.from),
     to: rule.name,
     reason: "by-map",
+    at: rule.at,
     names,
   }));
 }
