@@ -308,6 +308,21 @@ test("the command line shows where the prediction parts, and its JSON is rendere
   expect(again.stdout).toContain("预测从第 2 层开始分叉");
 });
 
+test("a config names the weights for its pairs, by a path from its own folder", async () => {
+  const own = at("gate");
+  mkdirSync(own);
+  const pair = { reference: "../reference.arrow", candidate: "../candidate.arrow" };
+  const settings = { lmHead: "../plain", lensTokens: 7 };
+  const config = { ...settings, pairs: { tiny: { ...pair, floor: ["../floor.arrow"] } } };
+  writeFileSync(join(own, "npu-diff.json"), JSON.stringify(config));
+  const { code, stdout } = await cli(["check", "--json"], { cwd: own });
+  expect(code).toBe(1);
+  const { pairs } = JSON.parse(stdout) as {
+    readonly pairs: readonly { readonly result: ComparisonResult }[];
+  };
+  expect(pairs[0]?.result.lens).toMatchObject({ positions: 7, parting: { tensor: "layers.2" } });
+});
+
 interface Variant {
   readonly name?: string;
   readonly dtype?: string;
