@@ -16,8 +16,10 @@ export function lensBlock(lens: LensResult | null, context: TextContext): readon
   return [...curves(lens, context), ...lines.map((line) => `  ${line}`)];
 }
 
-function curves({ layers, parting }: LensResult, context: TextContext): readonly string[] {
+function curves(lens: LensResult, context: TextContext): readonly string[] {
   const { m, lang, ascii, columns, ellipsis } = context;
+  // The embedding is a table: where both sides look up the same, its KL would take most of the scale.
+  const layers = lens.layers.filter(({ layer }) => layer !== null);
   const gms: Curve = layers.map(({ kl }) => kl.gm);
   const floors: Curve = layers.map(({ kl }) =>
     kl.floorRatio === null || kl.floorRatio === 0 ? null : kl.gm / kl.floorRatio,
@@ -34,7 +36,7 @@ function curves({ layers, parting }: LensResult, context: TextContext): readonly
     const range = `${formatError(ends.low)} ${ellipsis} ${formatError(ends.high)}`;
     return [`  ${padEnd(name, labelWidth)}  ${glyphs}   ${range}`];
   };
-  const at = layers.findIndex(({ tensor }) => tensor === parting?.tensor);
+  const at = layers.findIndex(({ tensor }) => tensor === lens.parting?.tensor);
   const column = sparklineColumn(at, layers.length, room);
   const place = layers[at];
   return [
