@@ -29,10 +29,21 @@ const ONNXRUNTIME = {
   message: "measure/lm-head/product.ts alone loads this package",
 };
 
+/** What Node.js has and a browser lacks, beside `process`. */
+const NODE_GLOBALS = [
+  "Buffer",
+  "global",
+  "require",
+  "module",
+  "setImmediate",
+  "__dirname",
+  "__filename",
+];
+
 function restrict(folder, { stages, allowNode = false, allowPackages = [] }) {
   const foreign = Object.keys(OWNED).filter((name) => !allowPackages.includes(name));
   return {
-    files: [`src/${folder}/**/*.ts`],
+    files: [folder.endsWith(".ts") ? `src/${folder}` : `src/${folder}/**/*.ts`],
     rules: {
       "no-restricted-imports": [
         "error",
@@ -49,7 +60,9 @@ function restrict(folder, { stages, allowNode = false, allowPackages = [] }) {
           ],
         },
       ],
-      ...(folder === "cli" ? {} : { "no-restricted-globals": ["error", "process"] }),
+      ...(folder === "cli"
+        ? {}
+        : { "no-restricted-globals": ["error", "process", ...(allowNode ? [] : NODE_GLOBALS)] }),
     },
   };
 }
@@ -67,7 +80,7 @@ function only(folder, ...allowed) {
       ? []
       : [
           {
-            pattern: "^\\.\\./(\\.\\./)*(compare|compare-task-results|index)\\.ts$",
+            pattern: "^\\.\\./(\\.\\./)*(compare|compare-task-results|core|index)\\.ts$",
             message: "the pipeline is above the stages",
           },
         ]),
@@ -136,6 +149,12 @@ export default tseslint.config(
         message:
           "a renderer sees only core/, the tables of rules and causes and the formula of the prior",
       },
+    ],
+  }),
+  // The part of the package that other runtimes import: nothing in it may reach a dump.
+  restrict("core.ts", {
+    stages: [
+      { pattern: "^\\./(?!(core|judge|diagnose|report)/)", message: "this part needs no Node.js" },
     ],
   }),
   restrict("config", {

@@ -21,6 +21,7 @@ import { checkTokens, type Tokens, tokensSha256, tokenTable } from "./align/toke
 import type { Finding } from "./core/findings.ts";
 import type { InputSummary } from "./core/inputs.ts";
 import { type CompareObserver, type CompareOptions, DEFAULT_OPTIONS } from "./core/options.ts";
+import { COMPARE_OPTIONS_SCHEMA, checkOptions } from "./core/options-schema.ts";
 import type { ComparisonResult } from "./core/result.ts";
 import type { Role } from "./core/verdict.ts";
 import { diagnose } from "./diagnose/groups.ts";
@@ -35,7 +36,7 @@ import { headFindings } from "./judge/judge-head.ts";
 import { inputFindings } from "./judge/judge-inputs.ts";
 import { performanceFindings } from "./judge/judge-performance.ts";
 import { type JudgeContext, type JudgedUnit, judgeTensor } from "./judge/judge-tensor.ts";
-import { Levels } from "./judge/levels.ts";
+import { checkLevels, Levels } from "./judge/levels.ts";
 import { sampleAllowance } from "./judge/limits.ts";
 import { ownFloorLimit } from "./judge/own-limits.ts";
 import { scaleOf } from "./judge/presets.ts";
@@ -70,13 +71,17 @@ import { TrueTokens } from "./measure/true-tokens.ts";
  *
  * @param given the two dumps, and whatever differs from {@link DEFAULT_OPTIONS}.
  * @returns the result; a precision failure is a value of it.
- * @throws NpuDiffError where the two could not be compared.
+ * @throws NpuDiffError where the two could not be compared, and `usage` for an option that is unknown or out
+ *   of its range.
  */
 export async function compareDumps(
   given: Pick<CompareOptions, "reference" | "candidate"> & Partial<CompareOptions>,
   observer: CompareObserver = {},
 ): Promise<ComparisonResult> {
-  const { options, set } = withReferenceSet({ ...DEFAULT_OPTIONS, ...given });
+  const filled = { ...DEFAULT_OPTIONS, ...given };
+  checkOptions(filled, COMPARE_OPTIONS_SCHEMA);
+  checkLevels(filled.levels);
+  const { options, set } = withReferenceSet(filled);
   const files = [options.reference, options.candidate, ...options.floors, ...options.forced];
   refuseTooMany(options);
   refuseRanksApart(files);

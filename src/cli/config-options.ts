@@ -1,11 +1,11 @@
 /** The config of a call, and what the call itself says in its place. */
 
 import { resolve } from "node:path";
-import { DECISIONS, PRESETS } from "../config/config.ts";
 import { findConfig, type LoadedConfig, readConfig } from "../config/load.ts";
 import { type GivenSettings, type ResolvedPair, resolvePair } from "../config/resolve.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { DECISIONS, PRESETS } from "../core/options.ts";
 import { type Arguments, usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";
 import { LIMITS, type OptionName } from "./options.ts";

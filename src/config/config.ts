@@ -1,10 +1,12 @@
 /** What a config may say: the types, and the schema that is held to them and published. */
 
 import {
+  DECISIONS,
   type Decide,
   LIMIT_RANGES,
   type LimitName,
   type Limits,
+  PRESETS,
   type Preset,
   type RuleSetting,
   TENSOR_LIMITS,
@@ -69,9 +71,6 @@ export interface Config extends Settings {
   readonly baseline?: string;
   readonly pairs: Readonly<Record<string, Pair>>;
 }
-
-export const PRESETS = ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"] as const;
-export const DECISIONS = ["interval", "point"] as const;
 
 /** Words of `npu-diff check --update`, which therefore name no pair. */
 const RESERVED = ["all", "new"] as const;

@@ -32,6 +32,7 @@ export interface BaselineState {
   readonly state: "compared" | "written" | "not-written" | "missing";
 }
 
+/** What `npu-diff check` found of all pairs. */
 export interface CheckResult {
   readonly schemaVersion: 1;
   /** The worst of all pairs: `error`, then `fail`, then `inconclusive`. */

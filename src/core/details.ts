@@ -12,6 +12,7 @@ export interface TokenBin {
   readonly text: string | null;
 }
 
+/** The errors of one tensor along the tokens of a sample. */
 export interface TokenErrorRow {
   readonly tensor: string;
   /** The largest ρ_t = ‖d_t‖ / ‖x_t‖ of each bin; null where the tensor has no such row. */

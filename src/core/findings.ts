@@ -13,6 +13,7 @@ export type LimitSource =
   | "preset"
   | "structure";
 
+/** What a finding counts for: `error` fails, `warning` and `info` do not. */
 export type RuleLevel = "error" | "warning" | "info";
 
 /** A rule that was broken, or something that the reader should know. */

@@ -7,6 +7,7 @@ export interface Excerpt {
   readonly omitted: number;
 }
 
+/** A token that a side generated. */
 export interface GeneratedToken {
   readonly id: number;
   /** Null where the dump does not say how the token is written. */
@@ -114,6 +115,7 @@ export interface KeywordTotals {
   readonly firstOpen: number | null;
 }
 
+/** What the two sides generated, prompt by prompt. */
 export interface GenerationResult {
   /** Samples whose continuations were compared; none where a side was sampled. */
   readonly samples: number;

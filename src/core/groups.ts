@@ -3,6 +3,7 @@
 import type { Finding } from "./findings.ts";
 import type { StepGroup, Verdict } from "./verdict.ts";
 
+/** A kind of error that explains an origin. */
 export interface CauseResult {
   readonly id: string;
   /** How sure the rule is, 0 … 1: a judgement, no probability. */
@@ -13,6 +14,7 @@ export interface CauseResult {
   readonly detail: Finding["detail"];
 }
 
+/** Where the error of a step group begins, or a module that is at fault beside it. */
 export interface Origin {
   readonly tensor: string;
   readonly layer: number | null;

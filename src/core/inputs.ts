@@ -13,6 +13,7 @@ export interface InputSummary {
   readonly repaired: boolean;
 }
 
+/** A key of the run metadata in which the two sides differ. */
 export interface EnvironmentDifference {
   /** Dotted path in the run metadata, e.g. `model.rope_theta`. */
   readonly key: string;

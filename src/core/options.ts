@@ -2,10 +2,15 @@
 
 import type { MapRule } from "./name-map.ts";
 
-export type Preset = "auto" | "exact" | "f64" | "f32" | "f16" | "bf16" | "fp8";
+export const PRESETS = ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"] as const;
+
+/** The number format whose precision scales the limits; `exact` asks for equal bits, `auto` takes the candidate's. */
+export type Preset = (typeof PRESETS)[number];
+
+export const DECISIONS = ["interval", "point"] as const;
 
 /** `interval`: a user's limit holds when the 95 % bound is inside it; `point`: when the point value is. */
-export type Decide = "interval" | "point";
+export type Decide = (typeof DECISIONS)[number];
 
 /** The limits that a user may set; each is added to the built-in rules, none replaces them. */
 export type LimitName =
@@ -45,8 +50,10 @@ export const TENSOR_LIMITS = [
   "maxFloorRatio",
 ] as const satisfies readonly LimitName[];
 
+/** The limits that may be another for some tensors. */
 export type TensorLimitName = (typeof TENSOR_LIMITS)[number];
 
+/** Limits of the user, by name; `LIMIT_RANGES` says which values make sense. */
 export type Limits = Readonly<Partial<Record<LimitName, number>>>;
 
 /** What a rule counts for: nothing, a warning whatever it finds, or an error whatever it finds. */
@@ -69,6 +76,7 @@ export interface LimitOverride {
   readonly limits: Readonly<Partial<Record<TensorLimitName, number>>>;
 }
 
+/** What is compared, and how. */
 export interface CompareOptions {
   /** Path of the reference dump, or of a reference set: the folder that `npu-dump reference` made. */
   readonly reference: string;
@@ -133,6 +141,7 @@ export const DEFAULT_OPTIONS: Omit<CompareOptions, "reference" | "candidate"> = 
   jobs: 1,
 };
 
+/** How far a comparison is. */
 export interface Progress {
   /** Tensors done, and in all. */
   readonly done: number;

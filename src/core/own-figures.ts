@@ -54,6 +54,7 @@ export const OWN_STATISTICS = [
   "gain",
 ] as const;
 
+/** A figure of a module's own error, by name. */
 export type OwnStatisticName = (typeof OWN_STATISTICS)[number];
 
 /**

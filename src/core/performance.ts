@@ -64,6 +64,7 @@ export const PERFORMANCE_METRICS = {
   peak_reserved_bytes: MEMORY,
 } as const satisfies Readonly<Record<string, PerformanceMetricFacts>>;
 
+/** A figure of performance, by name. */
 export type PerformanceMetricName = keyof typeof PERFORMANCE_METRICS;
 
 /** The names of {@link PERFORMANCE_METRICS}, in its order. */

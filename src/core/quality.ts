@@ -15,6 +15,7 @@ export interface ClusteredMean {
   readonly clusters: number;
 }
 
+/** Perplexity of both sides on the same tokens. */
 export interface PerplexityResult {
   readonly reference: number;
   readonly candidate: number;
@@ -68,6 +69,7 @@ export interface NotAvailable {
   readonly reason: string;
 }
 
+/** How often both sides find the same token likeliest. */
 export interface Top1Result {
   readonly share: number;
   readonly agreed: number;
@@ -79,6 +81,7 @@ export interface Top1Result {
   readonly nearTies: number | null;
 }
 
+/** Positions whose likeliest token is another. */
 export interface FlipsResult {
   readonly count: number;
   /** Σ Φ(−z) over all positions. */
@@ -89,6 +92,7 @@ export interface FlipsResult {
   readonly sigmaFrom: "floor" | "candidate";
 }
 
+/** How the true token's probability changes. */
 export interface DeltaPResult {
   readonly rms: number;
   readonly p1: number;
@@ -100,6 +104,7 @@ export interface DeltaPResult {
   readonly max: number;
 }
 
+/** Whether the token after each prompt agrees. */
 export interface FirstTokenResult {
   readonly agreed: number;
   readonly samples: number;

@@ -14,6 +14,7 @@ import type { Quality } from "./quality.ts";
 import type { TensorResult } from "./tensor-result.ts";
 import type { Verdict } from "./verdict.ts";
 
+/** The result of a comparison. */
 export interface ComparisonResult {
   readonly schemaVersion: 1;
   readonly verdict: Verdict;

@@ -88,6 +88,7 @@ export interface TaskJudgement {
   readonly itemsNeeded: number | null;
 }
 
+/** What came of one task. */
 export interface TaskResult extends TaskFigures, TaskJudgement {
   readonly task: string;
   readonly metric: string;
@@ -108,6 +109,7 @@ export interface TaskInput {
   readonly sha256: string;
 }
 
+/** The result of comparing task results. Field names are frozen, additions only. */
 export interface TaskResultsComparison {
   readonly schemaVersion: 1;
   readonly verdict: Verdict;

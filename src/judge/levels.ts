@@ -1,6 +1,8 @@
 /** Levels of rules as a config sets them: what is switched off is not found, but said. */
 
+import { NpuDiffError } from "../core/errors.ts";
 import type { AppliedRule, Finding } from "../core/findings.ts";
+import { nearest } from "../core/nearest.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { LevelSetting } from "../core/options.ts";
 import { matchesAny } from "../dump/contract.ts";
@@ -18,6 +20,25 @@ const FIXED = new Set<RuleId>([
 
 /** The rules whose level may be set. */
 export const SETTABLE_RULES: readonly RuleId[] = RULE_IDS.filter((id) => !FIXED.has(id));
+
+/** @throws NpuDiffError `usage` where the level of a rule is set that has none, or must not be */
+export function checkLevels(settings: readonly LevelSetting[]): void {
+  const isSettable = new Set<string>(SETTABLE_RULES);
+  const wrong = settings.find(({ rule }) => !isSettable.has(rule));
+  if (wrong === undefined) return;
+  const meant = nearest(wrong.rule, SETTABLE_RULES);
+  throw new NpuDiffError("usage", {
+    what: `no level can be set for the rule ${JSON.stringify(wrong.rule)}`,
+    facts: [
+      { label: "set at", text: wrong.at },
+      {
+        label: "expected",
+        text: "a rule that npu-diff explain lists, other than those that say what is open",
+      },
+    ],
+    help: meant === null ? "leave it out" : `did you mean ${meant}?`,
+  });
+}
 
 export class Levels {
   private readonly settings: readonly LevelSetting[];

@@ -7,6 +7,7 @@
 import { NpuDiffError } from "../core/errors.ts";
 import type { AppliedRule, Finding } from "../core/findings.ts";
 import type { Decide, LimitName, Limits } from "../core/options.ts";
+import { checkOptions, JUDGE_OPTIONS_SCHEMA } from "../core/options-schema.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
 import { finding, isWithin } from "./findings.ts";
@@ -50,18 +51,25 @@ const OF_TENSORS = {
 
 const TENSOR_NAMES = Object.keys(OF_TENSORS) as readonly (keyof typeof OF_TENSORS)[];
 
+/** What a result is held to, in the place of what it was judged by. */
+export interface RejudgeOptions {
+  /** As of a comparison: relative ones as shares, KL in nats. */
+  readonly limits?: Limits;
+  /** How limits on what the model says are held; all of them anew where it is given. */
+  readonly decide?: Decide;
+}
+
 /**
  * `result` held to `limits`, each in the place of the one that it was judged by; the
- * others stay. With `decide` all limits on what the model says are held anew.
+ * others stay. With `decide` all limits on what the model says are held anew. The
+ * result itself is left as it is.
  *
- * @throws NpuDiffError `usage` for what a result alone cannot tell: `maxFloorRatio`, a comparison that
+ * @throws NpuDiffError `usage` for a limit that is unknown or out of its range, and for what a result alone cannot tell: `maxFloorRatio`, a comparison that
  *   was stopped, a rule whose level a config set
  */
-export function rejudge(
-  result: ComparisonResult,
-  limits: Limits,
-  decide: Decide | null,
-): ComparisonResult {
+export function rejudge(result: ComparisonResult, given: RejudgeOptions): ComparisonResult {
+  checkOptions(given, JUDGE_OPTIONS_SCHEMA);
+  const { limits = {}, decide = null } = given;
   refuse(result, limits);
   const anew = NAMES.filter((name) => limits[name] !== undefined || isReheld(result, name, decide));
   const held: Limits = Object.fromEntries(

@@ -3,7 +3,7 @@
 import { escapeText } from "../core/escape.ts";
 import type { CauseResult, Origin } from "../core/groups.ts";
 import type { ComparisonResult } from "../core/result.ts";
-import { causeMessage, isCauseId } from "../diagnose/cause-texts/index.ts";
+import { causeMessage as filledMessage, isCauseId } from "../diagnose/cause-texts/index.ts";
 import { modelOf } from "./input-label.ts";
 import { type Language, MESSAGES } from "./messages/index.ts";
 
@@ -35,11 +35,12 @@ export function causeWords(
       : confidence >= LIKELY
         ? labels.likelyCause
         : labels.possibleCause;
-  return { label, message: messageOf(cause, lang) };
+  return { label, message: causeMessage(cause, lang) };
 }
 
-function messageOf({ id, evidence, detail }: CauseResult, lang: Language): string {
-  const message = lang === "en" || !isCauseId(id) ? null : causeMessage(id, lang, detail);
+/** What was seen, with its figures, escaped. */
+export function causeMessage({ id, evidence, detail }: CauseResult, lang: Language): string {
+  const message = lang === "en" || !isCauseId(id) ? null : filledMessage(id, lang, detail);
   return escapeText(message ?? evidence, 400);
 }
 

@@ -23,10 +23,10 @@ const MOST = 10;
 /** GitHub shows no summary at all of a step that wrote more than 1 MiB. */
 export const SUMMARY_LIMIT: number = 1024 * 1024;
 
-/** The annotations as workflow commands, a line each; ends with a newline. */
+/** At most ten annotations as workflow commands of GitHub Actions, a line each; ends with a newline. */
 export function renderGithub(
   result: ComparisonResult,
-  { lang }: { readonly lang: Language },
+  { lang = "en" }: { readonly lang?: Language } = {},
 ): string {
   return renderAnnotations(annotations(result, lang), lang);
 }

@@ -19,7 +19,8 @@ const OF_TENSORS =
   /^(?:(?:finite|own|layer|exact)\/|limit\/(?:rel-l2|cosine|max-abs|mse)$|structure\/shape$)/;
 
 /**
- * A test fails where a rule is broken, and is an error where nothing could be compared
+ * JUnit XML, ending with a newline: a test for each tensor, and for each rule about the
+ * whole run. A test fails where a rule is broken, and is an error where nothing could be compared
  * or decided; what no rule was held to is skipped, with the reason. The document has a
  * failure exactly where the verdict is one, or an error, and none of both in a pass.
  */

@@ -29,6 +29,7 @@ import { generationLines, notAvailableLines } from "./quality-rows.ts";
 import { type RuleRow, ruleRows } from "./rule-rows.ts";
 import { verdictLines } from "./verdict-lines.ts";
 
+/** What the section of a model card is told beside the result. */
 export interface MarkdownOptions {
   readonly lang: Language;
   /** The command line that repeats the comparison, one line; not told where it is left out. */
@@ -45,13 +46,13 @@ const LONGEST_COMMAND = 100_000;
 const PERPLEXITY_DECIMALS = 4;
 
 /**
- * The conclusion, the tables that model cards of ported models print, every limit
- * with its origin, the environment and the method. A cell without a measurement
- * says why.
+ * The precision section of a model card, ending with a newline: the conclusion, the
+ * tables that model cards of ported models print, every limit with its origin, the
+ * environment and the method. A cell without a measurement says why.
  */
 export function renderMarkdown(
   result: ComparisonResult,
-  { lang, command }: MarkdownOptions,
+  { lang = "en", command }: Partial<MarkdownOptions> = {},
 ): string {
   const m = MESSAGES[lang];
   const word = m.verdict[result.verdict];

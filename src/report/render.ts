@@ -24,7 +24,7 @@ export const FORMATS = [
   "csv",
 ] as const satisfies readonly Format[];
 
-export type RenderOptions = TextOptions & PageOptions & SarifOptions;
+export type RenderOptions = TextOptions & PageOptions & Pick<SarifOptions, "exitCode">;
 
 /** Renders `result`; options that a format has no use for are ignored. */
 export function render(result: ComparisonResult, format: Format, options: RenderOptions): string {

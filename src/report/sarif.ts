@@ -5,6 +5,7 @@ import type { Finding, RuleLevel } from "../core/findings.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult } from "../core/result.ts";
+import { VERSION } from "../core/version.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import { findingMessage } from "./finding-text.ts";
 import { machineJson } from "./json.ts";
@@ -24,19 +25,20 @@ const LEVELS = { error: "error", warning: "warning", info: "note" } as const sat
   string
 >;
 
+/** What a SARIF log is told beside the result. */
 export interface SarifOptions {
   /** Of npu-diff. */
   readonly version: string;
-  /** That the process will end with. */
-  readonly exitCode: number;
+  /** That the process will end with; null where no process ends with this log. */
+  readonly exitCode: number | null;
 }
 
 /**
- * One run with a result for each finding, ending with a newline; none in a pass.
+ * A SARIF 2.1.0 log: one run with a result for each finding, ending with a newline; none in a pass.
  * What is inherited is a note. What is open is a warning, although SARIF has the kind
  * `open` for it: that has no level, and readers show what has none as if nothing was found.
  */
-export function renderSarif(result: ComparisonResult, options: SarifOptions): string {
+export function renderSarif(result: ComparisonResult, options: Partial<SarifOptions> = {}): string {
   const { inputs, findings } = result;
   const { headline } = verdictLines(result, "en");
   const ids = [...new Set(findings.map(({ rule }) => rule))];
@@ -72,17 +74,26 @@ export interface SarifRun {
 }
 
 /** `run` as a document, ending with a newline. */
-export function sarifLog(run: SarifRun, { version, exitCode }: SarifOptions): string {
+export function sarifLog(
+  run: SarifRun,
+  { version = VERSION, exitCode = null }: Partial<SarifOptions>,
+): string {
   const { executionSuccessful, said, rules, artifacts, results, properties } = run;
   const driver = { name: "npu-diff", version, semanticVersion: version, rules };
-  const exitCodeDescription = escapeText(said, LONGEST);
   return machineJson({
     $schema: SCHEMA,
     version: "2.1.0",
     runs: [
       {
         tool: { driver },
-        invocations: [{ executionSuccessful, exitCode, exitCodeDescription }],
+        invocations: [
+          {
+            executionSuccessful,
+            ...(exitCode === null
+              ? {}
+              : { exitCode, exitCodeDescription: escapeText(said, LONGEST) }),
+          },
+        ],
         artifacts,
         results,
         columnKind: "utf16CodeUnits",

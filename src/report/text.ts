@@ -9,12 +9,13 @@ import { type Language, MESSAGES, type Messages, type QualityWord } from "./mess
 import { gateLines, noticeLines } from "./notices.ts";
 import { performanceBlocks } from "./performance/text.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
-import type { Style } from "./style.ts";
+import { PLAIN, type Style } from "./style.ts";
 import { padEnd, width, wrapText } from "./table.ts";
 import { generationBlock } from "./text-generation.ts";
 import { layerTable } from "./text-layers.ts";
 import { unmeasuredQuality, verdictLines } from "./verdict-lines.ts";
 
+/** How a text report looks. */
 export interface TextOptions {
   readonly lang: Language;
   readonly style: Style;
@@ -23,6 +24,9 @@ export interface TextOptions {
   /** Width of the terminal, 40 or more. */
   readonly columns: number;
 }
+
+/** A pipe or a file, in English. */
+const DEFAULTS: TextOptions = { lang: "en", style: PLAIN, ascii: false, columns: 80 };
 
 /** What the parts of a text report share. */
 export interface TextContext {
@@ -59,10 +63,12 @@ const NAMES_SHOWN = 4;
  * The report as lines of text, ending with a newline. A pass is two lines, and
  * what was not captured or cannot be said; everything else shows where the error
  * begins and what it does. The verdict stands at both ends: a log is read from its
- * top, a terminal from its bottom.
+ * top, a terminal from its bottom. Names from the dumps are escaped.
+ *
+ * @param given English, without style, 80 columns wide, where nothing else is said
  */
-export function renderText(result: ComparisonResult, options: TextOptions): string {
-  const context = makeContext(options);
+export function renderText(result: ComparisonResult, given: Partial<TextOptions> = {}): string {
+  const context = makeContext({ ...DEFAULTS, ...given });
   const performance = performanceBlocks(result.performance, context);
   const body = (
     result.verdict === "pass"

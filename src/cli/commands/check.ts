@@ -19,7 +19,6 @@ import {
   readReportRequest,
   writeReports,
 } from "../reports.ts";
-import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
 export const check: Command = {
@@ -67,7 +66,6 @@ export const check: Command = {
       request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
     const facts = {
       commandOf: (pair: string | null) => repeatCheckCommand(args, pair),
-      version: packageVersion(),
       exitCode,
     };
     await writeReports(

@@ -16,7 +16,6 @@ import { readMap } from "../read-map.ts";
 import { repeatCommand } from "../repeat-command.ts";
 import { isDrawn, REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
 import { DESCRIBE_SECTION, readSection } from "../section.ts";
-import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
 export const compare: Command = {
@@ -86,7 +85,7 @@ export const compare: Command = {
 
     await host.stderr.write(renderNotices(result, toStderr));
     const exitCode = request.exitZero ? EXIT.pass : EXIT[result.verdict];
-    const facts = { command: repeatCommand(options, map), version: packageVersion(), exitCode };
+    const facts = { command: repeatCommand(options, map), exitCode };
     await writeReports(
       request,
       (format, shown) => {

@@ -1,29 +1,11 @@
-import { nearest } from "../../core/nearest.ts";
-import { FORMAT_IDS, FORMATS, isFormatId } from "../../core/number-format.ts";
-import { CAUSE_IDS } from "../../diagnose/cause-texts/ids.ts";
-import { CAUSES, isCauseId } from "../../diagnose/cause-texts/index.ts";
-import { expectedNoise } from "../../judge/noise.ts";
-import { isRuleId, RULE_IDS, RULES } from "../../judge/rules.ts";
-import {
-  type Entry,
-  renderEntry,
-  renderEntryJson,
-  renderList,
-  renderListJson,
-} from "../../report/explain.ts";
-import { FORMAT_TEXTS_EN, FORMAT_TEXTS_ZH } from "../../report/format-texts.ts";
+import { FORMAT_IDS, isFormatId } from "../../core/number-format.ts";
+import { DEFAULT_LAYERS, explain as entryOf, IDS, MOST_LAYERS } from "../../report/entries.ts";
+import { renderEntry, renderEntryJson, renderList, renderListJson } from "../../report/explain.ts";
 import { LANGUAGES } from "../../report/messages/index.ts";
 import { usageError } from "../arguments.ts";
 import { makeStyle } from "../color.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Command } from "./command.ts";
-
-/** Rules, causes and number formats share one space of ids. */
-const IDS: readonly string[] = [...RULE_IDS, ...CAUSE_IDS, ...FORMAT_IDS];
-
-/** The depth for which noise is told where the user names none. */
-const DEFAULT_LAYERS = 32;
-const MOST_LAYERS = 100_000;
 
 export const explain: Command = {
   name: "explain",
@@ -54,49 +36,12 @@ export const explain: Command = {
     }
     const layers = args.integer("layers", 1, MOST_LAYERS) ?? DEFAULT_LAYERS;
     if (id === undefined) {
-      const all = IDS.map((one) => entryOf(one, layers));
+      const all = IDS.map((one) => entryOf(one, { layers }));
       await host.stdout.write(json ? renderListJson(all, lang) : renderList(all, options));
       return EXIT.pass;
     }
-    const entry = entryOf(id, layers);
+    const entry = entryOf(id, { layers });
     await host.stdout.write(json ? renderEntryJson(entry, lang) : renderEntry(entry, options));
     return EXIT.pass;
   },
 };
-
-/**
- * @throws NpuDiffError `usage` where nothing has that id.
- */
-function entryOf(id: string, layers: number): Entry {
-  if (isRuleId(id)) return { kind: "rule", ...RULES[id] };
-  if (isCauseId(id)) return { kind: "cause", ...CAUSES[id] };
-  if (isFormatId(id)) {
-    const format = FORMATS[id];
-    const noiseFloor = format.u === null ? null : expectedNoise(format.u, layers);
-    return {
-      kind: "dtype",
-      ...format,
-      noiseFloor,
-      en: FORMAT_TEXTS_EN[id],
-      zh: FORMAT_TEXTS_ZH[id],
-    };
-  }
-  // As dumps write a dtype, or without its group.
-  const lower = id.toLowerCase();
-  const meant = IDS.find((one) => one.endsWith(`/${lower}`)) ?? nearest(lower, IDS);
-  throw usageError(
-    `there is no rule, cause or number format ${JSON.stringify(id)}`,
-    idsByGroup(),
-    meant === null ? "give one of these, such as layer/floor-ratio" : `did you mean ${meant}?`,
-  );
-}
-
-/** `layer` → `floor-ratio, …`: a line of facts for each group of ids. */
-function idsByGroup(): Readonly<Record<string, string>> {
-  const groups: Record<string, string> = {};
-  for (const id of IDS) {
-    const [group = "", name = ""] = id.split("/");
-    groups[group] = groups[group] === undefined ? name : `${groups[group]}, ${name}`;
-  }
-  return groups;
-}

@@ -22,7 +22,7 @@ export const init: Command = {
     option === "output" ? { describe: "Where to write it (default: npu-diff.jsonc)" } : {},
 
   async run(args, host) {
-    const { PRESETS } = await import("../../config/config.ts");
+    const { PRESETS } = await import("../../core/options.ts");
     const { CONFIG_NAMES, readConfig } = await import("../../config/load.ts");
     const { starterName, starterText } = await import("../../config/starter.ts");
     const path = target(args, host);

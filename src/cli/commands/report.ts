@@ -10,7 +10,6 @@ import { EXIT, type ExitCode } from "../exit-code.ts";
 import type { Host } from "../host.ts";
 import { LIMITS } from "../options.ts";
 import { REPORT_OPTIONS, readReportRequest, writeReports } from "../reports.ts";
-import { packageVersion } from "../version.ts";
 import type { Command } from "./command.ts";
 
 /** A report of ten thousand tensors with all details has a tenth of it. */
@@ -63,7 +62,7 @@ async function judgeAnew(
   decide: Decide | null,
 ): Promise<(result: ComparisonResult) => ComparisonResult> {
   const { rejudge } = await import("../../judge/rejudge.ts");
-  return (result) => rejudge(result, limits, decide);
+  return (result) => rejudge(result, { limits, ...(decide === null ? {} : { decide }) });
 }
 
 async function writeComparison(
@@ -75,7 +74,7 @@ async function writeComparison(
 ): Promise<ExitCode> {
   const request = readReportRequest(args, FORMATS, [path], host);
   const exitCode = request.exitZero ? EXIT.pass : EXIT[result.verdict];
-  const facts = { command: null, version: packageVersion(), exitCode };
+  const facts = { command: null, exitCode };
   await host.stderr.write(note);
   await writeReports(
     request,
@@ -96,7 +95,7 @@ async function writeCheck(
   const request = readReportRequest(args, CHECK_FORMATS, [path], host);
   const exitCode =
     request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
-  const facts = { commandOf: () => null, version: packageVersion(), exitCode };
+  const facts = { commandOf: () => null, exitCode };
   await host.stderr.write(note);
   await writeReports(
     request,

@@ -25,7 +25,7 @@ export const CHECK_FORMATS = [
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
-export type CheckRenderOptions = TextOptions & CheckPageOptions & SarifOptions;
+export type CheckRenderOptions = TextOptions & CheckPageOptions & Pick<SarifOptions, "exitCode">;
 
 /** Renders `check`; options that a format has no use for are ignored. */
 export function renderCheck(

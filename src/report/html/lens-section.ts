@@ -12,6 +12,7 @@ export function lensSection({ lens }: ComparisonResult, context: PageContext): M
   const { lang } = context;
   const [head = [], ...rows] = lensTable(lens, lang);
   const lines = lensLines(lens, lang).map((line) => html`<p>${line}</p>`);
-  const table = rows.length === 0 ? null : factTable(LENS_MESSAGES[lang].title, head, rows, context);
+  const table =
+    rows.length === 0 ? null : factTable(LENS_MESSAGES[lang].title, head, rows, context);
   return html`${lines}${table}`;
 }

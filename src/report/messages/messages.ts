@@ -1,6 +1,7 @@
 import type { LimitSource } from "../../core/findings.ts";
 import type { Role, StepGroup, Verdict } from "../../core/verdict.ts";
 
+/** Languages of the reports: English and Chinese. */
 export type Language = "en" | "zh";
 
 export type Side = "reference" | "candidate";
