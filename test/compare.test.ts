@@ -411,7 +411,6 @@ describe("the user's limits are added to the rules", () => {
     [{ maxAbs: 1e-12 }, "limit/max-abs"],
     [{ maxMse: 1e-24 }, "limit/mse"],
     [{ maxKl: 1e-18 }, "limit/kl"],
-    [{ maxPplIncrease: -0.5 }, "limit/ppl-increase"],
   ] as const)("%o", async (limits, rule) => {
     const kept = await comparePair(
       {},
@@ -432,6 +431,34 @@ describe("the user's limits are added to the rules", () => {
     const broken = await comparePair({}, { limits });
     expect(broken.verdict).toBe("fail");
     expect(rules(broken)).toContain(rule);
+  });
+
+  test("an increase of the perplexity", async () => {
+    const sureOfItself = (tensors: ToyTensor[]) =>
+      tensors.map((one) => (one.name === "logits" ? { ...one, values: one.values.map((value) => 10 * value) } : one));
+    const compareWith = (maxPplIncrease: number) =>
+      comparePair({ change: sureOfItself }, { limits: { maxPplIncrease } });
+    expect(rules(await compareWith(0))).toContain("limit/ppl-increase");
+    expect(rules(await compareWith(1e9))).not.toContain("limit/ppl-increase");
+  });
+
+  test.each([
+    [{ limits: { maxPplIncrease: -0.5 } }, "limits.maxPplIncrease"],
+    [{ limits: { minTop1: 98 } }, "limits.minTop1"],
+    [{ limits: { maxKl: Number.NaN } }, "limits.maxKl"],
+    [{ limits: { maxKL: 1 } }, "limits.maxKL"],
+    [{ floor: ["floor.arrow"] }, "floor"],
+    [{ floors: "floor.arrow" }, "floors"],
+    [{ preset: "BF16" }, "preset"],
+    [{ jobs: 0 }, "jobs"],
+    [{ levels: [{ rule: "layer/undecided", level: "off", tensors: null, at: "here" }] }, "layer/undecided"],
+    [{ levels: [{ rule: "layer/priors", level: "off", tensors: null, at: "here" }] }, "layer/priors"],
+  ])("options that are none are refused: %o", async (given, named) => {
+    const compared = comparePair({}, given as Partial<CompareOptions>);
+    await expect(compared).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining(named) as string,
+    });
   });
 
   test("a limit that nothing was measured against is not kept", async () => {
