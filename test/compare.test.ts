@@ -435,7 +435,9 @@ describe("the user's limits are added to the rules", () => {
 
   test("an increase of the perplexity", async () => {
     const sureOfItself = (tensors: ToyTensor[]) =>
-      tensors.map((one) => (one.name === "logits" ? { ...one, values: one.values.map((value) => 10 * value) } : one));
+      tensors.map((one) =>
+        one.name === "logits" ? { ...one, values: one.values.map((value) => 10 * value) } : one,
+      );
     const compareWith = (maxPplIncrease: number) =>
       comparePair({ change: sureOfItself }, { limits: { maxPplIncrease } });
     expect(rules(await compareWith(0))).toContain("limit/ppl-increase");
@@ -451,8 +453,14 @@ describe("the user's limits are added to the rules", () => {
     [{ floors: "floor.arrow" }, "floors"],
     [{ preset: "BF16" }, "preset"],
     [{ jobs: 0 }, "jobs"],
-    [{ levels: [{ rule: "layer/undecided", level: "off", tensors: null, at: "here" }] }, "layer/undecided"],
-    [{ levels: [{ rule: "layer/priors", level: "off", tensors: null, at: "here" }] }, "layer/priors"],
+    [
+      { levels: [{ rule: "layer/undecided", level: "off", tensors: null, at: "here" }] },
+      "layer/undecided",
+    ],
+    [
+      { levels: [{ rule: "layer/priors", level: "off", tensors: null, at: "here" }] },
+      "layer/priors",
+    ],
   ])("options that are none are refused: %o", async (given, named) => {
     const compared = comparePair({}, given as Partial<CompareOptions>);
     await expect(compared).rejects.toMatchObject({

@@ -27,6 +27,14 @@ describe("an import against the direction is an error", () => {
     ["src/report/text.ts", 'import "../judge/judge.ts";'],
     ["src/report/text.ts", 'import "../dump/dump.ts";'],
     ["src/report/text.ts", 'import "yargs";'],
+    ["src/judge/limits.ts", 'import "node:path";'],
+    ["src/diagnose/origin.ts", 'import "node:os";'],
+    ["src/report/text.ts", 'import "node:fs";'],
+    ["src/report/html/page.ts", 'import "node:crypto";'],
+    ["src/core.ts", 'import "node:fs";'],
+    ["src/core.ts", 'import "./compare.ts";'],
+    ["src/core.ts", 'import "./dump/open-dump.ts";'],
+    ["src/core/dtype.ts", 'import "../core.ts";'],
     ["src/config/load.ts", 'import "../dump/dump.ts";'],
     ["src/config/load.ts", 'import "../report/text.ts";'],
     ["src/config/load.ts", 'import "../cli/host.ts";'],
@@ -50,6 +58,14 @@ describe("an import against the direction is an error", () => {
     const code = "export const path: string = process.cwd();";
     expect(await broken("src/judge/limits.ts", code)).toEqual(["no-restricted-globals"]);
     expect(await broken("src/cli/run.ts", code)).toEqual([]);
+  });
+
+  test("and so is whatever else a browser lacks, where results are judged and shown", async () => {
+    const code = 'export const bytes: Uint8Array = Buffer.from("a");';
+    for (const file of ["src/core/dtype.ts", "src/judge/limits.ts", "src/report/text.ts"]) {
+      expect(await broken(file, code)).toEqual(["no-restricted-globals"]);
+    }
+    expect(await broken("src/dump/dump.ts", code)).toEqual([]);
   });
 });
 

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import * as core from "../src/core.ts";
 import { VERSION } from "../src/core/version.ts";
+import * as core from "../src/core.ts";
 import * as api from "../src/index.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -42,10 +42,12 @@ describe("types", () => {
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(entry);
   const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
-  const symbols = (module === undefined ? [] : checker.getExportsOfModule(module)).map((symbol) => ({
-    name: symbol.name,
-    meant: symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol,
-  }));
+  const symbols = (module === undefined ? [] : checker.getExportsOfModule(module)).map(
+    (symbol) => ({
+      name: symbol.name,
+      meant: symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol,
+    }),
+  );
   const isDocumented = (symbol: ts.Symbol): boolean =>
     symbol.getDocumentationComment(checker).length > 0;
 
@@ -69,9 +71,7 @@ describe("types", () => {
       .filter(({ meant }) => meant.getJsDocTags(checker).some(({ name }) => name === "throws"))
       .map(({ name }) => name);
     // A renderer and a look at a result cannot fail.
-    expect(throwing.toSorted()).toEqual(
-      [...OF_DUMPS, "explain", "judge", "readStored"].toSorted(),
-    );
+    expect(throwing.toSorted()).toEqual([...OF_DUMPS, "explain", "judge", "readStored"].toSorted());
   });
 });
 

@@ -17,6 +17,7 @@ const BLOCK = 2 ** 20;
  * @throws NpuDiffError `usage` where `entry` is of another dump or stores no values (`encoding` other than
  *   `dense`); `out-of-memory` where the values are too many to be held; `dump-corrupt` for an integer beyond 2⁵³;
  *   `dump-truncated` or `file-unreadable` where the file changed while it was open.
+ * @throws RangeError where the dump was closed.
  */
 export function readTensor(dump: Dump, entry: TensorEntry): Float64Array {
   if (!dump.tensors.includes(entry)) {

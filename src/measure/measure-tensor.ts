@@ -303,7 +303,8 @@ class TensorMeter {
       measuredRows: errors.rows,
       elements: this.elements,
       relL2: relation.relL2,
-      snrDb: -20 * Math.log10(relation.relL2),
+      // From 0: JSON has no -0, and a stored result is to be the same.
+      snrDb: 0 - 20 * Math.log10(relation.relL2),
       tokenRelL2,
       worstSampleExcess: errors.worstSample,
       infiniteRows: errors.infinite,

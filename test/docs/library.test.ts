@@ -60,7 +60,9 @@ test("every example of the page is one of these", () => {
 });
 
 test("every function that the package exports is on the page", () => {
-  const missing = Object.keys(api).filter((name) => !PAGE.includes(`\`${name}`) && !PAGE.includes(`${name}(`));
+  const missing = Object.keys(api).filter(
+    (name) => !PAGE.includes(`\`${name}`) && !PAGE.includes(`${name}(`),
+  );
   expect(missing).toEqual([]);
 });
 
@@ -94,6 +96,8 @@ test("and print what the page says", () => {
     const printed = execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
     expect(printed, title).toBe(prints);
   }
-  const written = readdirSync(folder).filter((name) => name.startsWith("report.") || name === "card.md");
+  const written = readdirSync(folder).filter(
+    (name) => name.startsWith("report.") || name === "card.md",
+  );
   expect(written.length).toBe(5);
 });

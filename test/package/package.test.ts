@@ -23,7 +23,9 @@ const { folder } = scratch();
 
 /** Without what a test run puts into the environment of npm. */
 const ENVIRONMENT = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^npm_(?:package|lifecycle|command|node)/.test(name)),
+  Object.entries(process.env).filter(
+    ([name]) => !/^npm_(?:package|lifecycle|command|node)/.test(name),
+  ),
 );
 
 interface Packed {
@@ -56,7 +58,8 @@ beforeAll(() => {
 
 describe("what is packed", () => {
   test("everything that is no module of the library, by name", () => {
-    const modules = /^dist\/(?:core|dump|align|measure|judge|diagnose|report|config)\/.*(?:\.d\.ts|(?<!\/assets|\/helper)\.js)$/;
+    const modules =
+      /^dist\/(?:core|dump|align|measure|judge|diagnose|report|config)\/.*(?:\.d\.ts|(?<!\/assets|\/helper)\.js)$/;
     const chunks = /^dist\/(?:cli|measure\/kernel)\/[\w-]+-[\w-]{8}\.js$/;
     const others = packed.files
       .map(({ path }) => path)
@@ -92,13 +95,16 @@ describe("what is packed", () => {
 
   test("no sources, maps, tests or fixtures, and every module with its types", () => {
     const paths = new Set(packed.files.map(({ path }) => path));
-    const strange = [...paths].filter(
-      (path) => /(?<!\.d)\.ts$|\.map$|\.arrow$|\.css$|(?:^|\/)(?:src|test|fixtures|client|assembly)\//.test(path),
+    const strange = [...paths].filter((path) =>
+      /(?<!\.d)\.ts$|\.map$|\.arrow$|\.css$|(?:^|\/)(?:src|test|fixtures|client|assembly)\//.test(
+        path,
+      ),
     );
     expect(strange).toEqual([]);
     const library = [...paths].filter(
       (path) =>
-        /^dist\/.*\.js$/.test(path) && !/^dist\/cli\/|-[\w-]{8}\.js$|\/(?:assets|helper)\.js$/.test(path),
+        /^dist\/.*\.js$/.test(path) &&
+        !/^dist\/cli\/|-[\w-]{8}\.js$|\/(?:assets|helper)\.js$/.test(path),
     );
     expect(library.length).toBeGreaterThan(200);
     expect(library.filter((path) => !paths.has(path.replace(/js$/, "d.ts")))).toEqual([]);
@@ -127,7 +133,11 @@ test("its types resolve as its modules do, from ES modules and for bundlers", ()
       readonly entrypoints: Readonly<
         Record<
           string,
-          { readonly resolutions: Readonly<Record<string, { readonly resolution?: { readonly fileName: string } }>> }
+          {
+            readonly resolutions: Readonly<
+              Record<string, { readonly resolution?: { readonly fileName: string } }>
+            >;
+          }
         >
       >;
     };
@@ -148,14 +158,29 @@ describe("installed by itself", () => {
     home = join(folder, "home");
     mkdirSync(home);
     writeFileSync(join(home, "package.json"), '{ "private": true, "type": "module" }');
-    const quiet = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--prefer-offline"];
-    execFileSync("npm", ["install", ...quiet, tarball], { cwd: home, env: ENVIRONMENT, stdio: "pipe" });
+    const quiet = [
+      "--ignore-scripts",
+      "--omit=optional",
+      "--no-audit",
+      "--no-fund",
+      "--prefer-offline",
+    ];
+    execFileSync("npm", ["install", ...quiet, tarball], {
+      cwd: home,
+      env: ENVIRONMENT,
+      stdio: "pipe",
+    });
   }, 120_000);
 
   /** The program that npm has linked. */
-  function npuDiff(...args: readonly string[]): { readonly code: number | null; readonly text: string } {
+  function npuDiff(...args: readonly string[]): {
+    readonly code: number | null;
+    readonly text: string;
+  } {
     const env = Object.fromEntries(
-      Object.entries(ENVIRONMENT).filter(([name]) => !/^(?:NPU_DIFF_|GITHUB_|VITEST|NODE_OPTIONS$)/.test(name)),
+      Object.entries(ENVIRONMENT).filter(
+        ([name]) => !/^(?:NPU_DIFF_|GITHUB_|VITEST|NODE_OPTIONS$)/.test(name),
+      ),
     );
     const npx = ["--no", "--", "npu-diff", ...args];
     const { status, stdout } = spawnSync("npx", npx, { cwd: home, env, encoding: "utf8" });
@@ -215,7 +240,15 @@ await compareDumps({ reference, candidate, floor: [] }).catch(() => null);
     const compiled = spawnSync(process.execPath, [tsc], { cwd: home, encoding: "utf8" });
     expect(compiled.stdout).toBe("");
     const run = 'import("./use.js").then(({ facts }) => console.log(JSON.stringify(facts)))';
-    const printed = execFileSync(process.execPath, ["--no-warnings", "-e", run], { cwd: home, encoding: "utf8" });
-    expect(JSON.parse(printed)).toEqual(["fail", "layers.2.mlp", "function", "Result of npu-diff compare"]);
+    const printed = execFileSync(process.execPath, ["--no-warnings", "-e", run], {
+      cwd: home,
+      encoding: "utf8",
+    });
+    expect(JSON.parse(printed)).toEqual([
+      "fail",
+      "layers.2.mlp",
+      "function",
+      "Result of npu-diff compare",
+    ]);
   });
 });
