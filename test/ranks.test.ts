@@ -118,7 +118,8 @@ describe.each([2, 4])("%i ranks", (ranks) => {
   );
 
   test("stand on any side, and threads change nothing", async () => {
-    const given = { ...set, floors: [set.floor] };
+    const { reference, candidate, floor } = set;
+    const given = { reference, candidate, floors: [floor] };
     const one = await compareDumps(given);
     const three = await compareDumps({ ...given, jobs: 3 });
     expect(one.verdict).toBe("pass");
