@@ -88,6 +88,7 @@ describe("what is packed", () => {
       "schema/check.schema.json",
       "schema/config.schema.json",
       "schema/inspect-tensor.schema.json",
+      "schema/map.schema.json",
       "schema/result.schema.json",
       "schema/task-results.schema.json",
     ]);
