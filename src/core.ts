@@ -32,6 +32,7 @@ export type * from "./core/findings.ts";
 export type * from "./core/generation.ts";
 export type * from "./core/groups.ts";
 export type * from "./core/inputs.ts";
+export type * from "./core/lens.ts";
 export type {
   JoinedSource,
   MapRule,
@@ -95,6 +96,7 @@ export { type RejudgeOptions as JudgeOptions, rejudge as judge } from "./judge/r
 export { type Diagnosis, diagnose, type Fault, type NamedCause } from "./report/diagnosis.ts";
 export { explain } from "./report/entries.ts";
 export type { Entry } from "./report/explain.ts";
+export { renderCsv } from "./report/csv.ts";
 export { renderGithub } from "./report/github.ts";
 export { type PageOptions, renderHtml } from "./report/html/page.ts";
 export { renderJson } from "./report/json.ts";

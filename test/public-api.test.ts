@@ -18,6 +18,7 @@ const CORE = [
   "isNpuDiffError",
   "judge",
   "readStored",
+  "renderCsv",
   "renderGithub",
   "renderHtml",
   "renderJson",

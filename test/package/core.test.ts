@@ -82,7 +82,7 @@ describe("the core", () => {
 
   test.each(FORMATS)("renders a stored result as here: %s", (format) => {
     const name = { text: "Text", json: "Json", md: "Markdown", html: "Html" } as const;
-    const others = { junit: "Junit", sarif: "Sarif", github: "Github" } as const;
+    const others = { junit: "Junit", sarif: "Sarif", github: "Github", csv: "Csv" } as const;
     const shown = inBrowser(`npuDiff.render${{ ...name, ...others }[format]}(result)`) as string;
     const options = {
       lang: "en",
