@@ -10,6 +10,7 @@ import { NpuDiffError } from "../core/errors.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { RunMetadata } from "../dump/dump.ts";
 import { type DumpInFolder, isFolder, readDumpFolder } from "../dump/dump-folder.ts";
+import { findMsprobe } from "../dump/msprobe/find-dumps.ts";
 import { readRun } from "../dump/open-dump.ts";
 import { replayOf } from "./replay.ts";
 
@@ -29,7 +30,7 @@ export interface ReferenceSet {
  * before those that were given by name. Forced references of other candidates
  * are passed over: a set is shared.
  *
- * @returns also the set, null where the reference is a file.
+ * @returns also the set, null where the reference is a dump.
  * @throws NpuDiffError `reference-set` where the folder holds no reference, or two, or files of several models.
  */
 export function withReferenceSet(options: CompareOptions): {
@@ -37,7 +38,7 @@ export function withReferenceSet(options: CompareOptions): {
   readonly set: ReferenceSet | null;
 } {
   const folder = options.reference;
-  if (!isFolder(folder)) return { options, set: null };
+  if (!isFolder(folder) || findMsprobe(folder).length > 0) return { options, set: null };
   const dumps = readDumpFolder(folder);
   const of = (role: SetRole): readonly DumpInFolder[] =>
     dumps.filter((dump) => roleOf(dump) === role);

@@ -61,3 +61,9 @@ export const MAX_SWEEP_POINTS = 1024;
 
 /** Bytes of the JSON of a benchmark: every pause between two tokens of a million, in digits. */
 export const MAX_BENCH_JSON_BYTES: number = 64 * 1024 * 1024;
+
+/**
+ * Bytes of a dump.json of msprobe, and of the construct.json beside it. A tensor takes about 500 of them, and the whole
+ * is one string, of which V8 allows 2²⁹ characters; parsed it takes some five times as much.
+ */
+export const MAX_MSPROBE_JSON_BYTES: number = 256 * 1024 * 1024;

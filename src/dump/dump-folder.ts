@@ -4,6 +4,7 @@ import { lstatSync, opendirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import type { RunMetadata } from "./dump.ts";
+import { filesOfMsprobe } from "./msprobe/find-dumps.ts";
 import { readRun } from "./open-dump.ts";
 import { dumpPaths, patternOfRanks } from "./rank-paths.ts";
 
@@ -33,7 +34,7 @@ export function isFolder(path: string): boolean {
 export function bytesOfFiles(paths: readonly string[]): number {
   const sizeOf = (path: string): number => {
     try {
-      return dumpPaths(path).paths.reduce((sum, file) => sum + statSync(file).size, 0);
+      return filesAt(path).reduce((sum, file) => sum + statSync(file).size, 0);
     } catch {
       return 0;
     }
@@ -43,7 +44,9 @@ export function bytesOfFiles(paths: readonly string[]): number {
 
 /** The files of the dump at `path`, or of those in the folder that it is. */
 export function filesAt(path: string): readonly string[] {
-  return isFolder(path) ? namesIn(path).map((name) => join(path, name)) : dumpPaths(path).paths;
+  if (!isFolder(path)) return dumpPaths(path).paths;
+  const files = filesOfMsprobe(path);
+  return files.length > 0 ? files : namesIn(path).map((name) => join(path, name));
 }
 
 /**

@@ -27,6 +27,8 @@ export interface TensorStats {
   readonly nan: number;
   readonly posInf: number;
   readonly negInf: number;
+  /** How far `mean` and `rms` may be off, relative to `rms`; absent where they were summed in float64. */
+  readonly precision?: number;
 }
 
 /** What every chunk of a tensor says of it. */

@@ -3,7 +3,7 @@
 import { type DumpHead, openArrowDump, readHead, readRunOf } from "./arrow-dump.ts";
 import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
-import { openForeign } from "./foreign/open-foreign.ts";
+import { openForeign, openForeignFolder } from "./foreign/open-foreign.ts";
 import { inRankOrder } from "./rank-agreement.ts";
 import { dumpPaths } from "./rank-paths.ts";
 import { openRankSet } from "./rank-set.ts";
@@ -18,8 +18,9 @@ import { openRankSet } from "./rank-set.ts";
  * equal.
  *
  * Files of other tools are dumps as well: safetensors (one file, or an index of
- * shards), NumPy's `.npy` and `.npz`, and those that `openForeign` lists. Their
- * tensors get canonical names where the files' own names are the paths of modules.
+ * shards), NumPy's `.npy` and `.npz`, and those that `openForeign` lists; folders
+ * of msprobe are as well. Their tensors get canonical names where the files' own
+ * names are the paths of modules.
  *
  * Everything that a file says about itself is checked against the file
  * before it is used: a damaged, truncated or hostile file is an error, and
@@ -53,6 +54,8 @@ export function openDump(path: string): Dump {
 
 /** The dump at `path` where it is in a format of other tools. */
 function openForeignAt(path: string): Dump | null {
+  const folder = openForeignFolder(path);
+  if (folder !== null) return folder;
   const file = DumpFile.open(path);
   let found: Dump | null = null;
   try {

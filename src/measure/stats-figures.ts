@@ -9,12 +9,7 @@ import type { SideStatistics, StatsBounds, StatsFigures } from "../core/stats-fi
 import type { Sides } from "./measure-tensor.ts";
 import { saturationOf } from "./plan.ts";
 import type { SegmentReader } from "./segments.ts";
-import {
-  STATISTICS_PRECISION,
-  type Statistics,
-  statisticsOf,
-  timesFactor,
-} from "./tensor-statistics.ts";
+import { type Statistics, statisticsOf, timesFactor } from "./tensor-statistics.ts";
 
 /** {@link StatsFigures}, and what only the judge asks for. */
 export interface StatsMeasurement {
@@ -115,6 +110,7 @@ function pooled(parts: readonly Statistics[]): Statistics {
     nan: total("nan"),
     posInf: total("posInf"),
     negInf: total("negInf"),
+    precision: parts.reduce((most, { precision }) => Math.max(most, precision), 0),
   };
   const { finite } = counts;
   const used = parts.filter((part) => part.finite > 0);
@@ -191,6 +187,8 @@ function boundsOf(pairs: readonly StatisticsPair[]): StatsBounds | null {
     root((part) => part.y.rms),
     root(({ rms }) => rms),
   ];
+  const precision = used.reduce((most, pair) => Math.max(most, precisionOf(pair)), 0);
+  const atLeast = (value: number): number => value * Math.max(0, 1 - 4 * precision);
   return {
     relL2: atLeast(quotient(d, x)),
     // ‖d‖² = Σ_t ρ_t²‖x_t‖² ≤ (max ρ)²‖x‖² in each tensor.
@@ -199,13 +197,13 @@ function boundsOf(pairs: readonly StatisticsPair[]): StatsBounds | null {
     ),
     maxAbs: parts.reduce((most, part) => Math.max(most, part.maxAbs), 0),
     mse: atLeast(d * d),
-    cosine: mostCosine(parts, x, y),
+    cosine: mostCosine(parts, x, y, precision),
   };
 }
 
-/** Less by what the means and root mean squares may be off. */
-function atLeast(value: number): number {
-  return value * (1 - 4 * STATISTICS_PRECISION);
+/** By how much the means and root mean squares of either side may be off. */
+function precisionOf({ x, y }: Pick<StatisticsPair, "x" | "y">): number {
+  return Math.max(x.precision, y.precision);
 }
 
 function quotient(d: number, x: number): number {
@@ -229,7 +227,7 @@ function leastDifference(
   y: Statistics,
 ): { readonly rms: number; readonly maxAbs: number } {
   const extremes = Math.max(Math.abs(x.max - y.max), Math.abs(x.min - y.min));
-  const slack = STATISTICS_PRECISION * (x.rms + y.rms);
+  const slack = x.precision * x.rms + y.precision * y.rms;
   const [ofX, ofY] = [deviation(x), deviation(y)];
   const means = Math.max(0, Math.abs(y.mean - x.mean) - slack);
   const deviations = Math.max(0, ofX.least - ofY.most, ofY.least - ofX.most);
@@ -239,11 +237,14 @@ function leastDifference(
 }
 
 /** σ = √(rms² − mean²), with what the rounding of both may hide: (mean/rms)² is off by 4 times their precision at most, rms² by twice. */
-function deviation({ mean, rms }: Statistics): { readonly least: number; readonly most: number } {
+function deviation({ mean, rms, precision }: Statistics): {
+  readonly least: number;
+  readonly most: number;
+} {
   if (rms === 0) return { least: 0, most: 0 };
   const q = mean / rms;
   const square = (1 - q) * (1 + q);
-  const slack = 8 * STATISTICS_PRECISION;
+  const slack = 8 * precision;
   return {
     least: rms * Math.sqrt(Math.max(0, square - slack)),
     most: rms * Math.sqrt(Math.max(0, square) + slack),
@@ -259,6 +260,7 @@ function mostCosine(
   parts: readonly { readonly x: Statistics; readonly y: Statistics; readonly share: number }[],
   x: number,
   y: number,
+  precision: number,
 ): number {
   if (x === 0 || y === 0) return x === y ? 1 : 0;
   const sum = parts.reduce((total, part) => {
@@ -269,5 +271,5 @@ function mostCosine(
       (deviation(part.x).most / part.x.rms) * (deviation(part.y).most / part.y.rms);
     return total + weight * product;
   }, 0);
-  return Math.min(1, sum + 16 * STATISTICS_PRECISION);
+  return Math.min(1, sum + 16 * precision);
 }

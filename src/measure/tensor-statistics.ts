@@ -10,11 +10,12 @@ import type { SegmentReader } from "./segments.ts";
 /** {@link TensorStats} with the number of finite values; `min max mean rms` are NaN where it is 0. */
 export interface Statistics extends TensorStats {
   readonly finite: number;
+  readonly precision: number;
 }
 
 /**
  * How far `mean` and `rms` may be from the exact ones, relative to the exact
- * `rms`: a thousand times what float64 sums of a million elements lose.
+ * `rms`, unless statistics say it themselves: a thousand times what float64 sums of a million elements lose.
  * `min` and `max` are elements, and exact.
  */
 export const STATISTICS_PRECISION = 1e-9;
@@ -59,6 +60,7 @@ export function timesFactor(statistics: Statistics, factor: number): Statistics 
 function checked(dump: Dump, entry: TensorEntry, stats: TensorStats): Statistics {
   const { min, max, mean, rms, nan, posInf, negInf } = stats;
   const finite = entry.elements - nan - posInf - negInf;
+  const precision = stats.precision ?? STATISTICS_PRECISION;
   const fail = (found: string, expected: string): NpuDiffError =>
     new NpuDiffError("dump-corrupt", {
       what: `${dump.file}: the statistics of ${entry.name} of sample ${String(entry.sample)} contradict themselves`,
@@ -74,9 +76,9 @@ function checked(dump: Dump, entry: TensorEntry, stats: TensorStats): Statistics
       `at most ${String(entry.elements)} elements`,
     );
   }
-  if (finite === 0) return { ...stats, min: NaN, max: NaN, mean: NaN, rms: NaN, finite };
+  if (finite === 0) return { ...stats, min: NaN, max: NaN, mean: NaN, rms: NaN, finite, precision };
   const shown = `min ${String(min)}, max ${String(max)}, mean ${String(mean)}, rms ${String(rms)}`;
-  const slack = STATISTICS_PRECISION * rms;
+  const slack = precision * rms;
   const largest = Math.max(Math.abs(min), Math.abs(max));
   // Written so that a NaN is no order.
   const ordered =
@@ -87,7 +89,7 @@ function checked(dump: Dump, entry: TensorEntry, stats: TensorStats): Statistics
     Math.abs(mean) <= rms + slack &&
     rms <= largest + slack;
   if (!ordered) throw fail(shown, "finite, min ≤ mean ≤ max and |mean| ≤ rms ≤ max(|min|, |max|)");
-  return { ...stats, finite };
+  return { ...stats, finite, precision };
 }
 
 /** Sums run plainly over at most this many elements before they are compensated. */
@@ -124,7 +126,7 @@ function measured(
     addScaled(values, exponentOf(largest), sum, squares);
     progress(bytes.reduce((total, { byteLength }) => total + byteLength, 0));
   });
-  const counts = { finite, nan, posInf, negInf };
+  const counts = { finite, nan, posInf, negInf, precision: STATISTICS_PRECISION };
   if (finite === 0) return { ...counts, min: NaN, max: NaN, mean: NaN, rms: NaN };
   return { ...counts, min, max, mean: sum.mean(finite), rms: squares.rootMean(finite) };
 }

@@ -14,8 +14,10 @@ export interface Piece {
 
 /** One tensor of a file that is not in our own format. */
 export interface ForeignTensor {
-  /** As the file calls it; canonical names are found later. */
+  /** As the file calls it, or by its module's path; canonical names are found later. */
   readonly name: string;
+  /** As the file calls it, where that is not `name`. */
+  readonly module?: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Its data in order; null where only `stats` is known. */

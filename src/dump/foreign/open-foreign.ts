@@ -3,9 +3,11 @@
  * is one entry here.
  */
 
+import { statSync } from "node:fs";
 import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { LLAMA_MAGIC, readLlamaBase } from "../llama/base-file.ts";
+import { readMsprobe } from "../msprobe/msprobe.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
 import { looksLikePolygraphy, readPolygraphy } from "../polygraphy/polygraphy.ts";
@@ -29,6 +31,17 @@ const HEAD_BYTES = 4096;
 export function openForeign(file: DumpFile): Dump | null {
   const contents = readContents(file);
   return contents === null ? null : dumpOf(file.path, contents);
+}
+
+/**
+ * Opens the folder at `path` where it is a dump of other tools; null where it is no folder, or none that is known.
+ *
+ * @throws NpuDiffError whatever the format's reader finds wrong
+ */
+export function openForeignFolder(path: string): Dump | null {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return null;
+  const contents = readMsprobe(path);
+  return contents === null ? null : dumpOf(path, contents);
 }
 
 /** Closes what is open where the contents make no dump. */
@@ -55,7 +68,7 @@ function readContents(file: DumpFile): ForeignContents | null {
   }
   refusePickle(file, head);
   const text = new TextDecoder("latin1").decode(head);
-  return /^\s*[{[]/.test(text) ? readJson(file, text) : null;
+  return (/^\s*[{[]/.test(text) && jsonReader(file, text)?.(file)) || null;
 }
 
 /** Archives: of torch.save, or of NumPy's arrays. */
@@ -64,16 +77,31 @@ function readArchive(file: DumpFile): ForeignContents {
   return isTorchArchive(entries) ? readTorch(file, entries) : readNpz(file, entries);
 }
 
-/** JSON files by the keys that they begin with. */
-function readJson(file: DumpFile, text: string): ForeignContents | null {
-  if (looksLikePolygraphy(text)) return readPolygraphy(file);
-  if (looksLikeDebugTree(text)) return readDebugTree(file);
-  if (file.name.endsWith(".safetensors.index.json") || text.includes('"weight_map"')) {
-    const shards = openShards(file);
-    file.close();
-    return contentsOf(shards);
+/** The reader of a JSON file, by its name and the keys that it begins with; null where it is no dump. */
+function jsonReader(
+  { name }: DumpFile,
+  text: string,
+): ((file: DumpFile) => ForeignContents | null) | null {
+  if (looksLikePolygraphy(text)) return readPolygraphy;
+  if (looksLikeDebugTree(text)) return readDebugTree;
+  if (name.endsWith(".safetensors.index.json") || text.includes('"weight_map"')) {
+    return (file) => {
+      const shards = openShards(file);
+      file.close();
+      return contentsOf(shards);
+    };
   }
-  return null;
+  if (!text.includes('"dump_data_dir"')) return null;
+  return (file) => {
+    file.close();
+    return readMsprobe(file.path);
+  };
+}
+
+/** Whether the JSON in `file` is a dump, rather than figures. */
+export function isDumpJson(file: DumpFile): boolean {
+  const head = file.read(0, Math.min(file.size, HEAD_BYTES));
+  return jsonReader(file, new TextDecoder("latin1").decode(head)) !== null;
 }
 
 function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {

@@ -55,7 +55,7 @@ export function placeTensors(
   return named.flatMap((one): PlacedTensor[] => {
     const { tensor, raw, sample, step } = one;
     const name = claims.get(keyOf(one)) === 1 ? one.name : raw;
-    const placed = { ...tensor, name, module: raw, step };
+    const placed = { ...tensor, name, module: tensor.module ?? raw, step };
     // The next token's alone.
     if (name === "logits" && tensor.shape.length === 1) {
       return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];
@@ -73,6 +73,10 @@ export function placeTensors(
       return [{ ...placed, sample: sample ?? 0 }];
     }
     const [count = 0, ...shape] = tensor.shape;
+    // Statistics of a batch are of no sample.
+    if (tensor.pieces === null && count !== 1) {
+      return [{ ...placed, name: raw, sample: sample ?? 0 }];
+    }
     if (sample !== null) {
       return [{ ...placed, sample, shape: count === 1 ? shape : tensor.shape }];
     }

@@ -3,6 +3,8 @@
 import { NpuDiffError } from "../../core/errors.ts";
 import type { Dump } from "../dump.ts";
 import { DumpFile } from "../dump-file.ts";
+import { isFolder } from "../dump-folder.ts";
+import { isDumpJson } from "../foreign/open-foreign.ts";
 import { openDump } from "../open-dump.ts";
 import { dumpPaths } from "../rank-paths.ts";
 import { isPerformance, isPerformanceOnly, readDumpPerformance } from "./perf-tensors.ts";
@@ -64,13 +66,15 @@ export function holdsBenchJson(path: string): boolean {
   return file !== null;
 }
 
-/** The open file at `path`, where it is JSON. */
+/** The open file at `path`, where it is JSON and no dump of another tool. */
 function benchJsonAt(path: string): DumpFile | null {
+  if (isFolder(path)) return null;
   const { paths } = dumpPaths(path);
   const [only = path] = paths;
   const file = DumpFile.open(only, KIND);
   const head = file.read(0, Math.min(HEAD_BYTES, file.size));
-  if (paths.length === 1 && /^\s*[{[]/.test(Buffer.from(head).toString("latin1"))) return file;
+  const isJson = /^\s*[{[]/.test(Buffer.from(head).toString("latin1"));
+  if (paths.length === 1 && isJson && !isDumpJson(file)) return file;
   file.close();
   return null;
 }
