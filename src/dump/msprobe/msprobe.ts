@@ -4,7 +4,7 @@ import { DTYPES, type DType, isFloatDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import type { ForeignContents, ForeignTensor } from "../foreign/foreign-tensor.ts";
 import type { Remark } from "../imported.ts";
-import { type DumpJson, readDumpJson, readParents, type TensorRecord } from "./dump-json.ts";
+import { readDumpJson, readParents, type TensorRecord } from "./dump-json.ts";
 import { findMsprobe, type StepDump, tensorFilesIn, tensorFolderOf } from "./find-dumps.ts";
 import { type Entry, EntryNames, nameOf } from "./names.ts";
 import { statisticsOf } from "./statistics.ts";
@@ -63,12 +63,12 @@ class Reader {
   read(): ForeignContents {
     try {
       const told = this.#dumps.map((dump) => this.#readStep(dump));
-      const [{ task = "", level = "", framework = "" } = {}] = told;
+      const [first] = told;
       return {
         format: "msprobe",
         tensors: this.#tensors,
         skipped: this.#skipped,
-        run: { msprobe: { task, level, framework } },
+        run: { msprobe: first },
         sources: this.#files.flatMap(({ sources }) => sources),
         bytes: this.#bytes,
       };
@@ -78,7 +78,8 @@ class Reader {
     }
   }
 
-  #readStep({ path, step }: StepDump): DumpJson {
+  /** Takes up the tensors of one dump.json, and tells what it says of itself. */
+  #readStep({ path, step }: StepDump): Readonly<Record<string, string>> {
     const json = readDumpJson(path);
     const files = new TensorFiles(json.file);
     this.#files.push(files);
@@ -95,7 +96,8 @@ class Reader {
       if (files.names.has(name)) continue;
       this.#skipped.push({ name, why: "no entry in dump.json: was the dump cut off?" });
     }
-    return json;
+    const { task, level, framework } = json;
+    return { task, level, framework };
   }
 
   #take(
