@@ -296,6 +296,14 @@ describe("statistics of msprobe", () => {
     });
   });
 
+  it("are not converted to what would pass for exact", async () => {
+    const output = folder.path(".arrow");
+    const { code, stdout, stderr } = await cli(["convert", step("statistics-l0"), output]);
+    expect(code).toBe(2);
+    expect(stdout + stderr).toMatch(/rounded statistics/);
+    expect(existsSync(output)).toBe(false);
+  });
+
   it("that are checksums alone are left out, and listed", () => {
     const copy = changed("statistics-l0", (text) =>
       text.replace(
