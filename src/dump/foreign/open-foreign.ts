@@ -3,10 +3,10 @@
  * is one entry here.
  */
 
-import { statSync } from "node:fs";
 import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { LLAMA_MAGIC, readLlamaBase } from "../llama/base-file.ts";
+import { isFolder } from "../msprobe/find-dumps.ts";
 import { readMsprobe } from "../msprobe/msprobe.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
@@ -39,7 +39,7 @@ export function openForeign(file: DumpFile): Dump | null {
  * @throws NpuDiffError whatever the format's reader finds wrong
  */
 export function openForeignFolder(path: string): Dump | null {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return null;
+  if (!isFolder(path)) return null;
   const contents = readMsprobe(path);
   return contents === null ? null : dumpOf(path, contents);
 }
@@ -68,7 +68,8 @@ function readContents(file: DumpFile): ForeignContents | null {
   }
   refusePickle(file, head);
   const text = new TextDecoder("latin1").decode(head);
-  return (/^\s*[{[]/.test(text) && jsonReader(file, text)?.(file)) || null;
+  const read = /^\s*[{[]/.test(text) ? jsonReader(file, text) : null;
+  return read === null ? null : read(file);
 }
 
 /** Archives: of torch.save, or of NumPy's arrays. */

@@ -1,6 +1,6 @@
 /** Where the dumps of msprobe lie: `dump.json` itself, its folder, or the folders of steps and ranks above it. */
 
-import { lstatSync, opendirSync, statSync } from "node:fs";
+import { type Dirent, opendirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { NpuDiffError } from "../../core/errors.ts";
 
@@ -51,11 +51,30 @@ function stepOf(folder: string): number | null {
 }
 
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  return statusOf(path)?.isFile() === true;
+}
+
+/** Whether `path` is a folder, links followed; false where nothing can be said of it. */
+export function isFolder(path: string): boolean {
+  return statusOf(path)?.isDirectory() === true;
+}
+
+/** Null where there is nothing, or nothing that can be looked at. */
+function statusOf(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
 }
 
 /** The folders in `path`; null where it is none itself, or cannot be read. */
 function foldersIn(path: string): readonly string[] | null {
+  return namesIn(path, (entry) => entry.isDirectory());
+}
+
+/** The names of some entries of a folder, as far as they are looked at; null where it is none or cannot be read. */
+function namesIn(path: string, picks: (entry: Dirent) => boolean): readonly string[] | null {
   const names: string[] = [];
   try {
     const entries = opendirSync(path);
@@ -63,7 +82,7 @@ function foldersIn(path: string): readonly string[] | null {
       for (let count = 0; count < MAX_ENTRIES; count++) {
         const entry = entries.readSync();
         if (entry === null) break;
-        if (entry.isDirectory()) names.push(entry.name);
+        if (picks(entry)) names.push(entry.name);
       }
     } finally {
       entries.closeSync();
@@ -89,19 +108,7 @@ export function filesOfMsprobe(folder: string): readonly string[] {
 
 /** The names of the files in the folder of the tensors, as far as they are looked at. */
 export function tensorFilesIn(folder: string): readonly string[] {
-  if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
-  const names: string[] = [];
-  const entries = opendirSync(folder);
-  try {
-    for (let count = 0; count < MAX_ENTRIES; count++) {
-      const entry = entries.readSync();
-      if (entry === null) break;
-      if (entry.isFile()) names.push(entry.name);
-    }
-  } finally {
-    entries.closeSync();
-  }
-  return names.sort();
+  return namesIn(folder, (entry) => entry.isFile()) ?? [];
 }
 
 function severalRanks(path: string, ranks: readonly string[]): NpuDiffError {

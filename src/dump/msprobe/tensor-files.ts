@@ -2,6 +2,7 @@
 
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
+import type { NpuDiffError } from "../../core/errors.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { DumpFile } from "../dump-file.ts";
 import type { ForeignContents, ForeignTensor, Piece } from "../foreign/foreign-tensor.ts";
@@ -65,10 +66,10 @@ export class TensorFiles {
       });
     }
     const path = join(this.#folder, name);
-    const status = lstatSync(path, { throwIfNoEntry: false });
-    if (status === undefined || lstatSync(this.#folder).isSymbolicLink()) return this.#none(status);
+    const kind = kindOf(path);
+    if (kind === "nothing") return null;
     // A link could lead anywhere.
-    if (!status.isFile()) return this.#none(status);
+    if (kind !== "file" || kindOf(this.#folder) !== "folder") throw this.#linked();
     const file = DumpFile.open(path);
     this.#read.add(name);
     this.#bytes += file.size;
@@ -82,9 +83,8 @@ export class TensorFiles {
     return this.#kept(file, contents);
   }
 
-  #none(status: { isFile(): boolean } | undefined): null {
-    if (status === undefined) return null;
-    throw this.#index.corrupt("a tensor's file is a link, or lies behind one", {
+  #linked(): NpuDiffError {
+    return this.#index.corrupt("a tensor's file is a link, or lies behind one", {
       found: "a link, a folder, or a special file",
       expected: "regular files in a folder dump_tensor_data",
     });
@@ -123,6 +123,18 @@ export class TensorFiles {
       spool.append(block);
     }
     return { source: spool, position: start, bytes };
+  }
+}
+
+/** What lies at `path`, links not followed. What cannot be looked at counts as a file: opening it says why. */
+function kindOf(path: string): "nothing" | "file" | "folder" | "other" {
+  try {
+    const status = lstatSync(path, { throwIfNoEntry: false });
+    if (status === undefined) return "nothing";
+    if (status.isDirectory()) return "folder";
+    return status.isFile() ? "file" : "other";
+  } catch {
+    return "file";
   }
 }
 
