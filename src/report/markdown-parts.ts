@@ -41,3 +41,8 @@ function escapeCell(text: string): string {
   const own = /^\*\*([^*]+)\*\*$/.exec(text);
   return own?.[1] === undefined ? escapeMarkdown(text) : `**${escapeMarkdown(own[1])}**`;
 }
+
+/** A command as code, so that no dash or quote of it is made nicer; as text where a name in it could end the code. */
+export function commandText(command: string): string {
+  return /^[\w ./*:=,+-]+$/.test(command) ? `\`${command}\`` : escapeMarkdown(command);
+}

@@ -21,7 +21,7 @@ import { modelOf } from "./input-label.ts";
 import { lensSections } from "./lens/markdown.ts";
 import { generationSection } from "./markdown-generation.ts";
 import { layerSection } from "./markdown-layers.ts";
-import { folded, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
+import { commandText, folded, markdownTable, NO_SIDE, sideTitle } from "./markdown-parts.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 import { noticeLines } from "./notices.ts";
 import { performanceSections } from "./performance/markdown.ts";
@@ -265,7 +265,7 @@ function conclusion(result: ComparisonResult, lang: Language): readonly string[]
     ...[...evidence.filter((line) => !told.has(line)), ...repeats, ...lacking].map(
       (line) => `- ${escapeLine(line)}`,
     ),
-    ...(next === null ? [] : [`- ${m.labels.next}${m.colon}${escapeMarkdown(next)}`]),
+    ...(next === null ? [] : [`- ${m.labels.next}${m.colon}${commandText(next)}`]),
     `- ${m.card.data}${m.colon}${escapeMarkdown(data.join(m.quality.separator))}`,
   ];
 }

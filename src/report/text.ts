@@ -83,7 +83,7 @@ export function renderText(result: ComparisonResult, given: Partial<TextOptions>
         ]
   ).filter((lines) => lines.length > 0);
   const blocks = [
-    ...(body.length === 0 ? [] : [sayVerdict(result, context, [])]),
+    ...(body.length === 0 ? [] : [sayVerdict(result, context, reason(result, context))]),
     ...body,
     verdictBlock(result, context),
   ];
@@ -217,6 +217,11 @@ function verdictBlock(result: ComparisonResult, context: TextContext): readonly 
         ]
       : [];
   return sayVerdict(result, context, [...evidence, ...absent, ...gateLines(result, lang)]);
+}
+
+/** Why nothing was decided: a figure inside its limit reads like a pass without it. */
+function reason(result: ComparisonResult, { lang }: TextContext): readonly string[] {
+  return result.verdict === "inconclusive" ? verdictLines(result, lang).evidence.slice(0, 1) : [];
 }
 
 /** The verdict in a sentence, `evidence` in lines of its own, and the command that says more. */

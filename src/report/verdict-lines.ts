@@ -278,7 +278,14 @@ function inconclusiveLines(result: ComparisonResult, lang: Language): VerdictLin
     main.tensor === null || !isOfTensor
       ? what
       : `${escapeText(main.tensor)} ${what}${tensors.length > 1 ? m.andOthers(tensors.length - 1) : ""}`;
-  const headline = m.headline.inconclusive(subject);
+  // Of nothing that was not measured is it said that it holds.
+  const layersHold =
+    main.tensor === null &&
+    result.tensors.length > 0 &&
+    result.tensors.every(({ verdict }) => verdict === "pass");
+  const headline = layersHold
+    ? m.headline.inconclusiveQuality(subject)
+    : m.headline.inconclusive(subject);
   return {
     headline:
       main.step !== null && result.groups.length > 1 && open.every(({ step }) => step === main.step)

@@ -104,7 +104,8 @@ test("every layer has a row with its figures, and the verdict on what is in it",
 test("names open no markup, no HTML and mention nobody", () => {
   const text = renderMarkdown(HOSTILE, { lang: "en" });
   expect(text.replaceAll(/^<\/?details>$|^<summary>[^<>]*<\/summary>$/gm, "")).not.toMatch(/<|@/);
-  expect(text).not.toMatch(/(?<!\\)`/);
+  // The next command is code where nothing in it could end the code.
+  expect(text.replace(/^- next: `[\w ./*:=,+-]+`$/m, "")).not.toMatch(/(?<!\\)`/);
   expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
 });
 

@@ -132,7 +132,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "quality/nll": {
     message:
-      "the loss rises by {deltaNll} nats a token, {value} standard errors above zero, limit {limit}",
+      "the loss rises by {deltaNll} nats a token, {value} standard errors above zero, at most {limit} allowed",
     why: "A rise of the loss that is both beyond chance and large enough to matter.",
     causes: ["the fault that the layer rules name", "quantisation"],
     tune: "The limit is the method's. More text narrows the standard error.",

@@ -146,6 +146,7 @@ export const EN: Messages = {
     quality: (how) => `the layers hold, the quality does not: ${how}`,
     tensor: (tensor, how) => `${tensor}: ${how}`,
     inconclusive: (what) => `the data do not decide: ${what}`,
+    inconclusiveQuality: (what) => `the layers hold, the data do not decide: ${what}`,
     passFloor: (tensors, worst, ratio) =>
       `${tensors} hold; worst ${worst}: ${ratio} times the noise floor`,
     passPrior: (tensors) =>
@@ -159,7 +160,7 @@ export const EN: Messages = {
     cleanInput: "its input is within its limit, so this module is the origin",
     firstTensor: "it is the first tensor compared: the error may come from what precedes it",
     prior: "a prior decided: no noise floor was given for the layers",
-    interval: (low, high) => `the 95 % interval from ${low} to ${high} holds the limit`,
+    interval: (low, high) => `the 95 % interval from ${low} to ${high} contains the limit`,
     samplesNeeded: (count) => `about ${count} samples would decide; or --decide point`,
     tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
     isolated: "both read one residual stream: nothing is inherited",

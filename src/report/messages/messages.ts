@@ -101,6 +101,7 @@ export interface Messages {
     quality(how: string): string;
     tensor(tensor: string, how: string): string;
     inconclusive(what: string): string;
+    inconclusiveQuality(what: string): string;
     passFloor(tensors: string, worst: string, ratio: string): string;
     passPrior(tensors: string): string;
     passForced(tensors: string): string;

@@ -145,6 +145,7 @@ export const ZH: Messages = {
     quality: (how) => `各层均在限内，但输出质量不达标：${how}`,
     tensor: (tensor, how) => `${tensor}：${how}`,
     inconclusive: (what) => `现有数据不足以判定：${what}`,
+    inconclusiveQuality: (what) => `各层均在限内，但现有数据不足以判定：${what}`,
     passFloor: (tensors, worst, ratio) =>
       `${tensors}均在噪声基底限内；误差最大为${worst}，基底的 ${ratio} 倍`,
     passPrior: (tensors) => `${tensors}均在先验上限内；未提供噪声基底，按先验判定`,

@@ -56,7 +56,7 @@ export const PAGE_EN: PageWords = {
     most: (value) => `max ${value}`,
     own: (size) => `own error ${size}`,
     nearTies: (count) => `${count} near ${count === "1" ? "tie" : "ties"}`,
-    ofPrompts: () => "prompts agree",
+    ofPrompts: () => "of the prompts agree",
   },
   chart: {
     whole: "Error of the hidden states, beside the reference",
