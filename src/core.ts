@@ -93,10 +93,10 @@ export type {
 export type * from "./core/tensor-result.ts";
 export type * from "./core/verdict.ts";
 export { type RejudgeOptions as JudgeOptions, rejudge as judge } from "./judge/rejudge.ts";
+export { renderCsv } from "./report/csv.ts";
 export { type Diagnosis, diagnose, type Fault, type NamedCause } from "./report/diagnosis.ts";
 export { explain } from "./report/entries.ts";
 export type { Entry } from "./report/explain.ts";
-export { renderCsv } from "./report/csv.ts";
 export { renderGithub } from "./report/github.ts";
 export { type PageOptions, renderHtml } from "./report/html/page.ts";
 export { renderJson } from "./report/json.ts";
