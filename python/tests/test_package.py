@@ -66,7 +66,7 @@ def test_what_the_wheel_says_of_itself(wheel: Path) -> None:
     assert license_text == (ROOT / "LICENSE").read_bytes()
     needed = [one for one in said.get_all("Requires-Dist", []) if "extra ==" not in one]
     assert needed == ["numpy>=1.24", "pyarrow>=15"]
-    assert said.get_all("Provides-Extra") == ["endpoint", "gguf", "test", "transformers", "vllm"]
+    assert said.get_all("Provides-Extra") == ["endpoint", "gguf", "onnx", "test", "transformers", "vllm"]
     assert said["Description-Content-Type"] == "text/markdown"
     described = said.get_payload(decode=True)
     assert isinstance(described, bytes)
