@@ -145,6 +145,10 @@ test("a stored result comes back as it was, and as another it is refused", () =>
   const text = renderJson(broken);
   const stored = readStored(text, "result.json");
   expect(stored).toEqual({ kind: "comparison", result: broken });
+  // From before a lens was part of a result.
+  const { lens, ...earlier } = JSON.parse(text) as Record<string, unknown>;
+  expect(lens).toBeNull();
+  expect(readStored(JSON.stringify(earlier), "result.json")).toEqual(stored);
   const changed = text.replace('"verdict": "fail"', '"verdict": "pass"');
   expect(errorOf(() => readStored(changed, "result.json"))).toMatchObject({
     code: "result-invalid",

@@ -44,6 +44,7 @@ export function readStored(text: string, file: string): Stored {
   } catch (error) {
     throw invalid(error instanceof Error ? error.message : "no JSON", "JSON");
   }
+  value = completed(value);
   const id = (value as { readonly $schema?: unknown } | null)?.$schema;
   const schema = id === CHECK_SCHEMA_ID ? CHECK_SCHEMA : RESULT_SCHEMA;
   const mismatch = mismatchOf(value, schema);
@@ -63,6 +64,22 @@ export function readStored(text: string, file: string): Stored {
   return id === CHECK_SCHEMA_ID
     ? { kind: "check", result: withoutIds(result as CheckResult) }
     : { kind: "comparison", result: result as ComparisonResult };
+}
+
+/** What results of the first releases lack, as they would have it. */
+const LATER = { lens: null };
+
+/** `value` with what was added to results since it was stored; a schema finds whatever else is wrong. */
+function completed(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const { pairs } = value as { readonly pairs?: unknown };
+  if (!Array.isArray(pairs)) return { ...LATER, ...value };
+  const withResult = (pair: unknown): unknown => {
+    const { result } = (pair ?? {}) as { readonly result?: unknown };
+    if (typeof result !== "object" || result === null) return pair;
+    return { ...(pair as object), result: { ...LATER, ...result } };
+  };
+  return { ...value, pairs: pairs.map(withResult) };
 }
 
 /** What in a result contradicts its verdict; null where nothing does. */

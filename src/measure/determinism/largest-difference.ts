@@ -37,7 +37,7 @@ export function largestDifference(
     const [mine, theirs] = [new Uint8Array(count * size), new Uint8Array(count * size)];
     a.dump.read(a.entry, from * size, mine);
     b.dump.read(b.entry, from * size, theirs);
-    if (Buffer.compare(mine, theirs) === 0) continue;
+    if (mine.every((byte, i) => byte === theirs[i])) continue;
     identical = false;
     const [x, y] = [new Float64Array(count), new Float64Array(count)];
     decodeInto(dtype, mine, x);
