@@ -5,9 +5,12 @@ import { cpSync, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSy
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
+import { DTYPES } from "../src/core/dtype.ts";
 import { isNpuDiffError } from "../src/core/errors.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
+import { openDump } from "../src/dump/open-dump.ts";
+import { createDumpWriter } from "../src/dump/write-dump.ts";
 import { TINY_LLAMA } from "./support/both-tools.ts";
 import { cli, MAIN } from "./support/cli.ts";
 import { python } from "./support/python.ts";
@@ -19,6 +22,7 @@ const WHOLE = {
   candidate: `${PAIRS}rotary-base/candidate.arrow`,
   floor: `${PAIRS}clean/floor.arrow`,
 };
+const WHOLE_PAIR = { reference: WHOLE.reference, candidate: WHOLE.candidate };
 const { folder } = scratch();
 const at = (name: string): string => join(folder, name);
 
@@ -42,6 +46,24 @@ beforeAll(() => {
     python("lm_head.py", folder, reference, candidate, floor, TINY_LLAMA),
   ) as typeof expected;
 });
+
+/** Copies a dump with the sign of all logits turned. */
+function negateLogits(path: string, out: string): void {
+  const dump = openDump(path);
+  const writer = createDumpWriter(out, { ...dump.run, id: "negated" });
+  for (const entry of dump.tensors.filter(({ encoding }) => encoding === "dense")) {
+    const size = DTYPES[entry.dtype].bytes;
+    const bytes = new Uint8Array(entry.elements * size);
+    dump.read(entry, 0, bytes);
+    if (entry.name === "logits") {
+      for (let at = size - 1; at < bytes.length; at += size)
+        bytes[at] = (bytes[at] as number) ^ 0x80;
+    }
+    writer.write({ ...entry, bytes });
+  }
+  writer.close();
+  dump.close();
+}
 
 function compare(lmHead: string, options: Partial<CompareOptions> = {}): Promise<ComparisonResult> {
   return compareDumps({
@@ -140,16 +162,28 @@ describe("what is computed and what is not", () => {
     expect(stored.lens).toBeNull();
   });
 
-  test("where one side lacks them those of both are computed", async () => {
-    const mixed = await compare(at("plain"), { reference: WHOLE.reference });
+  test("of both sides without logits they are computed, which is told of", async () => {
     const both = await compare(at("plain"));
-    expect(mixed.quality).toEqual(both.quality);
-    const head = mixed.findings.find(({ rule }) => rule === "input/lm-head");
+    const head = both.findings.find(({ rule }) => rule === "input/lm-head");
     expect(head).toMatchObject({
       level: "info",
       value: 320,
       detail: { weight: "model.embed_tokens.weight", dtype: "BF16", padding: 0 },
     });
+  });
+
+  test("what a side stores is compared: a head that answers otherwise fails", async () => {
+    const { candidate } = WHOLE;
+    const mixed = await compare(at("plain"), { candidate });
+    const side = mixed.findings.find(({ rule }) => rule === "input/lm-head-side");
+    expect(side).toMatchObject({ level: "warning", detail: { side: "reference" } });
+    const { perplexity } = (await compareDumps(WHOLE_PAIR)).quality;
+    expect(mixed.quality.perplexity?.candidate).toBe(perplexity?.candidate);
+    // Everything is the reference's own, but for what its head answers.
+    negateLogits(WHOLE.reference, at("broken-head.arrow"));
+    const broken = await compare(at("plain"), { candidate: at("broken-head.arrow") });
+    expect(broken.verdict).toBe("fail");
+    expect(broken.origin?.tensor).toBe("logits");
   });
 
   test("a floor without norm is none of computed logits", async () => {
@@ -167,7 +201,7 @@ describe("what is computed and what is not", () => {
     const { quality, findings, lens } = await compare(at("plain"), { reference });
     const side = findings.find(({ rule }) => rule === "input/lm-head-side");
     expect(side).toMatchObject({ level: "warning", detail: { side: "candidate" } });
-    const { perplexity } = (await compareDumps(WHOLE)).quality;
+    const { perplexity } = (await compareDumps(WHOLE_PAIR)).quality;
     expect(quality.perplexity?.reference).toBe(perplexity?.reference);
     expect(relative(quality.perplexity?.candidate, expected.plain.perplexity[1])).toBeLessThan(
       1e-5,

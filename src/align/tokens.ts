@@ -115,13 +115,19 @@ export function checkTokens(reference: Dump, other: Dump, otherLabel: OtherSide)
     const difference =
       a === undefined || b === undefined ? -1 : firstDifference(reference, a, other, b);
     if (difference === null) continue;
+    const repaired = [reference, other].find((dump) => dump.repaired);
+    const isCut = repaired !== undefined && (a === undefined || b === undefined);
     throw new NpuDiffError(UNLIKE_REFERENCE[otherLabel], {
-      what: "the dumps were made from different token ids",
+      what: isCut
+        ? `${repaired.file} was put together by repair, and lacks samples of the other side`
+        : "the dumps were made from different token ids",
       facts: [
         describe("reference", reference, key, a, difference),
         describe(otherLabel, other, key, b, difference),
       ],
-      help: `capture the ${otherLabel === "forced" ? "dump that it replays" : otherLabel} with --tokens-from ${reference.file}`,
+      help: isCut
+        ? "capture it again, or capture the other side of the samples that are left (npu-dump run --limit)"
+        : `capture the ${otherLabel === "forced" ? "dump that it replays" : otherLabel} with --tokens-from ${reference.file}`,
     });
   }
   const entries = [...mine.values()];

@@ -20,6 +20,9 @@ const CLEAR_LINE = "\r\x1b[2K";
 
 /** Runs `npu-diff` with `argv`; sets `process.exitCode` when the worker has ended. */
 export function supervise(argv: readonly string[]): void {
+  // onnxruntime keeps records of its use, and asks the machine for its name: nobody asked for that. It looks into
+  // the environment of the process, of which a worker has a copy alone.
+  process.env["ORT_DISABLE_TELEMETRY"] = "1";
   let earned: ExitCode | null = null;
   let failure: NpuDiffError | null = null;
   let statusShown = false;

@@ -103,7 +103,7 @@ function textError(
       { label: "found", text: found },
       { label: "expected", text: expected },
     ],
-    help: `correct line ${line} of ${shown}`,
+    help: `correct line ${line} of ${shown}; in YAML a name with { } or * stands in quotes`,
   });
 }
 

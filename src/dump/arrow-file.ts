@@ -44,7 +44,7 @@ export function checkMagic(file: DumpFile): void {
     },
     stream
       ? "write it with pyarrow.ipc.new_file instead of new_stream"
-      : "give the path of an .arrow file that npu-dump wrote",
+      : "give an .arrow file that npu-dump wrote, or one of safetensors, NumPy, torch.save, msprobe, Polygraphy or llama.cpp",
   );
 }
 

@@ -13,20 +13,12 @@ export const HEAD_RULE_FACTS = {
     "dtype",
     "padding",
   ),
-  "input/lm-head-side": facts(
-    "warning",
-    null,
-    null,
-    "logits ∉ one side, norm ∉ the other",
-    "file",
-    "weight",
-    "side",
-  ),
+  "input/lm-head-side": facts("warning", null, null, "logits ∉ one side", "file", "weight", "side"),
   "input/lm-head-floor": facts(
     "warning",
     null,
     null,
-    "logits of both sides are computed, norm ∉ floor",
+    "the candidate's logits are computed, norm ∉ floor",
     "file",
   ),
   "input/lm-head-weights": facts(

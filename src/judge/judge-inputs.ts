@@ -109,8 +109,8 @@ function importFindings({ file, run }: Dump): readonly Finding[] {
     if (remarks === undefined || remarks.count === 0) return [];
     const names = remarks.first
       .slice(0, NAMED)
-      .map(({ name, why }) => `${name.slice(0, 40)} (${why.slice(0, 40)})`);
-    const more = remarks.count > names.length ? ["…"] : [];
+      .map(({ name, why }) => `${clipped(name, 40)} (${clipped(why, 60)})`);
+    const more = remarks.count > names.length ? [`+${String(remarks.count - names.length)}`] : [];
     const detail = { file, names: [...names, ...more].join(", ") };
     return [finding(rule, { value: remarks.count, detail })];
   };
@@ -118,7 +118,12 @@ function importFindings({ file, run }: Dump): readonly Finding[] {
 }
 
 /** Entries of a file that a finding names. */
-const NAMED = 3;
+const NAMED = 2;
+
+/** The start of `text`, with a mark where it goes on. */
+function clipped(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
 
 /** Which side told no token ids. */
 function untold(reference: Dump, candidate: Dump): string {

@@ -44,6 +44,12 @@ export function causeMessage({ id, evidence, detail }: CauseResult, lang: Langua
   return escapeText(message ?? evidence, 400);
 }
 
+/** Where the two dumps lie, for a command that is typed where they were given; reports that are kept name no folders. */
+export interface Paths {
+  readonly reference: string;
+  readonly candidate: string;
+}
+
 /** Modules of which `npu-dump probe` knows hypotheses; what a router chooses shows in what its experts answer. */
 const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp|router))?)$/;
 
@@ -53,12 +59,10 @@ const PROBED = /^(embed|norm|logits|layers\.\d+(\.(attn|mlp|router))?)$/;
  * probe that tests named hypotheses; where no cause is known, where in the tensor
  * the error is. Null where none of them would.
  */
-export function nextCommand({
-  origin,
-  evidence,
-  inputs,
-  ...result
-}: ComparisonResult): string | null {
+export function nextCommand(
+  { origin, evidence, inputs, ...result }: ComparisonResult,
+  paths: Paths | null = null,
+): string | null {
   const [cause] = origin?.causes ?? [];
   const probes =
     origin !== null &&
@@ -68,7 +72,7 @@ export function nextCommand({
     PROBED.test(origin.tensor);
   if (probes && !(cause !== undefined && cause.confidence > SURE)) {
     const model = modelOf({ origin, evidence, inputs, ...result }).id;
-    const file = word(inputs.candidate.file, "CANDIDATE");
+    const file = word(paths?.candidate ?? inputs.candidate.file, "CANDIDATE");
     return `npu-dump probe ${file} --module ${origin.tensor.replace(/router$/, "mlp")} --model ${word(model ?? "", "DIR")}`;
   }
   if (cause !== undefined && isCauseId(cause.id)) return `npu-diff explain ${cause.id}`;
@@ -76,7 +80,11 @@ export function nextCommand({
     ({ name, step }) => name === origin?.tensor && step === origin.step,
   );
   if (tensor?.tokenRelL2 == null) return null;
-  const files = `${word(inputs.reference.file, "REFERENCE")} ${word(inputs.candidate.file, "CANDIDATE")}`;
+  const [reference, candidate] = [
+    paths?.reference ?? inputs.reference.file,
+    paths?.candidate ?? inputs.candidate.file,
+  ];
+  const files = `${word(reference, "REFERENCE")} ${word(candidate, "CANDIDATE")}`;
   const name = word(tensor.name, "");
   return name === "" ? null : `npu-diff inspect ${files} --tensor ${name}${mapOption(result)}`;
 }

@@ -3,6 +3,7 @@
 import { escapeText } from "../core/escape.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import type { ComparisonResult } from "../core/result.ts";
+import type { Paths } from "./cause-lines.ts";
 import { deviceOf, dtypeOf, modelOf } from "./input-label.ts";
 import { lensBlock } from "./lens/text.ts";
 import { type Language, MESSAGES, type Messages, type QualityWord } from "./messages/index.ts";
@@ -23,6 +24,8 @@ export interface TextOptions {
   readonly ascii: boolean;
   /** Width of the terminal, 40 or more. */
   readonly columns: number;
+  /** Where the two dumps lie, for the next command; their names alone by default. */
+  readonly paths?: Paths | null;
 }
 
 /** A pipe or a file, in English. */
@@ -38,13 +41,14 @@ export interface TextContext {
   /** Between parts of one line. */
   readonly dot: string;
   readonly ellipsis: string;
+  readonly paths: Paths | null;
 }
 
 /** Columns that figures and their words take where they have more. */
 const USUAL_COLUMNS = 70;
 
 /** What `options` come to. */
-export function makeContext({ lang, style, ascii, columns }: TextOptions): TextContext {
+export function makeContext({ lang, style, ascii, columns, paths }: TextOptions): TextContext {
   return {
     m: MESSAGES[lang],
     lang,
@@ -53,6 +57,7 @@ export function makeContext({ lang, style, ascii, columns }: TextOptions): TextC
     columns: Math.max(40, columns),
     dot: ascii ? "|" : "·",
     ellipsis: ascii ? ".." : "…",
+    paths: paths ?? null,
   };
 }
 
@@ -227,10 +232,10 @@ function reason(result: ComparisonResult, { lang }: TextContext): readonly strin
 /** The verdict in a sentence, `evidence` in lines of its own, and the command that says more. */
 function sayVerdict(
   result: ComparisonResult,
-  { m, lang, columns, style }: TextContext,
+  { m, lang, columns, style, paths }: TextContext,
   evidence: readonly string[],
 ): readonly string[] {
-  const { headline, next } = verdictLines(result, lang);
+  const { headline, next } = verdictLines(result, lang, paths);
   const word = m.verdict[result.verdict];
   const paint = { pass: style.green, fail: style.red, inconclusive: style.yellow }[result.verdict];
   const indent = " ".repeat(width(word) + 2);

@@ -6,7 +6,7 @@ import type { GroupResult, Origin } from "../core/groups.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { TensorResult } from "../core/tensor-result.ts";
-import { causeLines, nextCommand } from "./cause-lines.ts";
+import { causeLines, nextCommand, type Paths } from "./cause-lines.ts";
 import { determinismLines } from "./determinism-lines.ts";
 import { findingMessage } from "./finding-text.ts";
 import { formatChange, formatCount, formatRatio } from "./format-number.ts";
@@ -28,12 +28,16 @@ export interface VerdictLines {
 /** Causes and other rules that are named. */
 const SHOWN = 3;
 
-export function verdictLines(result: ComparisonResult, lang: Language): VerdictLines {
+export function verdictLines(
+  result: ComparisonResult,
+  lang: Language,
+  paths: Paths | null = null,
+): VerdictLines {
   switch (result.verdict) {
     case "pass":
       return passLines(result, lang);
     case "fail":
-      return failLines(result, lang);
+      return failLines(result, lang, paths);
     case "inconclusive":
       return inconclusiveLines(result, lang);
   }
@@ -41,7 +45,7 @@ export function verdictLines(result: ComparisonResult, lang: Language): VerdictL
 
 function passLines(result: ComparisonResult, lang: Language): VerdictLines {
   const m = MESSAGES[lang];
-  const count = m.tensorCount(result.tensors.length);
+  const count = comparedCount(result, m);
   const q = result.quality;
   const quality = [
     ...(q.perplexity === null
@@ -84,6 +88,19 @@ function passLines(result: ComparisonResult, lang: Language): VerdictLines {
   };
 }
 
+/** How many tensors were compared, and of how many where a side holds more, or of how few prompts. */
+function comparedCount({ tensors, notCaptured }: ComparisonResult, m: Messages): string {
+  const absent = [...notCaptured.reference, ...notCaptured.candidate];
+  if (absent.length === 0) return m.tensorCount(tensors.length);
+  const compared = new Set(tensors.map(({ name }) => name));
+  const others = new Set(
+    absent.map((place) => place.replace(/@[^@]*$/, "")).filter((name) => !compared.has(name)),
+  );
+  return others.size === 0
+    ? m.tensorsPartly(tensors.length)
+    : m.tensorsOf(tensors.length, tensors.length + others.size);
+}
+
 /** Why there are no figures of what the model says. */
 export function unmeasuredQuality(result: ComparisonResult, m: Messages): string {
   if (result.isolated) return m.evidence.isolatedQuality;
@@ -113,7 +130,7 @@ function passHeadline(result: ComparisonResult, count: string, lang: Language): 
     : m.headline.passFloor(count, sentenceName(worst, m), formatRatio(worst.floorRatio));
 }
 
-function failLines(result: ComparisonResult, lang: Language): VerdictLines {
+function failLines(result: ComparisonResult, lang: Language, paths: Paths | null): VerdictLines {
   const m = MESSAGES[lang];
   const errors = result.findings.filter(({ level }) => level === "error");
   const { origin } = result;
@@ -125,7 +142,8 @@ function failLines(result: ComparisonResult, lang: Language): VerdictLines {
         );
   const main = ofOrigin ?? errors[0];
   const also = alsoLine(errors, main, result, lang);
-  const next = nextCommand(result) ?? (main === undefined ? null : `npu-diff explain ${main.rule}`);
+  const next =
+    nextCommand(result, paths) ?? (main === undefined ? null : `npu-diff explain ${main.rule}`);
   const evidence = [
     ...(origin === null ? [] : originEvidence(result, lang)),
     ...otherGroups(result, m),

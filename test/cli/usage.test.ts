@@ -165,11 +165,24 @@ describe.concurrent("help", () => {
   test.each([
     ["bash", "/bin/bash"],
     ["zsh", "/bin/zsh"],
+    ["fish", "/usr/bin/fish"],
   ])("completion for %s", async (shell, path) => {
-    const { code, stdout } = await cli(["completion"], { env: { SHELL: path } });
-    expect(stdout).toContain("--get-yargs-completions");
-    expect(stdout.includes("#compdef")).toBe(shell === "zsh");
-    expect(code).toBe(0);
+    for (const [words, env] of [
+      [["completion"], { SHELL: path }],
+      [["completion", shell], { SHELL: "/bin/sh" }],
+    ] as const) {
+      const { code, stdout } = await cli([...words], { env });
+      expect(stdout).toContain("--get-yargs-completions");
+      expect(stdout.includes("#compdef")).toBe(shell === "zsh");
+      expect(stdout.includes("commandline -opc")).toBe(shell === "fish");
+      expect(code).toBe(0);
+    }
+  });
+
+  test("a shell that has no completion is named", async () => {
+    const { code, stderr } = await cli(["completion", "tcsh"]);
+    expect(stderr).toContain('given     "tcsh"');
+    expect(code).toBe(2);
   });
 
   test("completions are options of the command, and nothing where there are none", async () => {

@@ -96,6 +96,22 @@ describe("a padded batch", () => {
     },
   );
 
+  it("has its ids in a dictionary of inputs, too", async () => {
+    const { input_ids, attention_mask, ...rest } = padded("left");
+    const nested = {
+      ...rest,
+      "inputs.input_ids": input_ids,
+      "inputs.attention_mask": attention_mask,
+    };
+    const other = { ...apart, "input_ids@1": i64([5], [100, 101, 102, 103, 999]) };
+    const candidate = file(nested as FileTensors);
+    await expect(compareDumps({ reference: file(other), candidate })).rejects.toMatchObject({
+      code: "tokens-differ",
+    });
+    const same = await compareDumps({ reference: file(apart), candidate });
+    expect(same.findings.map(({ rule }) => rule)).not.toContain("input/unverified");
+  });
+
   it("still has to be of the same ids", async () => {
     const other = { ...apart, "input_ids@1": i64([5], [100, 101, 102, 103, 999]) };
     await expect(
@@ -123,6 +139,11 @@ describe("a padded batch", () => {
       "rotary.cos": f32([6, 2], numbers(12)),
       causal: f32([3, 2, 6, 6], numbers(216)),
     });
+    // As many heads as tokens.
+    const heads = f32([3, 6, 6, 6], numbers(648));
+    expect(places({ ...padded("right"), "attn.weights": heads })).toContain(
+      "attn.weights@0 [3,6,6,6]",
+    );
     expect(named).toContain("rotary.cos@0 [6,2]");
     expect(named).toContain("causal@0 [3,2,6,6]");
     expect(named).toContain("embed@2 [1,4]");

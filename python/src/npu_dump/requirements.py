@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .errors import DumpError
 
 
@@ -58,6 +60,9 @@ def require_onnx() -> None:
     """
     try:
         import onnx  # noqa: F401
+
+        # It keeps records of its use, and asks the machine for its name, unless it is told not to.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise DumpError(

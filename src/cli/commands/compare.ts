@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { escapeText } from "../../core/escape.ts";
 import { type CompareOptions, DEFAULT_OPTIONS } from "../../core/options.ts";
 import { renderNotices } from "../../report/notices.ts";
@@ -85,7 +85,11 @@ export const compare: Command = {
 
     await host.stderr.write(renderNotices(result, toStderr));
     const exitCode = request.exitZero ? EXIT.pass : EXIT[result.verdict];
-    const facts = { command: repeatCommand(options, map), exitCode };
+    const paths = {
+      reference: pathOf(reference, result.inputs.reference.file),
+      candidate: pathOf(candidate, result.inputs.candidate.file),
+    };
+    const facts = { command: repeatCommand(options, map), exitCode, paths };
     await writeReports(
       request,
       (format, shown) => {
@@ -100,6 +104,11 @@ export const compare: Command = {
     return exitCode;
   },
 };
+
+/** Where the dump `file` lies that was given as `path`: in it, where that is a reference set. */
+function pathOf(path: string, file: string): string {
+  return file.endsWith(".arrow") && !path.endsWith(".arrow") ? join(path, file) : path;
+}
 
 /** The page that `--open` shows: the first that is written. */
 function pageOf(files: readonly OutputRequest[]): OutputRequest {

@@ -96,13 +96,25 @@ function readOptions(args: Arguments): TaskResultsOptions {
     candidate: [second ?? first, ...args.list("candidate-run")],
     baseline,
     passAt: args.integer("pass-at", 1, MAX_PASS_AT) ?? 1,
-    maxDrop: args.number("max-drop", 0, 1),
+    maxDrop: readMaxDrop(args),
     decide: args.choice("decide", ["interval", "point"], "interval"),
     metric: args.text("metric"),
     filter: args.text("filter"),
     only: args.list("only"),
     skip: args.list("skip"),
   };
+}
+
+/** A limit of half of all items or more is one in points whose sign was forgotten. */
+function readMaxDrop(args: Arguments): number | null {
+  const drop = args.number("max-drop", 0, 1);
+  const given = args.text("max-drop") ?? "";
+  if (drop === null || drop < 0.5 || given.endsWith("%")) return drop;
+  throw usageError(
+    "--max-drop is a share, or points with %",
+    { given, meaning: `${String(drop * 100)} points` },
+    `write --max-drop ${given}% for ${given} points, or ${String(drop * 100)}% if that is meant`,
+  );
 }
 
 /** The renderers of task results; other commands start sooner without them. */

@@ -18,6 +18,13 @@ export interface PlacedTensor extends ForeignTensor {
   readonly step: number;
 }
 
+/** `input_ids` and `position_ids`, also those that lie in a dictionary of inputs. */
+function idsName(raw: string, { dtype }: ForeignTensor): string | null {
+  return isFloatDType(dtype)
+    ? null
+    : (/(?:^|[./])(input_ids|position_ids)$/u.exec(raw)?.[1] ?? null);
+}
+
 /** Axes of a canonical tensor of one sample: tokens and width; of ids the tokens alone. */
 function axesOf(name: string): number | null {
   if (name === "input_ids" || name === "position_ids") return 1;
@@ -44,7 +51,8 @@ export function placeTensors(
     .filter((tensor) => tensor !== batch?.mask)
     .map((tensor) => {
       const { name: raw, sample, step } = placedName(tensor.name);
-      const name = canonical(raw) ?? (tensors.length === 1 ? nameAlone(raw) : raw);
+      const name =
+        idsName(raw, tensor) ?? canonical(raw) ?? (tensors.length === 1 ? nameAlone(raw) : raw);
       const place = { sample: tensor.sample ?? sample, step: tensor.step ?? step ?? 0 };
       return { tensor, raw, name, ...place };
     });
@@ -60,7 +68,7 @@ export function placeTensors(
     if (name === "logits" && tensor.shape.length === 1) {
       return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];
     }
-    if (sample === null && step === 0 && batch !== null && isOfBatch(tensor, batch)) {
+    if (sample === null && step === 0 && batch !== null && isOfBatch(name, tensor, batch)) {
       return batch.samples.map((kept, i) => ({
         ...placed,
         sample: i,
@@ -89,16 +97,25 @@ export function placeTensors(
   });
 }
 
-/** Whether a tensor is `[B, T, …]` of a padded batch: of two axes ids, of more anything. */
-function isOfBatch({ shape, pieces, dtype }: ForeignTensor, batch: PaddedBatch): boolean {
-  const [samples, tokens] = shape;
+/**
+ * Whether a tensor is `[B, T, …]` of a padded batch: of two axes ids, of more anything. Where a later axis is as long
+ * as the second, of attention's weights for instance, that may be its heads: such a tensor is left whole, unless its
+ * name says what its axes are.
+ */
+function isOfBatch(
+  name: string,
+  { shape, pieces, dtype }: ForeignTensor,
+  batch: PaddedBatch,
+): boolean {
+  const [samples, tokens, ...rest] = shape;
   const isPair = shape.length === 2 && isFloatDType(dtype);
   return (
     pieces !== null &&
     shape.length >= 2 &&
     !isPair &&
     samples === batch.samples.length &&
-    tokens === batch.tokens
+    tokens === batch.tokens &&
+    (axesOf(name) === shape.length - 1 || !rest.includes(tokens))
   );
 }
 

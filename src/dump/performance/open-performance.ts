@@ -82,12 +82,12 @@ function benchJsonAt(path: string): DumpFile | null {
 function holdsMore(path: string, dump: Dump): NpuDiffError {
   const more = dump.tensors.find(({ name }) => !isPerformance(name));
   return new NpuDiffError("usage", {
-    what: "of two dumps, performance alone is shown beside each other",
+    what: "of two dumps with tensors, one tensor is shown at a time",
     facts: [
       { label: "file", text: path },
       { label: "found", text: more?.name ?? "no tensor" },
       { label: "expected", text: "perf.* and nothing else" },
     ],
-    help: "npu-diff compare names the tensors that are at fault; --tensor NAME shows one of them in depth",
+    help: "add --tensor NAME for one of them in depth; npu-diff compare says which are at fault",
   });
 }

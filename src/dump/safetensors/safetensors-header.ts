@@ -53,6 +53,17 @@ export function looksLikeSafetensors(file: DumpFile, head: Uint8Array): boolean 
 export function readSafetensors(file: DumpFile): SafetensorsFile {
   if (file.size < PREFIX) throw truncated(file, PREFIX);
   const length = Number(new DataView(file.read(0, PREFIX).buffer).getBigUint64(0, true));
+  if (file.size > PREFIX && file.read(PREFIX, 1)[0] !== 0x7b) {
+    throw file.fail(
+      "dump-schema",
+      `${file.name} is no safetensors file`,
+      {
+        found: `a file that starts with ${Buffer.from(file.read(0, PREFIX)).toString("hex")}`,
+        expected: "the length of a header, then its JSON",
+      },
+      "give a .safetensors file, or the index of its shards",
+    );
+  }
   if (length > MAX_HEADER_BYTES) {
     throw file.fail("dump-too-large", `${file.name} has too long a header`, {
       found: `${length} bytes`,

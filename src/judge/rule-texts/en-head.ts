@@ -8,15 +8,15 @@ export const HEAD_RULE_TEXTS_EN: Readonly<Record<keyof typeof HEAD_RULE_FACTS, R
     message:
       "logits of both sides computed from norm through {weight} ({dtype}) of {file}: {value} tokens, {padding} rows of padding left out",
     why: "A dump without logits is many times smaller, and the head is one known product. Both sides go through the same weights in float32, so that the rounding of each engine's own head, and of the logits that it stores, is not part of the figures: what differs came before the head. Rows of the weight behind model.vocab_size are padding and left out.",
-    causes: ["a side was captured without logits, and --lm-head is given"],
+    causes: ["both sides were captured without logits, and --lm-head is given"],
     tune: "Nothing needs to be done. Capture logits on both sides to compare the engines' own.",
   },
   "input/lm-head-side": {
     message:
       "logits of the {side} alone computed through {weight} of {file}: the other side's are its own",
-    why: "The side that stores logits holds no norm, so that the two went through different heads: stored logits carry the rounding of their engine's head, computed ones do not. Perplexity and KL include that difference.",
+    why: "Logits that a side stores are what its engine answered, and alone show whether its head is right: they are compared, not computed anew. They carry the rounding of that head, computed ones do not, and perplexity and KL include that difference.",
     causes: ["the two sides were captured with different selections"],
-    tune: "Capture norm on both sides: then both go through the same head.",
+    tune: "Capture logits on both sides, or on neither.",
   },
   "input/lm-head-floor": {
     message: "{file} holds no norm: it is no floor for the computed logits",

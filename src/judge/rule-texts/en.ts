@@ -301,8 +301,12 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "input/assumed": {
     message: "{file}: of {value} tensors the file leaves open how they are read: {names}",
-    why: "NumPy stores float8_e4m3fn, other formats of eight bits and smaller ones alike. Were they another format, their values would be wrong ones.",
-    causes: ["arrays of ml_dtypes in .npy or .npz"],
+    why: "Some formats do not say all that a comparison needs: NumPy stores float8_e4m3fn and other formats of eight bits alike, msprobe's dump may lack a tensor's file, a base file of llama.cpp the token in place of which the model was fed its own beginning. What is assumed instead may be wrong.",
+    causes: [
+      "arrays of ml_dtypes in .npy or .npz",
+      "an msprobe dump whose tensor files are gone: their statistics stand for them",
+      "a base file of llama.cpp, or a debug tree of transformers",
+    ],
     tune: "Store them as float16 or bfloat16, or in a format that names the dtype, such as safetensors.",
   },
   "input/text-differs": {

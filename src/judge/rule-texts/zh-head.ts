@@ -8,14 +8,14 @@ export const HEAD_RULE_TEXTS_ZH: Readonly<Record<keyof typeof HEAD_RULE_FACTS, R
     message:
       "两侧的 logits 由 norm 经 {file} 的 {weight}（{dtype}）计算得到：{value} 个 token，略去 {padding} 行填充",
     why: "不含 logits 的 dump 小很多倍，而 lm_head 只是一次已知的矩阵乘。两侧以 float32 经过同一份权重，因此各引擎自身 lm_head 以及所存 logits 的舍入不计入指标：差异都来自 lm_head 之前。权重中超出 model.vocab_size 的行是填充，不参与计算。",
-    causes: ["有一侧采集时没有 logits，且给出了 --lm-head"],
+    causes: ["两侧采集时都没有 logits，且给出了 --lm-head"],
     tune: "无需处理。如需比较引擎自身的 logits，请在两侧都采集。",
   },
   "input/lm-head-side": {
     message: "仅{side}的 logits 经 {file} 的 {weight} 计算，另一侧使用其自身的 logits",
-    why: "保存了 logits 的一侧没有 norm，因此两侧经过的 lm_head 不同：所存的 logits 带有引擎自身的舍入，计算得到的没有。困惑度与 KL 包含这一差异。",
+    why: "一侧所存的 logits 是其引擎的实际输出，只有它能说明该引擎的 lm_head 是否正确，因此直接用于比较，不重新计算。它带有引擎自身的舍入，计算得到的没有；困惑度与 KL 包含这一差异。",
     causes: ["两侧的采集范围不同"],
-    tune: "请在两侧都采集 norm，这样两侧经过同一个 lm_head。",
+    tune: "请在两侧都采集 logits，或都不采集。",
   },
   "input/lm-head-floor": {
     message: "{file} 不含 norm：不能作为计算所得 logits 的噪声基线",

@@ -284,8 +284,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
   },
   "input/assumed": {
     message: "{file}：文件未说明 {value} 个张量的读取方式：{names}",
-    why: "NumPy 对 float8_e4m3fn、其他八位及更小的格式采用同一种存储标记。若实际是其他格式，读出的数值就是错的。",
-    causes: ["用 ml_dtypes 的数组保存 .npy 或 .npz"],
+    why: "有些格式不含比较所需的全部信息：NumPy 对 float8_e4m3fn 与其他八位格式采用同一种存储标记；msprobe 的 dump 可能缺少张量文件；llama.cpp 的基准文件不说明哪个 token 被替换为起始 token。此时采用的假设可能有误。",
+    causes: [
+      "用 ml_dtypes 的数组保存 .npy 或 .npz",
+      "msprobe dump 的张量文件缺失，以其统计量代替",
+      "llama.cpp 的基准文件，或 transformers 的调试树",
+    ],
     tune: "请存为 float16 或 bfloat16，或使用写明 dtype 的格式，例如 safetensors。",
   },
   "input/text-differs": {

@@ -112,10 +112,13 @@ export class LmHead {
     };
   }
 
-  /** A side, or a floor, with computed logits where it lacks them, or where those of both sides are computed. */
+  /** A side, or a floor, with computed logits where it lacks them. */
   wrap(dump: Dump): Dump {
-    if (this.#computed === null) return dump;
-    if (this.#computed !== "both" && holdsLogits(dump)) return dump;
+    // What is stored is what the engine answered: only that shows whether its own head is right.
+    return this.#computed === null || holdsLogits(dump) ? dump : this.#computedOf(dump);
+  }
+
+  #computedOf(dump: Dump): Dump {
     const rows = normsOf(dump)
       .filter(({ shape }) => extentOf(shape).width === this.weights.width)
       .map((entry) => ({ entry, rows: null }));
@@ -126,9 +129,13 @@ export class LmHead {
     return wrapped;
   }
 
-  /** The same of a floor, which is told of where its logits cannot be those of this head. */
+  /**
+   * The same of a floor: it goes the candidate's way, whose rounding it stands for, and has no logits where it
+   * cannot.
+   */
   wrapFloor(dump: Dump): Dump {
-    const wrapped = this.wrap(dump);
+    const isComputed = this.#computed === "both" || this.#computed === "candidate";
+    const wrapped = isComputed ? this.#computedOf(dump) : this.wrap(dump);
     if (this.#pending.get(wrapped)?.rows.length === 0) this.#floorsWithout.push(dump.file);
     return wrapped;
   }
@@ -187,7 +194,7 @@ export class LmHead {
     if (norm === undefined || logits === undefined) return;
     const { vocabulary } = this.weights;
     const stored = extentOf(logits.shape).width;
-    if (stored < vocabulary) return;
+    const both = Math.min(stored, vocabulary);
     const count = Math.min(CHECKED_ROWS, norm.shape[0] ?? 0);
     const rows = Array.from({ length: count }, (_, row) => row);
     const expected = new Float64Array(count * stored);
@@ -197,10 +204,17 @@ export class LmHead {
       await this.projector.project(dump, [{ entry: norm, rows }], null, spool, () => undefined);
       const bytes = new Uint8Array(count * vocabulary * Float32Array.BYTES_PER_ELEMENT);
       spool.readInto(0, bytes);
-      const computed = Float64Array.from(new Float32Array(bytes.buffer));
-      const shared = Float64Array.from(computed, (_, i) => {
-        return expected[Math.floor(i / vocabulary) * stored + (i % vocabulary)] as number;
-      });
+      const all = new Float32Array(bytes.buffer);
+      // What is not finite says nothing of the head, and is the comparison's to find.
+      const pairs = Array.from({ length: count * both }, (_, i) => {
+        const [row, column] = [Math.floor(i / both), i % both];
+        return [
+          all[row * vocabulary + column] as number,
+          expected[row * stored + column] as number,
+        ] as const;
+      }).filter((pair) => pair.every(Number.isFinite));
+      const computed = Float64Array.from(pairs, ([one]) => one);
+      const shared = Float64Array.from(pairs, ([, one]) => one);
       const error = relativeError(computed, shared);
       const allowed = toleranceOf(dump, [norm, logits]);
       if (error <= allowed) return;
@@ -250,23 +264,17 @@ function holdsLogits(dump: Dump): boolean {
   );
 }
 
-/**
- * Both sides go through the same head wherever they can, so that the rounding of one side's own head is not taken
- * for a difference.
- */
+/** Which sides lack logits, and have the `norm` to compute them from. */
 function whoseLogits(reference: Dump, candidate: Dump, path: string): HeadFacts["computed"] {
   const sides = { reference, candidate };
   const lackingSides = (["reference", "candidate"] as const).filter(
     (side) => !holdsLogits(sides[side]),
   );
-  const [first] = lackingSides;
-  if (first === undefined) return null;
   for (const side of lackingSides) {
     if (normsOf(sides[side]).length > 0) continue;
     throw lacking(`neither logits nor norm in ${sides[side].file}, the ${side}`, path);
   }
-  const isBoth = [reference, candidate].every((dump) => normsOf(dump).length > 0);
-  return isBoth ? "both" : first;
+  return lackingSides.length === 2 ? "both" : (lackingSides[0] ?? null);
 }
 
 function lacking(found: string, path: string): Error {

@@ -109,7 +109,7 @@ export const DEPTH_MESSAGES: Readonly<Record<Language, DepthMessages>> = {
       size: "规模",
       error: "误差",
     },
-    step: { prefill: "提示", decode: "解码步" },
+    step: { prefill: "prompt", decode: "解码步" },
     size: (samples, rows, width) => [`${samples} 个样本`, `${rows} 行`, `${width} 个通道`],
     error: (relL2, maxAbs) => [`相对 L2 ${relL2}`, `最大 |d| ${maxAbs}`],
     equal: "无：所有元素相同",

@@ -114,6 +114,8 @@ export const EN: Messages = {
   bound: { lower: (value) => `at least ${value}`, upper: (value) => `at most ${value}` },
   layerOutput: "output",
   layer: (layer) => `layer ${layer}`,
+  tensorsOf: (compared, held) => `${compared} of ${held} tensors`,
+  tensorsPartly: (count) => `${count} ${count === 1 ? "tensor" : "tensors"}, not of all prompts,`,
   tensorCount: (count) => (count === 1 ? "1 tensor" : `${count} tensors`),
   moreRows: (count) => `${count} more rows, all in --format json`,
   andMore: (count) => `and ${count} more`,

@@ -71,6 +71,10 @@ export interface Messages {
   /** The stream after a layer, as against its blocks. */
   readonly layerOutput: string;
   layer(layer: number): string;
+  /** Of so many that either side holds. */
+  tensorsOf(compared: number, held: number): string;
+  /** Of some of the prompts and steps. */
+  tensorsPartly(count: number): string;
   tensorCount(count: number): string;
   moreRows(count: number): string;
   andMore(count: number): string;

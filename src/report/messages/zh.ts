@@ -114,6 +114,8 @@ export const ZH: Messages = {
   bound: { lower: (value) => `至少 ${value}`, upper: (value) => `至多 ${value}` },
   layerOutput: "输出",
   layer: (layer) => `第 ${layer} 层`,
+  tensorsOf: (compared, held) => `${held} 个张量中的 ${compared} 个`,
+  tensorsPartly: (count) => `${count} 个张量（仅部分 prompt）`,
   tensorCount: (count) => `${count} 个张量`,
   moreRows: (count) => `另有 ${count} 行，完整结果见 --format json`,
   andMore: (count) => `等，另有 ${count} 项`,
