@@ -48,6 +48,8 @@ export function causeMessage({ id, evidence, detail }: CauseResult, lang: Langua
 export interface Paths {
   readonly reference: string;
   readonly candidate: string;
+  /** The map of names that was given, if any. */
+  readonly map: string | null;
 }
 
 /** Modules of which `npu-dump probe` knows hypotheses; what a router chooses shows in what its experts answer. */
@@ -86,14 +88,16 @@ export function nextCommand(
   ];
   const files = `${word(reference, "REFERENCE")} ${word(candidate, "CANDIDATE")}`;
   const name = word(tensor.name, "");
-  return name === "" ? null : `npu-diff inspect ${files} --tensor ${name}${mapOption(result)}`;
+  return name === ""
+    ? null
+    : `npu-diff inspect ${files} --tensor ${name}${mapOption(result, paths)}`;
 }
 
 /** The map under whose names tensors were compared, as an option; empty without one. */
-function mapOption({ findings }: Pick<ComparisonResult, "findings">): string {
+function mapOption({ findings }: Pick<ComparisonResult, "findings">, paths: Paths | null): string {
   const said = findings.find(({ rule, detail }) => rule === "input/renamed" && "at" in detail);
   const file = String(said?.detail["at"] ?? "").replace(/:\d+$/, "");
-  return file === "" ? "" : ` --map ${word(file, "FILE")}`;
+  return file === "" ? "" : ` --map ${word(paths?.map ?? file, "FILE")}`;
 }
 
 /** `text` as a word of a command line, or `otherwise` where a shell or a parser would see more in it. */

@@ -88,6 +88,7 @@ export const compare: Command = {
     const paths = {
       reference: pathOf(reference, result.inputs.reference.file),
       candidate: pathOf(candidate, result.inputs.candidate.file),
+      map,
     };
     const facts = { command: repeatCommand(options, map), exitCode, paths };
     await writeReports(
