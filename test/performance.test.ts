@@ -276,7 +276,7 @@ describe("inspect", () => {
   test("of two refuses dumps that hold more, of one Markdown without figures", async () => {
     const more = await inspect("cpu-bench.arrow", "npu.arrow");
     expect([more.code, more.stdout]).toEqual([2, ""]);
-    expect(more.stderr).toMatch(/^error\[usage\]: [^]*help: npu-diff compare/);
+    expect(more.stderr).toMatch(/^error\[usage\]: [^]*help: add --tensor NAME/);
     const none = await inspect("cpu.arrow", "--format", "md");
     expect([none.code, none.stdout]).toEqual([2, ""]);
     expect(none.stderr).toMatch(/^error\[usage\]: only performance figures/);
