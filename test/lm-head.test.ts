@@ -1,6 +1,7 @@
 /** Logits from `norm` through the weights of a head, and the logit lens, held to NumPy float64. */
 
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +10,7 @@ import { DTYPES } from "../src/core/dtype.ts";
 import { isNpuDiffError } from "../src/core/errors.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
+import type { RunMetadata } from "../src/dump/dump.ts";
 import { openDump } from "../src/dump/open-dump.ts";
 import { createDumpWriter } from "../src/dump/write-dump.ts";
 import { TINY_LLAMA } from "./support/both-tools.ts";
@@ -49,13 +51,18 @@ beforeAll(() => {
 
 /** Copies a dump with the sign of all logits turned. */
 function negateLogits(path: string, out: string): void {
+  copy(path, out, { id: "negated" }, true);
+}
+
+/** Copies a dump, with other entries in its run. */
+function copy(path: string, out: string, run: Partial<RunMetadata>, negated = false): void {
   const dump = openDump(path);
-  const writer = createDumpWriter(out, { ...dump.run, id: "negated" });
+  const writer = createDumpWriter(out, { ...dump.run, ...run });
   for (const entry of dump.tensors.filter(({ encoding }) => encoding === "dense")) {
     const size = DTYPES[entry.dtype].bytes;
     const bytes = new Uint8Array(entry.elements * size);
     dump.read(entry, 0, bytes);
-    if (entry.name === "logits") {
+    if (negated && entry.name === "logits") {
       for (let at = size - 1; at < bytes.length; at += size)
         bytes[at] = (bytes[at] as number) ^ 0x80;
     }
@@ -184,6 +191,28 @@ describe("what is computed and what is not", () => {
     const broken = await compare(at("plain"), { candidate: at("broken-head.arrow") });
     expect(broken.verdict).toBe("fail");
     expect(broken.origin?.tensor).toBe("logits");
+  });
+
+  test("a head that nothing shows to be the model's is told of", async () => {
+    const rules = async (options: Partial<CompareOptions>): Promise<readonly string[]> => {
+      const { findings } = await compare(at("plain"), options);
+      return findings.flatMap(({ rule }) => (rule.startsWith("input/lm-head-") ? [rule] : []));
+    };
+    const told = (out: string, digest: string): Partial<CompareOptions> => {
+      copy(at("reference.arrow"), at(out), { model: { weights_sha256: digest } });
+      return { reference: at(out) };
+    };
+    const digest = createHash("sha256")
+      .update(readFileSync(at("plain/model.safetensors")))
+      .digest("hex");
+    expect(await rules({})).toEqual(["input/lm-head-unchecked"]);
+    expect(await rules(told("same-weights.arrow", digest))).toEqual([]);
+    expect(await rules(told("other-weights.arrow", digest.replace(/./u, "x")))).toEqual([
+      "input/lm-head-weights",
+    ]);
+    // Stored logits of the reference show it, without a digest.
+    const { reference } = WHOLE;
+    expect(await rules({ reference })).toEqual(["input/lm-head-side"]);
   });
 
   test("a floor without norm is none of computed logits", async () => {

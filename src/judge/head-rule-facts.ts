@@ -30,4 +30,12 @@ export const HEAD_RULE_FACTS = {
     "expected",
     "found",
   ),
+  "input/lm-head-unchecked": facts(
+    "warning",
+    null,
+    null,
+    "logits ∉ reference, model.weights_sha256 ∉ both sides",
+    "file",
+    "weight",
+  ),
 } as const;

@@ -7,7 +7,17 @@ import { finding } from "./findings.ts";
 /** Findings about the head of `--lm-head`: none of them decides anything. */
 export function headFindings(facts: HeadFacts | null): readonly Finding[] {
   if (facts === null) return [];
-  const { file, weight, dtype, vocabulary, padding, computed, floorsWithout, otherWeights } = facts;
+  const {
+    file,
+    weight,
+    dtype,
+    vocabulary,
+    padding,
+    computed,
+    floorsWithout,
+    otherWeights,
+    checked,
+  } = facts;
   const findings: Finding[] = [];
   if (computed === "both") {
     findings.push(
@@ -26,6 +36,8 @@ export function headFindings(facts: HeadFacts | null): readonly Finding[] {
         detail: { file, expected, found: found ?? "not computed, for its size" },
       }),
     );
+  } else if (!checked) {
+    findings.push(finding("input/lm-head-unchecked", { detail: { file, weight } }));
   }
   return findings;
 }

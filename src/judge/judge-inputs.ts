@@ -63,6 +63,9 @@ export function inputFindings({
   }
   findings.push(
     ...naming.names.map(renamed),
+    ...naming.givenUp.map(({ names: value, ...detail }) =>
+      finding("input/other-module", { value, detail }),
+    ),
     ...naming.ambiguous.map(({ names: value, ...detail }) =>
       finding("input/ambiguous-name", { value, detail }),
     ),

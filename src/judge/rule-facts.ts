@@ -295,6 +295,15 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "to",
     "reason",
   ),
+  "input/other-module": facts(
+    "warning",
+    null,
+    "count",
+    "one canonical name, two modules: a block and the norm behind it, or a path that the other side has under its own name",
+    "side",
+    "name",
+    "module",
+  ),
   "input/ambiguous-name": facts(
     "info",
     null,

@@ -273,3 +273,93 @@ describe("names are left alone", () => {
     expect(chinese.stderr).toContain("基准侧未保存 token id：无法确认输入一致");
   });
 });
+
+describe("one name of two modules", () => {
+  const path = (module: string, i: number): string => `model.layers.${i}.${module}`;
+  const layers = [0, 1];
+  const modules = (named: Readonly<Record<string, number>>): FileTensors =>
+    Object.fromEntries(
+      layers.flatMap((i) =>
+        Object.entries(named).map(([module, seed]) => [path(module, i), tensor(10 * i + seed, 4)]),
+      ),
+    );
+  const BLOCKS = { self_attn: 1, mlp: 2 };
+  const NORMS = {
+    post_attention_layernorm: 3,
+    pre_feedforward_layernorm: 4,
+    post_feedforward_layernorm: 5,
+  };
+  const told = (result: ComparisonResult): readonly unknown[] =>
+    of(result, "input/other-module").map(({ level, value, detail }) => ({
+      level,
+      value,
+      ...detail,
+    }));
+
+  it("is that of none where one file holds the norms behind the blocks and the other the blocks alone", async () => {
+    const gemma = modules({ ...BLOCKS, ...NORMS });
+    const alone = modules(BLOCKS);
+    for (const [side, result] of [
+      ["candidate", await compared(gemma, alone)],
+      ["reference", await compared(alone, gemma)],
+    ] as const) {
+      expect(result.verdict).toBe("pass");
+      expect(Object.keys(figures(result)).toSorted()).toEqual(
+        layers.flatMap((i) => [path("mlp", i), path("self_attn", i)]).toSorted(),
+      );
+      expect(told(result)).toEqual(
+        ["attn", "mlp"].map((block) => ({
+          level: "warning",
+          value: 2,
+          side,
+          name: `layers.{i}.${block}`,
+          module: `model.layers.{i}.${block === "attn" ? "self_attn" : "mlp"}`,
+        })),
+      );
+      const [lacking, holding] =
+        side === "candidate"
+          ? [result.notCaptured.candidate, result.notCaptured.reference]
+          : [result.notCaptured.reference, result.notCaptured.candidate];
+      expect(lacking).toContain("layers.0.attn@0.0");
+      expect(holding).toEqual([]);
+    }
+  });
+
+  it("is that of none where the norms alone stand against the blocks", async () => {
+    await expect(compared(modules(NORMS), modules(BLOCKS))).rejects.toMatchObject({
+      code: "nothing-aligned",
+    });
+  });
+
+  it("is that of a floor as of the reference", async () => {
+    const alone = modules(BLOCKS);
+    const result = await compared(alone, modules({ ...BLOCKS, ...NORMS }), {
+      floors: [file(modules({ self_attn: 1, mlp: 6 }))],
+    });
+    expect(Object.values(figures(result))).toEqual([0, 0, 0, 0]);
+    expect(result.tensors.map(({ floor }) => floor !== null)).toEqual([true, true, true, true]);
+  });
+
+  it("is that of the module that the other side has under its own name", async () => {
+    const contested = { "layers.0.attn": tensor(7, 4), [path("self_attn", 0)]: tensor(1, 4) };
+    const plain = { [path("self_attn", 0)]: tensor(1, 4) };
+    for (const result of [await compared(contested, plain), await compared(plain, contested)]) {
+      expect(figures(result)).toEqual({ [path("self_attn", 0)]: 0 });
+      expect(told(result)).toHaveLength(1);
+    }
+  });
+
+  it("is that of the map where there is one", async () => {
+    const alone = { [path("self_attn", 0)]: tensor(1, 4, 1.5) };
+    const norms = {
+      [path("post_attention_layernorm", 0)]: tensor(1, 4),
+      [path("post_feedforward_layernorm", 0)]: tensor(2, 4),
+    };
+    const map = [
+      { name: "layers.0.attn", from: path("self_attn", 0), side: "candidate", at: "map.yaml:1" },
+    ] as const;
+    const result = await compared(norms, alone, { map });
+    expect(figures(result)).toMatchObject({ "layers.0.attn": 0.5 });
+    expect(told(result)).toEqual([]);
+  });
+});

@@ -23,6 +23,8 @@ export interface MappedPair {
   readonly reference: Dump;
   readonly candidate: Dump;
   readonly uses: readonly MapUse[];
+  /** The names that rules give, on either side. */
+  readonly names: ReadonlySet<string>;
 }
 
 /**
@@ -48,6 +50,11 @@ export function applyMap(reference: Dump, candidate: Dump, rules: readonly MapRu
     reference: withNames(reference, sides.reference.renamings),
     candidate: withNames(candidate, sides.candidate.renamings),
     uses: uses.filter(({ names }) => names > 0),
+    names: new Set(
+      [sides.reference, sides.candidate].flatMap(({ renamings }) =>
+        renamings.map(({ name }) => name),
+      ),
+    ),
   };
 }
 

@@ -2,14 +2,17 @@
 
 import type { MapRule } from "../../core/name-map.ts";
 import type { Dump } from "../../dump/dump.ts";
+import { type Apart, namesApart } from "./apart.ts";
 import { applyMap, mapLikeReference } from "./apply-map.ts";
 import { withNames } from "./mapped-dump.ts";
 import {
   type AmbiguousAs,
   ambiguousNames,
   type NamedAs,
+  type NameGivenUp,
   namedByMap,
   namedByProposals,
+  namesGivenUp,
   type SuggestedName,
   suggestedNames,
 } from "./named-as.ts";
@@ -24,6 +27,7 @@ export interface NamedPair {
   /** What was renamed, and why. */
   readonly names: readonly NamedAs[];
   readonly ambiguous: readonly AmbiguousNames[];
+  readonly apart: Apart;
 }
 
 /** What a report says of the names of a comparison. */
@@ -33,13 +37,16 @@ export interface Naming {
   /** Names of which several are alike, and names whose tensors look alike: nothing was done with them. */
   readonly ambiguous: readonly AmbiguousAs[];
   readonly similar: readonly SuggestedName[];
+  /** Names that stand for other modules on the two sides. */
+  readonly givenUp: readonly NameGivenUp[];
 }
 
 /** What there is to say of the names, looking into tensors that have no partner. */
-export function namingOf({ reference, candidate, names, ambiguous }: NamedPair): Naming {
+export function namingOf({ reference, candidate, names, ambiguous, apart }: NamedPair): Naming {
   return {
     names,
     ambiguous: ambiguousNames(ambiguous),
+    givenUp: namesGivenUp(apart),
     similar: suggestedNames(similarNames(reference, candidate)),
   };
 }
@@ -51,18 +58,26 @@ export function namingOf({ reference, candidate, names, ambiguous }: NamedPair):
  */
 export function namePair(reference: Dump, candidate: Dump, rules: readonly MapRule[]): NamedPair {
   const mapped = applyMap(reference, candidate, rules);
-  const { applied, ambiguous } = proposeNames(mapped.reference, mapped.candidate);
+  const apart = namesApart(mapped.reference, mapped.candidate, mapped.names);
+  const parted = {
+    reference: withNames(mapped.reference, apart.reference),
+    candidate: withNames(mapped.candidate, apart.candidate),
+  };
+  const given = new Set([...apart.reference, ...apart.candidate].flatMap(({ from }) => from));
+  const { applied, ambiguous } = proposeNames(parted.reference, parted.candidate, given);
   const of = (side: "reference" | "candidate") =>
     applied.filter((one) => one.side === side).map(({ renaming }) => renaming);
   const ofReference = of("reference");
   return {
-    reference: withNames(mapped.reference, ofReference),
-    candidate: withNames(mapped.candidate, of("candidate")),
+    reference: withNames(parted.reference, ofReference),
+    candidate: withNames(parted.candidate, of("candidate")),
     likeReference: (dump) => {
-      const like = mapLikeReference(dump, rules);
+      const named = mapLikeReference(dump, rules);
+      const like = withNames(named, feasible(named, apart.reference));
       return withNames(like, feasible(like, ofReference));
     },
     names: [...namedByMap(mapped.uses), ...namedByProposals(applied)],
     ambiguous,
+    apart,
   };
 }

@@ -1,6 +1,7 @@
 /** Under which names tensors are compared, for the report. */
 
 import type { MapSource } from "../../core/name-map.ts";
+import type { Apart } from "./apart.ts";
 import type { MapUse } from "./apply-map.ts";
 import type { Renaming } from "./mapped-dump.ts";
 import type { AmbiguousNames, Proposal } from "./propose.ts";
@@ -34,6 +35,14 @@ export interface AmbiguousAs {
   readonly names: number;
 }
 
+/** A canonical name that a side's module does not get, since the other side has it for another one. */
+export interface NameGivenUp {
+  readonly side: "reference" | "candidate";
+  readonly name: string;
+  readonly module: string;
+  readonly names: number;
+}
+
 /** What a map did. */
 export function namedByMap(uses: readonly MapUse[]): readonly NamedAs[] {
   return uses.map(({ rule, side, names }) => ({
@@ -44,6 +53,24 @@ export function namedByMap(uses: readonly MapUse[]): readonly NamedAs[] {
     at: rule.at,
     names,
   }));
+}
+
+/** Names that were given up, names that differ in a number alone as one. */
+export function namesGivenUp(apart: Apart): readonly NameGivenUp[] {
+  return (["reference", "candidate"] as const).flatMap((side) => {
+    const shown = apart[side].map((renaming) => ({
+      key: side,
+      from: renaming.name,
+      to: sourceOf(renaming),
+      rest: null,
+    }));
+    return generalised(shown).map(({ from, to, names }) => ({
+      side,
+      module: from,
+      name: to,
+      names,
+    }));
+  });
 }
 
 /** What was proposed and done, names that differ in a number alone as one. */

@@ -34,8 +34,16 @@ export interface Proposals {
 
 const SAME = { kind: "same" } as const;
 
-/** What names alone tell of the tensors that have no partner. */
-export function proposeNames(reference: Dump, candidate: Dump): Proposals {
+/**
+ * What names alone tell of the tensors that have no partner.
+ *
+ * @param apart canonical names that stand for other modules on the two sides: paths do not lead to them
+ */
+export function proposeNames(
+  reference: Dump,
+  candidate: Dump,
+  apart: ReadonlySet<string>,
+): Proposals {
   const lone = loneNames(reference, candidate);
   if (lone.reference.length === 0) return { applied: [], ambiguous: [] };
   const open = {
@@ -63,7 +71,7 @@ export function proposeNames(reference: Dump, candidate: Dump): Proposals {
     candidate: hiddenStates(open.candidate, candidate, layers),
   };
   const keyOf = (one: LoneName): string =>
-    counted.reference.get(one) ?? counted.candidate.get(one) ?? patternKey(one);
+    counted.reference.get(one) ?? counted.candidate.get(one) ?? patternKey(one, apart);
   const ambiguous: AmbiguousNames[] = [];
   for (const { reference: mine, candidate: theirs } of keyed(open, keyOf)) {
     const [[a], [b]] = [mine, theirs];
@@ -75,7 +83,7 @@ export function proposeNames(reference: Dump, candidate: Dump): Proposals {
       ambiguous.push({ reference: names(mine), candidate: names(theirs) });
     }
   }
-  applied.push(...fusions(open, { reference, candidate }));
+  applied.push(...fusions(open, { reference, candidate }, apart));
   return { applied, ambiguous };
 }
 
@@ -112,10 +120,14 @@ function isCanonical(name: string): boolean {
 }
 
 /** What two writers' names for one module have in common. */
-function patternKey({ name, path }: LoneName): string {
+function patternKey({ name, path }: LoneName, apart: ReadonlySet<string>): string {
   if (isCanonical(name)) return name;
   const bare = bareName(path);
-  return canonicalName(bare) ?? bare.replace(/^(?:h|blocks)\./u, "layers.");
+  const canonical = canonicalName(bare);
+  const spelled = bare.replace(/^(?:h|blocks)\./u, "layers.");
+  if (canonical === null) return spelled;
+  // No other name has a space: a path such as layers.0.mlp is a canonical name as well.
+  return apart.has(canonical) ? `module ${spelled}` : canonical;
 }
 
 function layersOf({ run }: Dump): number | null {
@@ -169,11 +181,12 @@ const FUSED: readonly { readonly whole: string; readonly parts: readonly string[
 function fusions(
   open: OpenNames,
   dumps: Readonly<Record<"reference" | "candidate", Dump>>,
+  apart: ReadonlySet<string>,
 ): readonly Proposal[] {
   const byKey = (side: "reference" | "candidate"): ReadonlyMap<string, readonly LoneName[]> => {
     const found = new Map<string, LoneName[]>();
     for (const one of open[side]) {
-      push(found, patternKey(one), one);
+      push(found, patternKey(one, apart), one);
     }
     return found;
   };

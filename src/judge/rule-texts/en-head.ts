@@ -33,4 +33,10 @@ export const HEAD_RULE_TEXTS_EN: Readonly<Record<keyof typeof HEAD_RULE_FACTS, R
     ],
     tune: "Give the very files that the reference ran with.",
   },
+  "input/lm-head-unchecked": {
+    message: "nothing shows that {weight} of {file} is the head of this model",
+    why: "A head of the right shape gives logits whichever model it is of. Logits that the reference stores beside its norm are held to it, and so is the SHA-256 of the weights that a dump tells: here is neither. Perplexity and KL hold for the head that was given.",
+    causes: ["the reference was captured without logits, by a tool that keeps no weights_sha256"],
+    tune: "Capture the logits of one prompt in the reference, or check that the file is the model's.",
+  },
 };

@@ -321,6 +321,16 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["a file of another tool, or an engine that fuses projections"],
     tune: "--map FILE says what the names are, and stands before every proposal.",
   },
+  "input/other-module": {
+    message:
+      "{module} of the {side} is not what the other side holds as {name}: not compared with it, {value} in all",
+    why: "What a block adds to the residual stream is the block's own output in most models, and in some (Gemma, OLMo 2, GLM 4) that of a norm behind it. A file that holds the norm shows which; one that holds the block alone does not. The two are other tensors, and are not compared as one.",
+    causes: [
+      "the hooks of one side were on the norms behind the blocks, those of the other on the blocks alone",
+      "a file holds two tensors of which each could have the name",
+    ],
+    tune: "Capture the same modules on both sides, or say with --map FILE what the names stand for.",
+  },
   "input/ambiguous-name": {
     message: "{candidate} of the candidate may be {reference} of the reference: not compared",
     why: "A tensor that is compared with the wrong one proves nothing, so that names which could be several are left alone.",

@@ -29,4 +29,10 @@ export const HEAD_RULE_TEXTS_ZH: Readonly<Record<keyof typeof HEAD_RULE_FACTS, R
     causes: ["权重来自模型的另一个版本", "权重相同但文件不同，或只含 lm_head"],
     tune: "请使用基准侧运行时的同一份文件。",
   },
+  "input/lm-head-unchecked": {
+    message: "无法确认 {file} 的 {weight} 是该模型的 lm_head",
+    why: "只要形状相符，任何模型的 lm_head 都能算出 logits。若基准侧在 norm 之外还存有 logits，或 dump 记录了权重的 SHA-256，会以此核对；这里两者都没有。困惑度与 KL 仅就给定的 lm_head 而言成立。",
+    causes: ["基准侧采集时没有 logits，且采集工具不记录 weights_sha256"],
+    tune: "请在基准侧采集一条提示的 logits，或自行确认文件属于该模型。",
+  },
 };

@@ -304,6 +304,16 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["其他工具的文件，或引擎把多个投影合并成一个"],
     tune: "用 --map FILE 指定名称，其优先于一切自动推断。",
   },
+  "input/other-module": {
+    message:
+      "{side}侧的 {module} 与另一侧的 {name} 不是同一模块的输出：两者未作比较，共 {value} 个",
+    why: "多数模型中，加入残差流的是该子层自身的输出；在 Gemma、OLMo 2、GLM 4 等模型中则是其后的归一化层的输出。文件若含有该归一化层即可判断，只含子层则无从判断。两者是不同的张量，不能当作同一个比较。",
+    causes: [
+      "一侧的 hook 挂在子层之后的归一化层上，另一侧只挂在子层上",
+      "同一文件中有两个张量都可能是这个名称",
+    ],
+    tune: "在两侧采集相同的模块，或用 --map FILE 指定名称的含义。",
+  },
   "input/ambiguous-name": {
     message: "待测侧的 {candidate} 可能对应基准侧的 {reference}：未比较",
     why: "与错误的张量比较不能说明任何问题，因此有多种可能的名称不作配对。",

@@ -27,6 +27,8 @@ export interface HeadFacts {
   readonly floorsWithout: readonly string[];
   /** The dump's `weights_sha256` and the file's, where they differ; `found` is null where it was not computed. */
   readonly otherWeights: { readonly expected: string; readonly found: string | null } | null;
+  /** Whether logits that the reference stores, or the digest of its weights, show that the head is the model's. */
+  readonly checked: boolean;
 }
 
 /** Stored logits that the head is held to. */
@@ -44,7 +46,9 @@ export class LmHead {
   readonly #product: Product;
   readonly #path: string;
   readonly #computed: HeadFacts["computed"];
-  readonly #otherWeights: HeadFacts["otherWeights"];
+  /** The digest of the weights that the dumps tell, and that of the file; null where they tell none. */
+  readonly #digests: { readonly expected: string; readonly found: string | null } | null;
+  #fitsStored = false;
   /** Of each wrapped dump what its logits are made of. */
   readonly #pending = new Map<
     Dump,
@@ -65,7 +69,7 @@ export class LmHead {
     this.#product = product;
     this.projector = new Projector(weights, product);
     this.#computed = computed;
-    this.#otherWeights = otherWeights(weights, dumps);
+    this.#digests = digestsOf(weights, dumps);
   }
 
   /**
@@ -90,7 +94,7 @@ export class LmHead {
     try {
       const product = await loadProduct(threads);
       const head = new LmHead(path, weights, product, computed, [reference, candidate]);
-      await head.#holdToStored(reference);
+      head.#fitsStored = await head.#holdToStored(reference);
       return head;
     } catch (error) {
       weights.close();
@@ -100,6 +104,8 @@ export class LmHead {
 
   get facts(): HeadFacts {
     const { file, name, dtype, vocabulary, padding } = this.weights;
+    const digests = this.#digests;
+    const isSame = digests !== null && digests.found === digests.expected;
     return {
       file,
       weight: name,
@@ -108,7 +114,8 @@ export class LmHead {
       padding,
       computed: this.#computed,
       floorsWithout: this.#floorsWithout,
-      otherWeights: this.#otherWeights,
+      otherWeights: isSame ? null : digests,
+      checked: isSame || this.#fitsStored,
     };
   }
 
@@ -178,8 +185,8 @@ export class LmHead {
     requireRoom(bytes, "the logits that are computed through the lm_head");
   }
 
-  /** Refuses a head that does not give the logits that `dump` stores beside its `norm`. */
-  async #holdToStored(dump: Dump): Promise<void> {
+  /** Refuses a head that does not give the logits that `dump` stores beside its `norm`; false where it stores none. */
+  async #holdToStored(dump: Dump): Promise<boolean> {
     const norm = normsOf(dump).find(({ shape }) => (shape[0] ?? 0) > 0);
     const logits = dump.tensors.find(
       ({ name, repeat, sample, step, encoding, dtype, shape }) =>
@@ -191,7 +198,7 @@ export class LmHead {
         isFloatDType(dtype) &&
         shape[0] === norm.shape[0],
     );
-    if (norm === undefined || logits === undefined) return;
+    if (norm === undefined || logits === undefined) return false;
     const { vocabulary } = this.weights;
     const stored = extentOf(logits.shape).width;
     const both = Math.min(stored, vocabulary);
@@ -217,7 +224,7 @@ export class LmHead {
       const shared = Float64Array.from(pairs, ([, one]) => one);
       const error = relativeError(computed, shared);
       const allowed = toleranceOf(dump, [norm, logits]);
-      if (error <= allowed) return;
+      if (error <= allowed) return pairs.length > 0;
       throw headError(
         "the lm_head does not give the logits that the reference stores",
         this.#path,
@@ -295,14 +302,13 @@ function vocabularyOf({ run }: Dump): number | null {
   return typeof size === "number" && Number.isSafeInteger(size) && size > 0 ? size : null;
 }
 
-/** What the first of `dumps` that says it says of its weights, where the head's file is another. */
-function otherWeights(weights: HeadWeights, dumps: readonly Dump[]): HeadFacts["otherWeights"] {
+/** What the first of `dumps` that says it says of its weights, and what the head's file is. */
+function digestsOf(weights: HeadWeights, dumps: readonly Dump[]): HeadFacts["otherWeights"] {
   const told = dumps.map(({ run }) => {
     const model = run["model"] as { readonly weights_sha256?: unknown } | null | undefined;
     return model?.weights_sha256;
   });
   const expected = told.find((one) => typeof one === "string");
   if (expected === undefined) return null;
-  const found = weights.sha256();
-  return found === expected ? null : { expected: expected.slice(0, 64), found };
+  return { expected: expected.slice(0, 64), found: weights.sha256() };
 }
