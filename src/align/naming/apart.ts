@@ -82,5 +82,5 @@ function isOfLayer(name: string): boolean {
 
 /** Whether `block` is the path of the block that `name` stands for, and `other` that of a norm. */
 function isBehindBlock(name: string, block: string, other: string): boolean {
-  return canonicalName(bareName(block)) === name && /norm$/u.test(bareName(other));
+  return canonicalName(bareName(block)) === name && bareName(other).endsWith("norm");
 }
