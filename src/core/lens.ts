@@ -5,8 +5,8 @@
 
 import type { KlResult, Top1Result } from "./quality.ts";
 
-/** How the final norm reads the residual stream; `rms-offset` multiplies by 1 + weight. */
-export type FinalNormKind = "rms" | "rms-offset" | "layer";
+/** How the final norm reads the residual stream; those with `-offset` multiply by 1 + weight. */
+export type FinalNormKind = "rms" | "rms-offset" | "layer" | "layer-offset";
 
 /** The final norm as it was applied to every layer. */
 export interface LensNorm {

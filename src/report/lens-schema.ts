@@ -21,7 +21,7 @@ export const lens: SchemaOf<LensResult> = fields<LensResult>({
   head: text,
   norm: nullable(
     fields<LensNorm>({
-      kind: oneOf<FinalNormKind>("rms", "rms-offset", "layer"),
+      kind: oneOf<FinalNormKind>("rms", "rms-offset", "layer", "layer-offset"),
       weight: text,
       epsilon: number,
       error: number,

@@ -8,7 +8,7 @@ const HEADS = /^(?:(?:[\w-]+\.)*(?:lm_head|embed_out)|output)\.weight$/;
 
 /** The embedding, which is the head as well where the two are tied. */
 const EMBEDDINGS =
-  /^(?:[\w-]+\.)*(?:embed_tokens|wte|word_embeddings|tok_embeddings|embed_in)\.weight$/;
+  /^(?:[\w-]+\.)*(?:embed_tokens|wte|word_embeddings|tok_embeddings|embed_in|embeddings)\.weight$/;
 
 const FINAL_NORMS =
   /^(?:[\w-]+\.)*(?:norm|final_layernorm|final_layer_norm|ln_f|norm_f|final_norm)\.weight$/;

@@ -12,11 +12,14 @@ export interface HeadConfig {
   readonly scale: number;
   /** Null for most. */
   readonly softcap: number | null;
-  /** Of the final norm; null where it is not told. */
+  /** Of the final norm; null where there is no configuration. */
   readonly epsilon: number | null;
   /** Whether the head is the embedding; null where it is not told. */
   readonly tied: boolean | null;
 }
+
+/** That of torch's LayerNorm, which architectures without a key for it leave as it is (OPT). */
+const DEFAULT_EPSILON = 1e-5;
 
 const NOTHING_TOLD: HeadConfig = { scale: 1, softcap: null, epsilon: null, tied: null };
 
@@ -84,7 +87,7 @@ function headConfig(config: JsonObject, path: string): HeadConfig {
       (number("logits_scaling") ?? 1) /
       (base === null || hidden === null ? 1 : hidden / base),
     softcap: number("final_logit_softcapping"),
-    epsilon: EPSILONS.map(number).find((value) => value !== null) ?? null,
+    epsilon: EPSILONS.map(number).find((value) => value !== null) ?? DEFAULT_EPSILON,
     tied: typeof tied === "boolean" ? tied : null,
   };
 }

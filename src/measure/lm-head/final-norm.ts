@@ -16,8 +16,9 @@ export interface NormParts {
 }
 
 /**
- * The formula that makes `normed` of `last`: RMSNorm, `x / √(mean x² + ε) · w`; the same with 1 + w (Gemma); or
- * LayerNorm, `(x − mean x) / √(var x + ε) · w + b`, which alone has a bias. All in float64.
+ * The formula that makes `normed` of `last`: RMSNorm, `x / √(mean x² + ε) · w`, or LayerNorm,
+ * `(x − mean x) / √(var x + ε) · w + b`, which alone has a bias; either also with 1 + w (Gemma, Nemotron). All in
+ * float64.
  *
  * @param last rows of the residual stream after the last layer
  * @param normed the same rows of the stored `norm`
@@ -32,7 +33,7 @@ export function recognizeNorm(
 ): FinalNorm | null {
   const { length } = parts.weights.weight;
   const kinds: readonly FinalNormKind[] =
-    parts.weights.bias === null ? ["rms", "rms-offset", "layer"] : ["layer"];
+    parts.weights.bias === null ? [...RMS_NORMS, ...LAYER_NORMS] : LAYER_NORMS;
   const tried = kinds.map((kind) => {
     const rows = Float64Array.from(last);
     normalize(kind, parts, rows, rows.length / length);
@@ -49,6 +50,9 @@ export function recognizeNorm(
   };
 }
 
+const RMS_NORMS = ["rms", "rms-offset"] as const;
+const LAYER_NORMS = ["layer", "layer-offset"] as const;
+
 function normalize(
   kind: FinalNormKind,
   { weights: { weight, bias }, epsilon }: NormParts,
@@ -56,10 +60,11 @@ function normalize(
   count: number,
 ): void {
   const width = weight.length;
-  const offset = kind === "rms-offset" ? 1 : 0;
+  const offset = kind === "rms-offset" || kind === "layer-offset" ? 1 : 0;
+  const isCentred = kind === "layer" || kind === "layer-offset";
   for (let from = 0; from < count * width; from += width) {
     let sum = 0;
-    if (kind === "layer") for (let i = 0; i < width; i += 1) sum += rows[from + i] as number;
+    if (isCentred) for (let i = 0; i < width; i += 1) sum += rows[from + i] as number;
     const mean = sum / width;
     let squares = 0;
     for (let i = 0; i < width; i += 1) squares += ((rows[from + i] as number) - mean) ** 2;
