@@ -98,9 +98,10 @@ export async function compareDumps(
     const candidate = openOnce(options.candidate);
     // Lets whoever called draw before the first long stretch of work.
     await Promise.resolve();
-    const named = atScoredRows(namePair(reference, candidate, options.map));
+    const whole = namePair(reference, candidate, options.map);
+    const named = atScoredRows(whole);
     const openBeside = (path: string): Dump => named.likeReference(openOnce(path));
-    head = await openHead(options, named, observer);
+    head = await openHead(options, whole, scoredOf(whole), observer);
     return await comparePair(head.sides(named), set, openBeside, options, observer, helpers, head);
   } finally {
     // They may be reading.

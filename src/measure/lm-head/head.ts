@@ -4,6 +4,7 @@ import type { Unit } from "../../align/align.ts";
 import type { LensResult } from "../../core/lens.ts";
 import type { CompareObserver, CompareOptions } from "../../core/options.ts";
 import type { Dump } from "../../dump/dump.ts";
+import type { ScoredLogits } from "../../dump/scored-logits.ts";
 import type { Sides } from "../measure-tensor.ts";
 import { type LensOptions, lookThrough } from "./lens.ts";
 import { type HeadFacts, LmHead } from "./lm-head.ts";
@@ -46,15 +47,17 @@ const NO_HEAD: Head = {
 /**
  * Opens the weights of `options.lmHead` for the two sides; without them a head that changes nothing.
  *
+ * @param scored the rows of the prompts that count; null for all.
  * @throws NpuDiffError those of {@link LmHead.open}
  */
 export async function openHead(
   { lmHead, lensTokens, jobs }: CompareOptions,
   { reference, candidate }: HeadSides,
+  scored: ScoredLogits | null,
   observer: CompareObserver,
 ): Promise<Head> {
   if (lmHead === null) return NO_HEAD;
-  const head = await LmHead.open(lmHead, reference, candidate, jobs);
+  const head = await LmHead.open(lmHead, reference, candidate, scored, jobs);
   const progress = (done: number, total: number): void => observer.logits?.(done, total);
   return {
     get facts() {

@@ -6,6 +6,7 @@ import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { headError } from "../../dump/lm-head/find-head.ts";
 import { HeadWeights } from "../../dump/lm-head/head-weights.ts";
 import { requireRoom } from "../../dump/lm-head/room.ts";
+import type { ScoredLogits } from "../../dump/scored-logits.ts";
 import { Spool } from "../../dump/spool.ts";
 import { relativeError } from "./final-norm.ts";
 import { HeadDump, type HeadRows, logitsEntries, rowCount } from "./head-dump.ts";
@@ -46,6 +47,7 @@ export class LmHead {
   readonly #product: Product;
   readonly #path: string;
   readonly #computed: HeadFacts["computed"];
+  readonly #scored: ScoredLogits | null;
   /** The digest of the weights that the dumps tell, and that of the file; null where they tell none. */
   readonly #digests: { readonly expected: string; readonly found: string | null } | null;
   #fitsStored = false;
@@ -63,18 +65,21 @@ export class LmHead {
     product: Product,
     computed: HeadFacts["computed"],
     dumps: readonly Dump[],
+    scored: ScoredLogits | null,
   ) {
     this.#path = path;
     this.weights = weights;
     this.#product = product;
     this.projector = new Projector(weights, product);
     this.#computed = computed;
+    this.#scored = scored;
     this.#digests = digestsOf(weights, dumps);
   }
 
   /**
    * Opens the weights at `path` for the two sides of a comparison, and holds them to what the reference stores.
    *
+   * @param scored the rows of the prompts whose logits are computed; null for all.
    * @param threads that multiply.
    * @throws NpuDiffError `lm-head` where a side holds neither logits nor `norm`, or the weights are not those of
    *   the model; `package-missing`; those of the file
@@ -83,6 +88,7 @@ export class LmHead {
     path: string,
     reference: Dump,
     candidate: Dump,
+    scored: ScoredLogits | null,
     threads: number,
   ): Promise<LmHead> {
     const [norm] = [...normsOf(reference), ...normsOf(candidate)];
@@ -93,7 +99,7 @@ export class LmHead {
     const weights = HeadWeights.open(path, vocabulary, extentOf(norm.shape).width);
     try {
       const product = await loadProduct(threads);
-      const head = new LmHead(path, weights, product, computed, [reference, candidate]);
+      const head = new LmHead(path, weights, product, computed, [reference, candidate], scored);
       head.#fitsStored = await head.#holdToStored(reference);
       return head;
     } catch (error) {
@@ -128,7 +134,7 @@ export class LmHead {
   #computedOf(dump: Dump): Dump {
     const rows = normsOf(dump)
       .filter(({ shape }) => extentOf(shape).width === this.weights.width)
-      .map((entry) => ({ entry, rows: null }));
+      .map((entry) => ({ entry, rows: scoredRows(entry, this.#scored) }));
     const spool = Spool.create();
     this.#spools.push(spool);
     const wrapped = new HeadDump(dump, logitsEntries(rows, this.weights.vocabulary, 0), spool);
@@ -247,6 +253,16 @@ export class LmHead {
     this.weights.close();
     await this.#product.end();
   }
+}
+
+/** The rows of a prompt's `norm` whose logits the other side holds; null for all of them, as of a decode step. */
+function scoredRows(
+  { step, shape }: TensorEntry,
+  scored: ScoredLogits | null,
+): readonly number[] | null {
+  if (scored === null || step !== 0 || shape[0] !== scored.firstToken + scored.rows + 1)
+    return null;
+  return Array.from({ length: scored.rows }, (_, row) => scored.firstToken + row);
 }
 
 /** Relative error that stored tensors of these formats may have to what is computed from one of them. */
