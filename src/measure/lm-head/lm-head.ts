@@ -2,6 +2,7 @@
 
 import { extentOf } from "../../align/shapes.ts";
 import { DTYPES, type FloatDType, isFloatDType } from "../../core/dtype.ts";
+import { isReducedLogits } from "../../dump/contract.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { headError } from "../../dump/lm-head/find-head.ts";
 import { HeadWeights } from "../../dump/lm-head/head-weights.ts";
@@ -281,9 +282,11 @@ export function normsOf(dump: Dump): readonly TensorEntry[] {
   );
 }
 
+/** Whether a dump holds what its engine answered, whole or in a reduced form. */
 function holdsLogits(dump: Dump): boolean {
   return dump.tensors.some(
-    ({ name, repeat, encoding }) => name === "logits" && repeat === 0 && encoding === "dense",
+    ({ name, repeat, encoding }) =>
+      (name === "logits" || isReducedLogits(name)) && repeat === 0 && encoding === "dense",
   );
 }
 
