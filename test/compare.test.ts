@@ -502,6 +502,28 @@ describe("presets", () => {
     const fine = await comparePair({ noise: 2 ** -9 });
     expect(fine.verdict).toBe("fail");
   });
+
+  test("the limits are those of the coarser side, which is told where it is the reference", async () => {
+    const at = (name: string): string =>
+      fileURLToPath(new URL(`../fixtures/pairs/${name}.arrow`, import.meta.url));
+    const told = ({ findings }: ComparisonResult): readonly string[] =>
+      findings.flatMap(({ rule, level }) =>
+        /dtype|coarse/u.test(rule) ? [`${level} ${rule}`] : [],
+      );
+    const swap = { reference: at("clean/candidate"), candidate: at("clean/reference") };
+    const swapped = await compareDumps(swap);
+    expect([swapped.verdict, swapped.preset]).toEqual(["pass", "bf16"]);
+    expect(told(swapped)).toEqual(["warning input/coarse-reference"]);
+    const asked = await compareDumps({ ...swap, preset: "f32" });
+    expect([asked.verdict, asked.preset]).toEqual(["fail", "f32"]);
+    const faulty = await compareDumps({ ...swap, reference: at("rotary-base/candidate") });
+    expect([faulty.verdict, faulty.origin?.tensor]).toEqual(["fail", "layers.2.attn"]);
+    const straight = await compareDumps({
+      reference: swap.candidate,
+      candidate: swap.reference,
+    });
+    expect(told(straight)).toEqual(["info input/dtype"]);
+  });
 });
 
 test("fail-fast stops at the first failing tensor", async () => {

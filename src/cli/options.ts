@@ -85,7 +85,8 @@ export const OPTIONS = {
   preset: {
     kind: "value",
     group: "Limits",
-    describe: "auto (the candidate's dtype), f64, f32, f16, bf16, fp8; exact: bit equality",
+    describe:
+      "auto (the coarser dtype of the two sides), f64, f32, f16, bf16, fp8; exact: bit equality",
   },
   "max-rel-l2": {
     kind: "value",

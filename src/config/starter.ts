@@ -7,7 +7,7 @@ export interface StarterPair {
   readonly candidate: string;
   readonly floor: readonly string[];
   readonly forced: readonly string[];
-  /** Null leaves it to the candidate's dtype. */
+  /** Null leaves it to the dtypes of the two sides. */
   readonly preset: string | null;
 }
 

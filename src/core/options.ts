@@ -4,7 +4,7 @@ import type { MapRule } from "./name-map.ts";
 
 export const PRESETS = ["auto", "exact", "f64", "f32", "f16", "bf16", "fp8"] as const;
 
-/** The number format whose precision scales the limits; `exact` asks for equal bits, `auto` takes the candidate's. */
+/** The number format whose precision scales the limits; `exact` asks for equal bits, `auto` takes the coarser of the two sides. */
 export type Preset = (typeof PRESETS)[number];
 
 export const DECISIONS = ["interval", "point"] as const;

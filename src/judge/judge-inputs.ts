@@ -10,6 +10,7 @@ import type { Dump } from "../dump/dump.ts";
 import { type Remarks, readImported } from "../dump/imported.ts";
 import type { Floors } from "../measure/floors.ts";
 import { finding } from "./findings.ts";
+import { isCoarser } from "./presets.ts";
 
 /** What is known of the inputs of a comparison. */
 export interface InputFacts {
@@ -51,8 +52,9 @@ export function inputFindings({
   }
   if (isolated) findings.push(finding("input/isolated", { detail: { file: candidate.file } }));
   if (reference.run.dtype !== candidate.run.dtype) {
+    const rule = isCoarser(reference.run, candidate.run) ? "input/coarse-reference" : "input/dtype";
     findings.push(
-      finding("input/dtype", {
+      finding(rule, {
         detail: { reference: reference.run.dtype, candidate: candidate.run.dtype },
       }),
     );

@@ -13,23 +13,36 @@ export interface Scale {
   /** Whether bit equality is asked for. */
   readonly exact: boolean;
   readonly u: number;
-  /** Whether the reference is of a format as coarse as the candidate's. */
+  /** Whether both sides are of a format as coarse as that. */
   readonly bothSides: boolean;
 }
 
 /**
- * The scale of a comparison: `auto` takes the candidate's `dtype`.
+ * The scale of a comparison: `auto` takes the candidate's `dtype`, or the reference's where that is coarser. No error
+ * below the reference's own rounding can be told from it.
  *
  * @throws NpuDiffError `dump-metadata` where `auto` meets an integer dtype.
  */
 export function scaleOf(preset: Preset, reference: RunMetadata, candidate: RunMetadata): Scale {
-  const name = preset === "auto" ? presetOf(candidate) : preset;
+  const side = coarser(reference, candidate);
+  const name = preset === "auto" ? presetOf(side) : preset;
   const uReference = DTYPES[reference.dtype].u ?? 0;
   if (name === "exact") return { preset: "exact", exact: true, u: DTYPES.F64.u, bothSides: true };
-  // Two formats of eight bits share a preset; the coarser one counts where it is the candidate's.
+  // Two formats of eight bits share a preset; the coarser one counts where a side has it.
   const named = DTYPES[PRESET_DTYPES[name]].u;
-  const u = name === "fp8" ? Math.max(named, DTYPES[candidate.dtype].u ?? 0) : named;
-  return { preset: name, exact: false, u, bothSides: uReference >= u };
+  const u = name === "fp8" ? Math.max(named, DTYPES[candidate.dtype].u ?? 0, uReference) : named;
+  const bothSides = uReference >= u && (preset !== "auto" || side === candidate);
+  return { preset: name, exact: false, u, bothSides };
+}
+
+/** The side with the larger u; the candidate's dtype must be one of which it is known. */
+function coarser(reference: RunMetadata, candidate: RunMetadata): RunMetadata {
+  return isFloatDType(candidate.dtype) && isCoarser(reference, candidate) ? reference : candidate;
+}
+
+/** Whether `a` ran in a coarser float format than `b`. */
+export function isCoarser(a: RunMetadata, b: RunMetadata): boolean {
+  return (DTYPES[a.dtype].u ?? 0) > (DTYPES[b.dtype].u ?? 0);
 }
 
 function presetOf(candidate: RunMetadata): keyof typeof PRESET_DTYPES {

@@ -198,6 +198,14 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "reference",
     "candidate",
   ),
+  "input/coarse-reference": facts(
+    "warning",
+    "dtype",
+    null,
+    "u(reference) > u(candidate)",
+    "reference",
+    "candidate",
+  ),
   "input/model": facts(
     "warning",
     "environment.differences",

@@ -64,6 +64,7 @@ export const RULE_IDS = [
   "input/same-id",
   "input/isolated",
   "input/dtype",
+  "input/coarse-reference",
   "input/model",
   "input/floor-dropped",
   "input/floor-scaled",

@@ -231,6 +231,16 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     causes: ["the two sides ran in different precisions"],
     tune: "Nothing needs to be done.",
   },
+  "input/coarse-reference": {
+    message:
+      "the reference ran in {reference}, coarser than {candidate} of the candidate: the limits are those of {reference}",
+    why: "What separates the two sides is then the reference's own rounding. Limits of the candidate's format would blame the candidate for it; those of the reference's format leave open whether the candidate is any better.",
+    causes: [
+      "the two dumps were given in the wrong order",
+      "the reference was stored in fewer bits than it was computed in",
+    ],
+    tune: "Give the more precise side first, or name the format that is meant with --preset.",
+  },
   "input/model": {
     message: "{key} differs: {reference} in the reference, {candidate} in the candidate",
     why: "Different configurations or weights explain almost any error.",

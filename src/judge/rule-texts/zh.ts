@@ -218,6 +218,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     causes: ["两侧以不同的精度运行"],
     tune: "无需处理。",
   },
+  "input/coarse-reference": {
+    message: "基准侧以 {reference} 运行，比待测侧的 {candidate} 更粗：限值按 {reference} 计算",
+    why: "此时两侧的差异主要是基准侧自身的舍入。若按待测侧格式设限，会把它归咎于待测侧；按基准侧格式设限，则无法判断待测侧是否更精确。",
+    causes: ["两个 dump 的顺序给反了", "基准侧保存时的位数少于计算时的位数"],
+    tune: "请把精度更高的一侧放在前面，或用 --preset 指定所指的格式。",
+  },
   "input/model": {
     message: "{key} 不一致：基准 {reference}，待测 {candidate}",
     why: "配置或权重不同几乎可以解释任何误差。",
