@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import { DTYPES, type DType, isDType, isFloatDType } from "../../core/dtype.ts";
+import { DTYPES, isDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import { MAX_AXES, MAX_COUNT, MAX_ROWS, MAX_TEXT_BYTES } from "../bounds.ts";
 import { tensorName } from "../contract.ts";
@@ -17,6 +17,7 @@ import {
 import { importedJson, readImported } from "../imported.ts";
 import { END_TO_END } from "../join.ts";
 import { isJsonObject } from "../json.ts";
+import { ComputedDType } from "./computed-dtype.ts";
 import type { ForeignContents, Piece } from "./foreign-tensor.ts";
 import { type PlacedTensor, placeTensors, slicePieces } from "./place-tensors.ts";
 
@@ -53,7 +54,9 @@ class ForeignDump implements Dump {
       throw this.#corrupt("holds too many tensors", `${placed.length}`, `at most ${MAX_ROWS}`);
     }
     this.tensors = placed.map((tensor) => this.#entryOf(tensor));
-    this.run = runOf(contents, this.tensors, this.#identity());
+    const computed = new ComputedDType();
+    const id = this.#identity(computed);
+    this.run = runOf(contents, computed, id);
   }
 
   read(entry: TensorEntry, offset: number, target: Uint8Array): void {
@@ -146,9 +149,10 @@ class ForeignDump implements Dump {
 
   /**
    * An id that copies of a file share and files of other contents hardly ever do: out of names, shapes and the
-   * first bytes of each tensor. No reading in full for it, and nothing of the file's name or time.
+   * first bytes of each tensor. No reading in full for it, and nothing of the file's name or time. `computed` is shown
+   * the same bytes.
    */
-  #identity(): string {
+  #identity(computed: ComputedDType): string {
     const hash = createHash("sha256");
     let left = ID_BYTES_IN_ALL;
     for (const entry of this.tensors) {
@@ -157,6 +161,7 @@ class ForeignDump implements Dump {
       const bytes = new Uint8Array(Math.min(ID_BYTES, left, dataBytes(entry)));
       this.read(entry, 0, bytes);
       hash.update(bytes);
+      computed.add(entry, bytes);
       left -= bytes.length;
     }
     return hash.digest("hex").slice(0, 32);
@@ -193,35 +198,26 @@ function kindOf(name: string): string {
 
 /** The run as far as another format tells it. What is absent was not captured. */
 function runOf(
-  { format, skipped, run, tensors: found }: ForeignContents,
-  tensors: readonly TensorEntry[],
+  { format, skipped, run, tensors }: ForeignContents,
+  computed: ComputedDType,
   id: string,
 ): RunMetadata {
-  const assumed = found.flatMap(({ name, assumed: why }) =>
+  const { tool, id: own, dtype: told, capture } = run;
+  const isTold = typeof told === "string" && isDType(told);
+  const assumed = tensors.flatMap(({ name, assumed: why }) =>
     why === undefined ? [] : [{ name, why }],
   );
-  const { tool, id: own, dtype, capture } = run;
   const before = readImported(run);
   return {
     ...run,
     tool: tool ?? { name: format },
     id: typeof own === "string" && own !== "" ? own : id,
-    dtype: typeof dtype === "string" && isDType(dtype) ? dtype : commonDType(tensors),
+    dtype: isTold ? told : computed.dtype,
     capture: { select: [], ...(isJsonObject(capture) ? capture : {}) },
     imported: importedJson(
       format,
       [...(before?.skipped.first ?? []), ...skipped],
-      [...(before?.assumed.first ?? []), ...assumed],
+      [...(before?.assumed.first ?? []), ...(isTold ? [] : computed.remarks), ...assumed],
     ),
   };
-}
-
-/** The float dtype that most elements have; F32 where there is none. */
-function commonDType(tensors: readonly TensorEntry[]): DType {
-  const elements = new Map<DType, number>();
-  for (const { dtype, elements: count } of tensors) {
-    if (isFloatDType(dtype)) elements.set(dtype, (elements.get(dtype) ?? 0) + count);
-  }
-  const [most] = [...elements].sort(([, a], [, b]) => b - a);
-  return most?.[0] ?? "F32";
 }
