@@ -30,6 +30,14 @@ const WORKFLOW = parse(text("docs/ci/precision.yml")) as Workflow;
 const JOBS = Object.values(WORKFLOW.jobs);
 const STEPS: readonly Step[] = [...ACTION.runs.steps, ...JOBS.flatMap(({ steps }) => steps)];
 const COMPARE = ACTION.runs.steps.find(({ id }) => id === "compare");
+/** The step that fetches this repository: what follows it in the workflow is of that version. */
+const CHECKOUT = STEPS.find(({ with: given }) => given?.["repository"] === "OWNER/npu-diff");
+const FETCHED = `./${CHECKOUT?.with?.["path"]}`;
+
+/** Whether a step is this action. */
+function isOurs({ uses }: Step): boolean {
+  return uses === FETCHED || uses?.startsWith("OWNER/") === true;
+}
 
 /** Names after a prefix, in all of a text. */
 function named(prefix: RegExp, where: string): Set<string> {
@@ -73,8 +81,8 @@ describe("what it is made of", () => {
   });
 
   test("other actions have a version, and the workflow may read alone", () => {
-    const used = STEPS.flatMap(({ uses }) => (uses === undefined ? [] : [uses]));
-    for (const one of used.filter((name) => !name.startsWith("OWNER/"))) {
+    const others = STEPS.filter((step) => !isOurs(step));
+    for (const one of others.flatMap(({ uses }) => (uses === undefined ? [] : [uses]))) {
       expect(one).toMatch(/^[\w-]+(\/[\w-]+)+@(v\d+|[0-9a-f]{40})$/);
     }
     expect(WORKFLOW.permissions).toEqual({ contents: "read" });
@@ -84,7 +92,7 @@ describe("what it is made of", () => {
 
   test("the workflow and the document use inputs that there are, and hand the dump on by one name", () => {
     const example = parse(/```yaml\n(.*?)```/s.exec(DOCUMENT)?.[1] ?? "") as readonly Step[];
-    const calls = [...STEPS, ...example].filter(({ uses }) => uses?.startsWith("OWNER/"));
+    const calls = [...STEPS, ...example].filter(isOurs);
     expect(calls).toHaveLength(2);
     for (const { with: given = {} } of calls) {
       expect(Object.keys(ACTION.inputs)).toEqual(expect.arrayContaining(Object.keys(given)));
@@ -94,6 +102,15 @@ describe("what it is made of", () => {
         "name"
       ];
     expect(artifact("actions/download-artifact@")).toBe(artifact("actions/upload-artifact@"));
+  });
+
+  test("both halves come from one checkout, which stands before them", () => {
+    const steps = JOBS.map(({ steps }) => steps).find((some) => some.some(isOurs)) ?? [];
+    const installed = steps.findIndex(({ run }) => run?.startsWith("pip install"));
+    expect(steps[installed]?.run).toBe(`pip install "${FETCHED}/python[transformers]"`);
+    expect(CHECKOUT?.uses).toMatch(/^actions\/checkout@/);
+    expect(steps.indexOf(CHECKOUT as Step)).toBeLessThan(installed);
+    expect(steps.findIndex(isOurs)).toBeGreaterThan(installed);
   });
 });
 
