@@ -18,10 +18,10 @@ export const HEAD_RULE_TEXTS_ZH: Readonly<Record<keyof typeof HEAD_RULE_FACTS, R
     tune: "请在两侧都采集 logits，或都不采集。",
   },
   "input/lm-head-floor": {
-    message: "{file} 不含 norm：不能作为计算所得 logits 的噪声基线",
-    why: "噪声基线自身 lm_head 的舍入会放宽限值，而计算得到的 logits 没有这种舍入。",
-    causes: ["噪声基线的采集范围不同"],
-    tune: "采集噪声基线时也请保存 norm。",
+    message: "{file} 不含 norm：不能作为计算所得 logits 的噪声基底",
+    why: "噪声基底自身 lm_head 的舍入会放宽限值，而计算得到的 logits 没有这种舍入。",
+    causes: ["噪声基底的采集范围不同"],
+    tune: "采集噪声基底时也请保存 norm。",
   },
   "input/lm-head-weights": {
     message: "{file} 的 weights_sha256 为 {found}，dump 中记录为 {expected}",
