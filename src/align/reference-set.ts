@@ -10,7 +10,7 @@ import { NpuDiffError } from "../core/errors.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { RunMetadata } from "../dump/dump.ts";
 import { type DumpInFolder, isFolder, readDumpFolder } from "../dump/dump-folder.ts";
-import { findMsprobe } from "../dump/msprobe/find-dumps.ts";
+import { filesOfForeignFolder } from "../dump/foreign/open-foreign.ts";
 import { readRun } from "../dump/open-dump.ts";
 import { replayOf } from "./replay.ts";
 
@@ -38,7 +38,7 @@ export function withReferenceSet(options: CompareOptions): {
   readonly set: ReferenceSet | null;
 } {
   const folder = options.reference;
-  if (!isFolder(folder) || findMsprobe(folder).length > 0) return { options, set: null };
+  if (!isFolder(folder) || filesOfForeignFolder(folder).length > 0) return { options, set: null };
   const dumps = readDumpFolder(folder);
   const of = (role: SetRole): readonly DumpInFolder[] =>
     dumps.filter((dump) => roleOf(dump) === role);

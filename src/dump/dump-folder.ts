@@ -4,7 +4,7 @@ import { lstatSync, opendirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import type { RunMetadata } from "./dump.ts";
-import { filesOfMsprobe } from "./msprobe/find-dumps.ts";
+import { filesOfForeignFolder } from "./foreign/open-foreign.ts";
 import { readRun } from "./open-dump.ts";
 import { dumpPaths, patternOfRanks } from "./rank-paths.ts";
 
@@ -45,7 +45,7 @@ export function bytesOfFiles(paths: readonly string[]): number {
 /** The files of the dump at `path`, or of those in the folder that it is. */
 export function filesAt(path: string): readonly string[] {
   if (!isFolder(path)) return dumpPaths(path).paths;
-  const files = filesOfMsprobe(path);
+  const files = filesOfForeignFolder(path);
   return files.length > 0 ? files : namesIn(path).map((name) => join(path, name));
 }
 

@@ -6,7 +6,7 @@
 import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { LLAMA_MAGIC, readLlamaBase } from "../llama/base-file.ts";
-import { isFolder } from "../msprobe/find-dumps.ts";
+import { filesOfMsprobe, isFolder } from "../msprobe/find-dumps.ts";
 import { readMsprobe } from "../msprobe/msprobe.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
@@ -18,6 +18,7 @@ import { looksLikeDebugTree, readDebugTree } from "../transformers/debug-tree.ts
 import { readZip } from "../zip.ts";
 import { foreignDump } from "./foreign-dump.ts";
 import type { ForeignContents } from "./foreign-tensor.ts";
+import { filesOfTensorFolder, readTensorFolder } from "./tensor-folder.ts";
 
 /** Bytes that tell formats apart. */
 const HEAD_BYTES = 4096;
@@ -40,8 +41,14 @@ export function openForeign(file: DumpFile): Dump | null {
  */
 export function openForeignFolder(path: string): Dump | null {
   if (!isFolder(path)) return null;
-  const contents = readMsprobe(path);
+  const contents = readMsprobe(path) ?? readTensorFolder(path, readContents);
   return contents === null ? null : dumpOf(path, contents);
+}
+
+/** The files of the dump of other tools that the folder at `path` is; none where it is none. */
+export function filesOfForeignFolder(path: string): readonly string[] {
+  const files = filesOfMsprobe(path);
+  return files.length > 0 ? files : filesOfTensorFolder(path);
 }
 
 /** Closes what is open where the contents make no dump. */

@@ -5,28 +5,20 @@ import { join } from "node:path";
 import type { NpuDiffError } from "../../core/errors.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { DumpFile } from "../dump-file.ts";
-import type { ForeignContents, ForeignTensor, Piece } from "../foreign/foreign-tensor.ts";
+import type { ForeignContents, ForeignTensor } from "../foreign/foreign-tensor.ts";
+import { KeptFiles } from "../foreign/kept-files.ts";
 import { readNpy } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";
-import { Spool } from "../spool.ts";
 import { isTorchArchive, readTorch, refusePickle } from "../torch/torch-save.ts";
 import { readZip } from "../zip.ts";
 import { tensorFolderOf } from "./find-dumps.ts";
-
-/** Files that stay open: a process may have so many at least, and a comparison has several dumps. */
-const MAX_OPEN = 192;
-
-/** Bytes that are copied at a time. */
-const BLOCK_BYTES = 2 ** 22;
 
 /** Reads tensors, and keeps open what their bytes lie in. */
 export class TensorFiles {
   readonly #folder: string;
   readonly #index: DumpFile;
-  readonly #open: ByteSource[] = [];
+  readonly #files = new KeptFiles();
   readonly #read = new Set<string>();
-  #spool: Spool | null = null;
-  #bytes = 0;
 
   constructor(index: DumpFile) {
     this.#index = index;
@@ -34,12 +26,12 @@ export class TensorFiles {
   }
 
   get sources(): readonly ByteSource[] {
-    return this.#spool === null ? this.#open : [...this.#open, this.#spool];
+    return this.#files.sources;
   }
 
   /** Bytes of all files. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#files.bytes;
   }
 
   /** Names of the files that were read. */
@@ -48,7 +40,7 @@ export class TensorFiles {
   }
 
   close(): void {
-    for (const source of this.sources) source.close();
+    this.#files.close();
   }
 
   /**
@@ -72,7 +64,6 @@ export class TensorFiles {
     if (kind !== "file" || kindOf(this.#folder) !== "folder") throw this.#linked();
     const file = DumpFile.open(path);
     this.#read.add(name);
-    this.#bytes += file.size;
     let contents: ForeignContents;
     try {
       contents = contentsOf(file);
@@ -90,39 +81,16 @@ export class TensorFiles {
     });
   }
 
-  /** Keeps the files open, as long as there are few; copies what lies in all further ones. */
-  #kept(file: DumpFile, { tensors, sources }: ForeignContents): ForeignTensor {
-    const [tensor, second] = tensors;
-    const close = (): void => {
+  #kept(file: DumpFile, contents: ForeignContents): ForeignTensor {
+    const { tensors, sources } = contents;
+    if (tensors.length !== 1) {
       for (const source of sources) source.close();
-    };
-    if (tensor === undefined || second !== undefined) {
-      close();
       throw file.corrupt("it is the file of one tensor of a dump of msprobe", {
         found: `${tensors.length} tensors`,
         expected: "1",
       });
     }
-    if (sources.length === 1 && this.#open.length < MAX_OPEN) {
-      this.#open.push(...sources);
-      return tensor;
-    }
-    try {
-      return { ...tensor, pieces: (tensor.pieces ?? []).map((piece) => this.#copied(piece)) };
-    } finally {
-      close();
-    }
-  }
-
-  #copied({ source, position, bytes }: Piece): Piece {
-    const spool = (this.#spool ??= Spool.create());
-    const start = spool.size;
-    for (let done = 0; done < bytes; done += BLOCK_BYTES) {
-      const block = new Uint8Array(Math.min(BLOCK_BYTES, bytes - done));
-      source.readInto(position + done, block);
-      spool.append(block);
-    }
-    return { source: spool, position: start, bytes };
+    return this.#files.keep(contents)[0] as ForeignTensor;
   }
 }
 
