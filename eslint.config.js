@@ -80,7 +80,7 @@ function only(folder, ...allowed) {
       ? []
       : [
           {
-            pattern: "^\\.\\./(\\.\\./)*(compare|compare-task-results|core|index)\\.ts$",
+            pattern: "^\\.\\./(\\.\\./)*(compare|compare-task-results|check|core|index)\\.ts$",
             message: "the pipeline is above the stages",
           },
         ]),

@@ -41,6 +41,7 @@ export type {
   SlicedSource,
 } from "./core/name-map.ts";
 export type {
+  BaselineUpdate,
   CompareObserver,
   CompareOptions,
   Decide,
@@ -93,6 +94,13 @@ export type {
 export type * from "./core/tensor-result.ts";
 export type * from "./core/verdict.ts";
 export { type RejudgeOptions as JudgeOptions, rejudge as judge } from "./judge/rejudge.ts";
+export { renderCheckGithub } from "./report/check/github.ts";
+export { type CheckPageOptions, renderCheckHtml } from "./report/check/html.ts";
+export { renderCheckJson } from "./report/check/json.ts";
+export { renderCheckJunit } from "./report/check/junit.ts";
+export { renderCheckMarkdown } from "./report/check/markdown.ts";
+export { renderCheckSarif } from "./report/check/sarif.ts";
+export { renderCheckText } from "./report/check/text.ts";
 export { renderCsv } from "./report/csv.ts";
 export { type Diagnosis, diagnose, type Fault, type NamedCause } from "./report/diagnosis.ts";
 export { explain } from "./report/entries.ts";

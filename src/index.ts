@@ -18,8 +18,17 @@
  * @packageDocumentation
  */
 
+export { type CheckObserver, type CheckOptions, checkPairs } from "./check.ts";
 export { compareDumps } from "./compare.ts";
 export { compareTaskResults } from "./compare-task-results.ts";
+export type {
+  AllowanceSettings,
+  Config as CheckConfig,
+  Override as TensorSettings,
+  Pair as PairConfig,
+  RuleSettings,
+  Settings as PairSettings,
+} from "./config/config.ts";
 export * from "./core.ts";
 export type {
   Dump,
@@ -35,3 +44,4 @@ export type { Join } from "./dump/join.ts";
 export { openDump } from "./dump/open-dump.ts";
 export { readTensor } from "./dump/read-tensor.ts";
 export { type RepairReport, repairDump } from "./dump/repair.ts";
+export type { FigureName } from "./judge/figures.ts";

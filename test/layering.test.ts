@@ -38,6 +38,7 @@ describe("an import against the direction is an error", () => {
     ["src/config/load.ts", 'import "../dump/dump.ts";'],
     ["src/config/load.ts", 'import "../report/text.ts";'],
     ["src/config/load.ts", 'import "../cli/host.ts";'],
+    ["src/config/gate.ts", 'import "../check.ts";'],
     ["src/cli/run.ts", 'import "yaml";'],
   ])("%s: %s", async (file, code) => {
     expect(await broken(file, code)).toEqual(["no-restricted-imports"]);
@@ -70,6 +71,7 @@ describe("an import against the direction is an error", () => {
 });
 
 test("an import along the direction is none", async () => {
+  expect(await broken("src/report/stored.ts", 'import "./check/json.ts";')).toEqual([]);
   expect(await broken("src/judge/limits.ts", 'import "../core/dtype.ts";')).toEqual([]);
   expect(await broken("src/report/text.ts", 'import "../judge/rules.ts";')).toEqual([]);
 });

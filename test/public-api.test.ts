@@ -18,6 +18,13 @@ const CORE = [
   "isNpuDiffError",
   "judge",
   "readStored",
+  "renderCheckGithub",
+  "renderCheckHtml",
+  "renderCheckJson",
+  "renderCheckJunit",
+  "renderCheckMarkdown",
+  "renderCheckSarif",
+  "renderCheckText",
   "renderCsv",
   "renderGithub",
   "renderHtml",
@@ -28,7 +35,14 @@ const CORE = [
   "renderText",
 ];
 
-const OF_DUMPS = ["compareDumps", "compareTaskResults", "openDump", "readTensor", "repairDump"];
+const OF_DUMPS = [
+  "checkPairs",
+  "compareDumps",
+  "compareTaskResults",
+  "openDump",
+  "readTensor",
+  "repairDump",
+];
 
 test("the functions and classes that the package exports", () => {
   expect(Object.keys(core).toSorted()).toEqual(CORE);

@@ -297,9 +297,6 @@ export const JUDGING_OPTIONS = [
 /** The options that stand before what a config says. */
 export const CONFIG_OPTIONS = ["config", "map", ...JUDGING_OPTIONS] as const;
 
-/** The values of `--update`. */
-export const UPDATES = ["all", "new"] as const;
-
 /** The variable that stands for an option: `max-kl` is `NPU_DIFF_MAX_KL`. */
 export function environmentName(option: OptionName): string {
   return `NPU_DIFF_${option.toUpperCase().replaceAll("-", "_")}`;

@@ -1,16 +1,17 @@
 /** One call of `npu-diff`: parses, runs the command, turns errors into text and a status. */
 
 import yargs, { type Argv } from "yargs";
+import { asNpuDiffError } from "../core/as-error.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { BASELINE_UPDATES } from "../core/options.ts";
 import { renderError } from "../report/error.ts";
 import { Arguments, notASwitch, usageError } from "./arguments.ts";
 import { makeStyle } from "./color.ts";
 import { COMMANDS, type Command } from "./commands/index.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from "./exit-code.ts";
-import { asNpuDiffError } from "./failures.ts";
 import type { Host } from "./host.ts";
-import { environmentName, OPTIONS, type OptionName, type OptionSpec, UPDATES } from "./options.ts";
+import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
 
 const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
 
@@ -90,13 +91,13 @@ function spelledOut(argv: readonly string[]): readonly string[] {
   let isBare = false;
   for (const [index, word] of argv.entries()) {
     if (word === "--") return [...words, ...argv.slice(index)];
-    if (isBare && UPDATES.some((update) => update === word)) {
+    if (isBare && BASELINE_UPDATES.some((update) => update === word)) {
       words.splice(-1, 1, `--update=${word}`);
       isBare = false;
       continue;
     }
     isBare = word === "-u" || word === "--update";
-    words.push(isBare ? `--update=${UPDATES[0]}` : word);
+    words.push(isBare ? `--update=${BASELINE_UPDATES[0]}` : word);
   }
   return words;
 }

@@ -7,10 +7,11 @@
 import { rmSync } from "node:fs";
 import { isatty } from "node:tty";
 import { Worker } from "node:worker_threads";
+import { asNpuDiffError } from "../core/as-error.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { renderError } from "../report/error.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { asNpuDiffError, interrupted, workerDied } from "./failures.ts";
+import { interrupted, workerDied } from "./failures.ts";
 import type { StreamFacts, ToMain, WorkerInput, Written } from "./protocol.ts";
 
 /** A worker inside a blocking system call does not stop when told to; then the process ends without it. */

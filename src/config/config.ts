@@ -1,6 +1,7 @@
 /** What a config may say: the types, and the schema that is held to them and published. */
 
 import {
+  BASELINE_UPDATES,
   DECISIONS,
   type Decide,
   LIMIT_RANGES,
@@ -18,6 +19,7 @@ import {
   list,
   oneOf,
   options,
+  path,
   type Schema,
   type SchemaOf,
   text,
@@ -66,16 +68,15 @@ export interface Pair extends Settings {
   readonly forced?: readonly string[];
 }
 
+/** What a config says: what holds for all pairs, and the pairs by name. */
 export interface Config extends Settings {
+  /** For editors. */
   readonly $schema?: string;
+  /** File that holds the figures that were accepted. */
   readonly baseline?: string;
   readonly pairs: Readonly<Record<string, Pair>>;
 }
 
-/** Words of `npu-diff check --update`, which therefore name no pair. */
-const RESERVED = ["all", "new"] as const;
-
-const path: SchemaOf<string> = { type: "string", pattern: "^[^\\u0000]+$" };
 const amount: SchemaOf<number> = { type: "number", minimum: 0 };
 const globs = (items: SchemaOf<string> = text): SchemaOf<readonly string[]> => list(items);
 
@@ -198,8 +199,8 @@ const pair: SchemaOf<Pair> = {
   required: ["reference", "candidate"],
 };
 
-/** Letters and digits of any script, and a few signs between them. */
-export const PAIR_NAME = `^(?!(?:${RESERVED.join("|")})$)[\\p{L}\\p{N}][\\p{L}\\p{N}._-]{0,99}$`;
+/** Letters and digits of any script, and a few signs between them; the words of `--update` name no pair. */
+export const PAIR_NAME = `^(?!(?:${BASELINE_UPDATES.join("|")})$)[\\p{L}\\p{N}][\\p{L}\\p{N}._-]{0,99}$`;
 
 /** Where a config finds its schema: a path inside the npm package. */
 export const CONFIG_SCHEMA_ID = "npu-diff/schema/config.schema.json";

@@ -1,10 +1,10 @@
 /** Finds the config and reads it: every error names the file and the line. */
 
 import { existsSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import { CONFIG_SCHEMA, type Config } from "./config.ts";
-import { type DocumentKind, readDocument } from "./read-document.ts";
+import { checkDocument, type DocumentKind, readDocument } from "./read-document.ts";
 
 /** The names that a config may have. Of two in one folder neither counts. */
 export const CONFIG_NAMES = ["npu-diff.json", "npu-diff.jsonc", "npu-diff.yaml"] as const;
@@ -17,15 +17,21 @@ const CONFIG: DocumentKind = {
   makeOne: "check the path, or make one: npu-diff init REFERENCE CANDIDATE",
 };
 
-/** A config that was read. */
+/** A config that holds to its schema. */
 export interface LoadedConfig {
-  /** Absolute path of the file. */
-  readonly path: string;
-  /** Its folder, which its paths are relative to. */
+  /** Name of its file without the folder; `config` where it is no file. */
+  readonly name: string;
+  /** The folder that its paths are relative to. */
   readonly folder: string;
   readonly config: Config;
-  /** `npu-diff.jsonc:12`: the place of a part, the same on every machine. */
+  /** The place of a part, the same on every machine: `npu-diff.jsonc:12`, or `config.pairs.a` where it is no file. */
   placeOf(path: readonly (string | number)[]): string;
+}
+
+/** A config that was read from a file. */
+export interface ConfigFile extends LoadedConfig {
+  /** Absolute path of the file. */
+  readonly path: string;
 }
 
 /**
@@ -77,7 +83,18 @@ function foldersOf(cwd: string): readonly string[] {
  * @param cwd what paths in messages are relative to
  * @throws NpuDiffError `config-missing` or `config-invalid`
  */
-export function readConfig(path: string, cwd: string): LoadedConfig {
+export function readConfig(path: string, cwd: string): ConfigFile {
   const { value, placeOf } = readDocument<Config>(path, cwd, CONFIG_SCHEMA, CONFIG);
-  return { path, folder: dirname(path), config: value, placeOf };
+  return { name: basename(path), path, folder: dirname(path), config: value, placeOf };
+}
+
+/**
+ * A config that a program made.
+ *
+ * @param folder what its paths are relative to
+ * @throws NpuDiffError `config-invalid`
+ */
+export function configOf(given: object, folder: string): LoadedConfig {
+  const { value, placeOf } = checkDocument<Config>(given, CONFIG_SCHEMA, CONFIG);
+  return { name: CONFIG.noun, folder, config: value, placeOf };
 }

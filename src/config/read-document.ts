@@ -1,4 +1,4 @@
-/** Reads a file that a user wrote, JSON, JSONC or YAML: every error names the file and the line. */
+/** What a user wrote, in a file (JSON, JSONC or YAML) or in a program: every error names the place. */
 
 import { readFileSync, statSync } from "node:fs";
 import { basename, relative } from "node:path";
@@ -23,10 +23,10 @@ export interface DocumentKind {
   readonly makeOne: string;
 }
 
-/** What a file says, held to its schema. */
+/** What was written, held to its schema. */
 export interface Document<T> {
   readonly value: T;
-  /** `npu-diff.jsonc:12`: the place of a part, the same on every machine. */
+  /** The place of a part, the same on every machine: `npu-diff.jsonc:12`, or `config.pairs` where there is no file. */
   readonly placeOf: (path: readonly (string | number)[]) => string;
 }
 
@@ -47,11 +47,32 @@ export function readDocument<T>(
   const tree = parse(path, text);
   if ("found" in tree) throw textError(shown, tree, kind);
   const mismatch = mismatchOf(tree.value, schema);
-  if (mismatch !== null) throw mismatchError(shown, mismatch, tree, kind);
+  if (mismatch !== null) {
+    const line = tree.lineOf(mismatch.path);
+    throw mismatchError(mismatch, `${shown}:${line}`, `line ${line} of ${shown}`, kind);
+  }
   return {
     value: tree.value as unknown as T,
     placeOf: (at) => `${basename(path)}:${tree.lineOf(at)}`,
   };
+}
+
+/**
+ * The same of what a program gives in the place of a file.
+ *
+ * @throws NpuDiffError the code of `kind` for what is invalid
+ */
+export function checkDocument<T>(
+  given: unknown,
+  schema: SchemaOf<T>,
+  kind: DocumentKind,
+): Document<T> {
+  const mismatch = mismatchOf(given, schema);
+  if (mismatch !== null) {
+    const part = [kind.noun, ...mismatch.path].join(".");
+    throw mismatchError(mismatch, `the ${kind.noun}`, part, kind);
+  }
+  return { value: given as T, placeOf: (at) => [kind.noun, ...at].join(".") };
 }
 
 function parse(path: string, text: string): Tree | TextFault {
@@ -107,14 +128,16 @@ function textError(
   });
 }
 
+/**
+ * @param at the place, as a sentence begins with it
+ * @param part what is to be corrected
+ */
 function mismatchError(
-  shown: string,
-  mismatch: Mismatch,
-  tree: Tree,
+  { path, kind, expected, found }: Mismatch,
+  at: string,
+  part: string,
   kindOfDocument: DocumentKind,
 ): NpuDiffError {
-  const { path, kind, expected, found } = mismatch;
-  const at = `${shown}:${tree.lineOf(path)}`;
   const name = path.join(".") || `the ${kindOfDocument.noun}`;
   const key = String(path.at(-1) ?? "");
   if (kind === "unknown") {
@@ -125,10 +148,7 @@ function mismatchError(
         { label: "key", text: name },
         { label: "known", text: expected.join(", ") },
       ],
-      help:
-        meant === null
-          ? `use a known key, or remove line ${tree.lineOf(path)}`
-          : `did you mean ${meant}?`,
+      help: meant === null ? `use a known key, or remove ${part}` : `did you mean ${meant}?`,
     });
   }
   const meant = kind === "value" && found.startsWith('"') ? nearest(found, expected) : null;
@@ -139,7 +159,6 @@ function mismatchError(
       { label: "found", text: found },
       { label: "expected", text: kind === "missing" ? "the key" : expected.join(", ") },
     ],
-    help:
-      meant === null ? `correct line ${tree.lineOf(path)} of ${shown}` : `did you mean ${meant}?`,
+    help: meant === null ? `correct ${part}` : `did you mean ${meant}?`,
   });
 }

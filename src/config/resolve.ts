@@ -4,6 +4,8 @@
  */
 
 import { resolve } from "node:path";
+import { NpuDiffError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import {
   type CompareOptions,
   DEFAULT_OPTIONS,
@@ -12,6 +14,7 @@ import {
   LIMIT_RANGES,
   type LimitName,
   type LimitOverride,
+  type Limits,
   type Preset,
 } from "../core/options.ts";
 import type { Allowance } from "../judge/baseline.ts";
@@ -25,14 +28,17 @@ export interface Sourced<T> {
   readonly from: string;
 }
 
-/** What the call itself gives. */
+/** What the call itself gives; null leaves it to the config. */
 export interface GivenSettings {
-  readonly preset: Sourced<Preset> | null;
-  readonly decide: Sourced<Decide> | null;
+  readonly preset: Preset | null;
+  readonly decide: Decide | null;
   /** An absolute path. */
-  readonly map: Sourced<string> | null;
-  readonly limits: Readonly<Partial<Record<LimitName, Sourced<number>>>>;
+  readonly map: string | null;
+  readonly limits: Limits;
 }
+
+/** Where the call gives a value, such as `--max-kl`. */
+export type GivenPlace = (setting: Exclude<keyof GivenSettings, "limits"> | LimitName) => string;
 
 /** A value that holds for a pair. */
 export interface Setting extends Sourced<unknown> {
@@ -67,13 +73,39 @@ interface Section {
   readonly path: readonly string[];
 }
 
-/** The pair `name`, which the config must have. */
-export function resolvePair(
+/**
+ * The pairs of a config by name, all where none is named, in its order.
+ *
+ * @throws NpuDiffError `usage` where it has no pair of a name, `config-invalid` where it has none at all
+ */
+export function resolvePairs(
   loaded: LoadedConfig,
-  name: string,
+  names: readonly string[],
   given: GivenSettings,
-): ResolvedPair {
-  return new Resolver(loaded, name, given).resolve();
+  placeOfGiven: GivenPlace,
+): readonly ResolvedPair[] {
+  const known = Object.keys(loaded.config.pairs);
+  const config = { label: "config", text: loaded.placeOf(["pairs"]) };
+  if (known.length === 0) {
+    throw new NpuDiffError("config-invalid", {
+      what: "the config has no pairs",
+      facts: [config],
+      help: "add one under pairs: a name with a reference and a candidate",
+    });
+  }
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    const meant = nearest(name, known);
+    throw new NpuDiffError("usage", {
+      what: `the config has no pair ${JSON.stringify(name)}`,
+      facts: [config, { label: "pairs", text: known.join(", ") }],
+      help:
+        meant === null ? "name a pair of the config, or none for all" : `did you mean ${meant}?`,
+    });
+  }
+  return known
+    .filter((name) => names.length === 0 || names.includes(name))
+    .map((name) => new Resolver(loaded, name, given, placeOfGiven).resolve());
 }
 
 class Resolver {
@@ -82,16 +114,18 @@ class Resolver {
   private readonly name: string;
   private readonly pair: Pair;
   private readonly given: GivenSettings;
+  private readonly placeOfGiven: GivenPlace;
   /** What is said for all, then what is said for the pair, which counts. */
   private readonly sections: readonly Section[];
 
-  constructor(loaded: LoadedConfig, name: string, given: GivenSettings) {
+  constructor(loaded: LoadedConfig, name: string, given: GivenSettings, placeOfGiven: GivenPlace) {
     const pair = Object.hasOwn(loaded.config.pairs, name) ? loaded.config.pairs[name] : undefined;
     if (pair === undefined) throw new RangeError(`no pair ${name}`);
     this.loaded = loaded;
     this.name = name;
     this.pair = pair;
     this.given = given;
+    this.placeOfGiven = placeOfGiven;
     this.sections = [
       { settings: loaded.config, path: [] },
       { settings: pair, path: ["pairs", name] },
@@ -99,7 +133,7 @@ class Resolver {
   }
 
   resolve(): ResolvedPair {
-    const { pair, given } = this;
+    const { pair } = this;
     const paths = (key: "floor" | "forced"): readonly string[] =>
       this.note(key, this.ofPair(key, pair[key]) ?? byDefault<readonly string[]>([]));
     const reference = this.note("reference", this.required("reference"));
@@ -112,8 +146,18 @@ class Resolver {
       (one) => one.lmHead,
       DEFAULT_OPTIONS.lmHead,
     );
-    const preset = this.value("preset", given.preset, (one) => one.preset, DEFAULT_OPTIONS.preset);
-    const decide = this.value("decide", given.decide, (one) => one.decide, DEFAULT_OPTIONS.decide);
+    const preset = this.value(
+      "preset",
+      this.ofCall("preset"),
+      (one) => one.preset,
+      DEFAULT_OPTIONS.preset,
+    );
+    const decide = this.value(
+      "decide",
+      this.ofCall("decide"),
+      (one) => one.decide,
+      DEFAULT_OPTIONS.decide,
+    );
     const { limits, limitsOfConfig } = this.limits();
     const levels = this.sections.flatMap(({ settings, path }) =>
       this.levels(settings.rules, null, [...path, "rules"]),
@@ -124,7 +168,7 @@ class Resolver {
         path: [...path, "overrides", index],
       })),
     );
-    const map = this.value<string | null>("map", given.map, (one) => one.map, null);
+    const map = this.value<string | null>("map", this.ofCall("map"), (one) => one.map, null);
     const fromFolder = (path: string): string => resolve(this.loaded.folder, path);
     return {
       name: this.name,
@@ -174,6 +218,13 @@ class Resolver {
       : { value, from: this.loaded.placeOf(["pairs", this.name, key]) };
   }
 
+  private ofCall<K extends "preset" | "decide" | "map">(
+    key: K,
+  ): Sourced<NonNullable<GivenSettings[K]>> | null {
+    const value = this.given[key];
+    return value === null ? null : { value, from: this.placeOfGiven(key) };
+  }
+
   /** What the sections say at `keys`; of both the pair counts. */
   private said<T>(
     keys: readonly string[],
@@ -200,8 +251,10 @@ class Resolver {
     const limitsOfConfig: LimitName[] = [];
     for (const name of LIMIT_NAMES) {
       const given = this.given.limits[name];
-      const said = this.said(["limits", name], (one) => one.limits?.[name]);
-      const set = given ?? said;
+      const set =
+        given === undefined
+          ? this.said(["limits", name], (one) => one.limits?.[name])
+          : { value: given, from: this.placeOfGiven(name) };
       if (set === null) continue;
       limits[name] = this.note(`limits.${name}`, set);
       if (given === undefined) limitsOfConfig.push(name);

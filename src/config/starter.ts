@@ -1,5 +1,7 @@
 /** The config that `npu-diff init` writes: one pair, and comments on what else may be said. */
 
+import { BASELINE_UPDATES } from "../core/options.ts";
+
 /** What the pair of a new config is made of; paths as the config has them. */
 export interface StarterPair {
   readonly name: string;
@@ -11,8 +13,8 @@ export interface StarterPair {
   readonly preset: string | null;
 }
 
-/** Names that are words of `npu-diff check --update`. */
-const RESERVED: ReadonlySet<string> = new Set(["all", "new"]);
+/** The words of `npu-diff check --update` name no pair. */
+const RESERVED: ReadonlySet<string> = new Set(BASELINE_UPDATES);
 
 /** The text of the config, ending with a newline. Names are quoted, never put into a comment. */
 export function starterText({

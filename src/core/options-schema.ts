@@ -22,12 +22,11 @@ import {
   nullable,
   oneOf,
   options,
+  path,
   type SchemaOf,
   text,
 } from "./schema.ts";
 import { mismatchOf } from "./validate.ts";
-
-const path: SchemaOf<string> = { type: "string", pattern: "^[^\\0]+$" };
 
 function limitsSchema<N extends LimitName>(
   names: readonly N[],

@@ -12,6 +12,11 @@ export const DECISIONS = ["interval", "point"] as const;
 /** `interval`: a user's limit holds when the 95 % bound is inside it; `point`: when the point value is. */
 export type Decide = (typeof DECISIONS)[number];
 
+export const BASELINE_UPDATES = ["all", "new"] as const;
+
+/** `all` accepts every figure into the baseline, `new` only what it does not hold. */
+export type BaselineUpdate = (typeof BASELINE_UPDATES)[number];
+
 /** The limits that a user may set; each is added to the built-in rules, none replaces them. */
 export type LimitName =
   | "maxRelL2"

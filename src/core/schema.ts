@@ -28,6 +28,8 @@ export interface SchemaOf<T> extends Schema {
 }
 
 export const text: SchemaOf<string> = { type: "string" };
+/** Of a file or a folder. */
+export const path: SchemaOf<string> = { type: "string", pattern: "^[^\\u0000]+$" };
 export const flag: SchemaOf<boolean> = { type: "boolean" };
 export const nothing: SchemaOf<null> = { type: "null" };
 export const anything: SchemaOf<unknown> = {};

@@ -34,6 +34,7 @@ export const QUALITY_FIGURES = {
 
 export type TensorFigureName = keyof typeof TENSOR_FIGURES;
 export type QualityFigureName = keyof typeof QUALITY_FIGURES;
+/** A figure that a baseline holds: of one tensor, or of what the model says. */
 export type FigureName = TensorFigureName | QualityFigureName;
 
 /** The figures of one tensor; null where they are not known. */

@@ -29,7 +29,12 @@ export interface TextOptions {
 }
 
 /** A pipe or a file, in English. */
-const DEFAULTS: TextOptions = { lang: "en", style: PLAIN, ascii: false, columns: 80 };
+export const DEFAULT_TEXT_OPTIONS: TextOptions = {
+  lang: "en",
+  style: PLAIN,
+  ascii: false,
+  columns: 80,
+};
 
 /** What the parts of a text report share. */
 export interface TextContext {
@@ -73,7 +78,7 @@ const NAMES_SHOWN = 4;
  * @param given English, without style, 80 columns wide, where nothing else is said
  */
 export function renderText(result: ComparisonResult, given: Partial<TextOptions> = {}): string {
-  const context = makeContext({ ...DEFAULTS, ...given });
+  const context = makeContext({ ...DEFAULT_TEXT_OPTIONS, ...given });
   const performance = performanceBlocks(result.performance, context);
   const body = (
     result.verdict === "pass"

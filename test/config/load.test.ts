@@ -6,7 +6,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
 import { CONFIG_SCHEMA, CONFIG_SCHEMA_ID } from "../../src/config/config.ts";
 import { type LoadedConfig, readConfig } from "../../src/config/load.ts";
-import { resolvePair } from "../../src/config/resolve.ts";
+import { resolvePairs } from "../../src/config/resolve.ts";
 import { isNpuDiffError, type NpuDiffError } from "../../src/core/errors.ts";
 import { publishedSchema } from "../../src/report/json.ts";
 import { scratch } from "../support/scratch.ts";
@@ -228,21 +228,17 @@ test("every value has its origin", () => {
   const loaded = load(
     '{\n"preset": "bf16",\n"limits": {"maxKl": 1},\n"pairs": {"a": {\n"reference": "r", "candidate": "c",\n"limits": {"maxKl": 2}}}}',
   );
-  const resolved = resolvePair(loaded, "a", {
-    preset: null,
-    map: null,
-    decide: { value: "point", from: "--decide" },
-    limits: { minTop1: { value: 0.5, from: "NPU_DIFF_MIN_TOP1" } },
-  });
+  const given = { preset: null, map: null, decide: "point", limits: { minTop1: 0.5 } } as const;
+  const [resolved] = resolvePairs(loaded, ["a"], given, (setting) => `the call's ${setting}`);
   const origin = (key: string): unknown => {
-    const found = resolved.settings.find((one) => one.key === key);
+    const found = resolved?.settings.find((one) => one.key === key);
     return [found?.value, found?.from.replace(/^.*:/, ":")];
   };
   expect(origin("preset")).toEqual(["bf16", ":2"]);
   expect(origin("limits.maxKl")).toEqual([2, ":6"]);
-  expect(origin("limits.minTop1")).toEqual([0.5, "NPU_DIFF_MIN_TOP1"]);
-  expect(origin("decide")).toEqual(["point", "--decide"]);
+  expect(origin("limits.minTop1")).toEqual([0.5, "the call's minTop1"]);
+  expect(origin("decide")).toEqual(["point", "the call's decide"]);
   expect(origin("skip")).toEqual([[], "default"]);
-  expect(resolved.options.limitsOfConfig).toEqual(["maxKl"]);
-  expect(resolved.options.reference).toBe(join(files.folder, "r"));
+  expect(resolved?.options.limitsOfConfig).toEqual(["maxKl"]);
+  expect(resolved?.options.reference).toBe(join(files.folder, "r"));
 });

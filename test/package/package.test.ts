@@ -70,6 +70,8 @@ describe("what is packed", () => {
       "README.md",
       "README.zh.md",
       "dist/LICENSES.txt",
+      "dist/check.d.ts",
+      "dist/check.js",
       "dist/cli/main.js",
       "dist/cli/run-worker.js",
       "dist/compare-task-results.d.ts",

@@ -1,15 +1,15 @@
-import { basename } from "node:path";
-import { type CheckResult, worstOf } from "../../core/check-result.ts";
+import type { CheckObserver } from "../../check.ts";
+import type { CheckResult } from "../../core/check-result.ts";
 import { escapeText } from "../../core/escape.ts";
+import { BASELINE_UPDATES } from "../../core/options.ts";
 import type { CheckFormat } from "../../report/check/render.ts";
 import { renderError } from "../../report/error.ts";
 import { renderNotices } from "../../report/notices.ts";
 import type { Arguments } from "../arguments.ts";
-import type { CheckObserver } from "../check-pairs.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
-import { CONFIG_OPTIONS, UPDATES } from "../options.ts";
+import { CONFIG_OPTIONS } from "../options.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCheckCommand } from "../repeat-command.ts";
 import {
@@ -34,34 +34,23 @@ export const check: Command = {
   options: [...CONFIG_OPTIONS, "update", "jobs", ...REPORT_OPTIONS, "no-progress", "debug"],
 
   async run(args, host) {
-    const { loadConfig, resolvePairs } = await import("../config-options.ts");
+    const { readGiven } = await import("../config-options.ts");
+    const { checkPairs, filesOfCheck } = await import("../../check.ts");
     const { CHECK_FORMATS, renderCheck } = await import("../../report/check/render.ts");
-    const loaded = loadConfig(args, host);
-    const pairs = resolvePairs(loaded, args.positionals, args, host);
-    const jobs = readJobs(args);
-    const update = args.origin("update") === null ? null : args.choice("update", UPDATES, "all");
-    const { Gate } = await import("../gate.ts");
-    const gate = new Gate(loaded, update, host.env);
-    const { checkPairs, filesOf } = await import("../check-pairs.ts");
-    const request = readReportRequest(
-      args,
-      CHECK_FORMATS,
-      [loaded.path, ...gate.files, ...filesOf(pairs)],
-      host,
-    );
-    const observer = observe(args, host, request);
-    const details = isDrawn(request);
-    const outcomes = await checkPairs(pairs, { jobs, details }, observer, (pair, compared) =>
-      gate.finish(pair, compared),
-    );
-    host.status(null);
-    const result: CheckResult = {
-      schemaVersion: 1,
-      verdict: worstOf(outcomes.map(({ verdict }) => verdict)),
-      config: basename(loaded.path),
-      baseline: gate.write(outcomes, args.positionals.length === 0, host),
-      pairs: outcomes,
+    const options = {
+      config: args.text("config"),
+      folder: host.cwd,
+      pairs: args.positionals,
+      ...readGiven(args, host),
+      update:
+        args.origin("update") === null ? null : args.choice("update", BASELINE_UPDATES, "all"),
+      needsBaseline: isSet(host.env["CI"]),
+      jobs: readJobs(args),
     };
+    const request = readReportRequest(args, CHECK_FORMATS, filesOfCheck(options), host);
+    const observer = observe(args, host, request);
+    const result = await checkPairs({ ...options, details: isDrawn(request) }, observer);
+    host.status(null);
     const exitCode =
       request.exitZero && result.verdict !== "error" ? EXIT.pass : EXIT[result.verdict];
     const facts = {
@@ -82,6 +71,11 @@ export const check: Command = {
   },
 };
 
+/** As continuous integration sets it; some tools set it to `false` for «no». */
+function isSet(ci: string | undefined): boolean {
+  return ci !== undefined && !/^(?:|0|false)$/i.test(ci);
+}
+
 function withoutDetails(check: CheckResult): CheckResult {
   const pairs = check.pairs.map((pair) => ({
     ...pair,
@@ -101,12 +95,16 @@ function observe(args: Arguments, host: Host, request: ReportRequest<CheckFormat
     const mark = `${escapeText(name)}: `;
     await host.stderr.write(text.replaceAll(/^(?=\S)/gm, mark));
   };
+  const progress = showsProgress ? makeObserver(host, toStderr) : {};
   return {
-    compare: showsProgress ? makeObserver(host, toStderr) : {},
+    comparing: () => progress,
     compared: (name, result) => tell(name, renderNotices(result, toStderr)),
     failed: async (name, error) => {
       if (format === "text" && !debug) return;
       await tell(name, renderError(error, { debug, style: toStderr.style }));
+    },
+    temporary: (path) => {
+      host.temporary(path);
     },
   };
 }

@@ -27,9 +27,11 @@ export const config: Command = {
     option === "json" ? { describe: "Every value and where it is from as JSON" } : {},
 
   async run(args, host) {
-    const { loadConfig, resolvePairs } = await import("../config-options.ts");
+    const { loadConfig, placeOfGiven, readGiven } = await import("../config-options.ts");
+    const { resolvePairs } = await import("../../config/resolve.ts");
     const loaded = loadConfig(args, host);
-    const pairs = resolvePairs(loaded, args.positionals, args, host);
+    const given = readGiven(args, host);
+    const pairs = resolvePairs(loaded, args.positionals, given, placeOfGiven(args));
     const ofCall = OF_CALL.map(([option, fallback]) => settingOf(args, option, fallback));
     const shown = relative(host.cwd, loaded.path);
     const { baseline } = loaded.config;

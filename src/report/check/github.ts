@@ -9,10 +9,10 @@ import { totals, verdictWord } from "./rows.ts";
 
 const LEVELS = { error: "error", fail: "error", inconclusive: "warning", pass: "notice" } as const;
 
-/** How many pairs came to what, then each that does not pass. */
+/** How many pairs came to what, then each that does not pass: ten annotations at most, as GitHub shows. */
 export function renderCheckGithub(
   check: CheckResult,
-  { lang }: { readonly lang: Language },
+  { lang = "en" }: { readonly lang?: Language } = {},
 ): string {
   return renderAnnotations(
     [

@@ -32,14 +32,21 @@ const ROOM = { full: 4_000_000, brief: 6_000_000 };
 /** Characters of a name. */
 const LONGEST_NAME = 200;
 
+/** What the page of a check is told beside the result. */
 export interface CheckPageOptions {
   readonly lang: Language;
   /** The command line that repeats a pair, or all of them for null, one line; null where it is not known. */
   readonly commandOf: (pair: string | null) => string | null;
 }
 
-/** The report as HTML, ending with a newline; the same result gives the same bytes. */
-export function renderCheckHtml(check: CheckResult, options: CheckPageOptions): string {
+export const DEFAULT_PAGE_OPTIONS: CheckPageOptions = { lang: "en", commandOf: () => null };
+
+/**
+ * The report as one HTML file that loads nothing, ending with a newline; the same result gives the same bytes.
+ * What it draws of single tokens and elements is there where the check was made with `details`.
+ */
+export function renderCheckHtml(check: CheckResult, given: Partial<CheckPageOptions> = {}): string {
+  const options = { ...DEFAULT_PAGE_OPTIONS, ...given };
   const { lang, commandOf } = options;
   const context: PageContext = { m: MESSAGES[lang], w: PAGE_WORDS[lang], lang, pair: null };
   const said = CHECK_MESSAGES[lang];

@@ -5,7 +5,7 @@ import { suitesOf } from "../junit.ts";
 import { renderTestSuites, type TestSuite } from "../junit-xml.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 
-/** A pair that could not be compared is one test with an error. */
+/** A check as JUnit XML, ending with a newline. A pair that could not be compared is one test with an error. */
 export function renderCheckJunit({ pairs }: CheckResult): string {
   return renderTestSuites("npu-diff check", pairs.flatMap(suitesOfPair));
 }

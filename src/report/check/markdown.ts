@@ -4,11 +4,16 @@ import type { CheckResult, PairOutcome } from "../../core/check-result.ts";
 import { escapeLine, escapeMarkdown } from "../../core/escape.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { markdownTable } from "../markdown-parts.ts";
-import type { CheckPageOptions } from "./html.ts";
+import { type CheckPageOptions, DEFAULT_PAGE_OPTIONS } from "./html.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 import { figureCells, totals, verdictWord } from "./rows.ts";
 
-export function renderCheckMarkdown(check: CheckResult, options: CheckPageOptions): string {
+/** All pairs in a table, then the precision section of each for a model card, ending with a newline. */
+export function renderCheckMarkdown(
+  check: CheckResult,
+  given: Partial<CheckPageOptions> = {},
+): string {
+  const options = { ...DEFAULT_PAGE_OPTIONS, ...given };
   const { lang } = options;
   const m = CHECK_MESSAGES[lang];
   const table = markdownTable([

@@ -27,7 +27,7 @@ const CONFIG = 0;
  * for a pair that could not be compared; ends with a newline. Beyond 25,000 results what is
  * inherited is left out first, and the property `omitted` says how many are.
  */
-export function renderCheckSarif(check: CheckResult, options: Partial<SarifOptions>): string {
+export function renderCheckSarif(check: CheckResult, options: Partial<SarifOptions> = {}): string {
   const artifacts: object[] = [artifactOf(check.config, "config")];
   const ids: string[] = [];
   const rules: object[] = [];

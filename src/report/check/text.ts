@@ -6,7 +6,7 @@ import { MESSAGES } from "../messages/index.ts";
 import { gateLines } from "../notices.ts";
 import { type Style } from "../style.ts";
 import { cutEnd, layOutTable, padEnd, width, wrapText } from "../table.ts";
-import type { TextOptions } from "../text.ts";
+import { DEFAULT_TEXT_OPTIONS, type TextOptions } from "../text.ts";
 import { verdictLines } from "../verdict-lines.ts";
 import { CHECK_MESSAGES } from "./messages.ts";
 import { figureCells, totals, verdictWord } from "./rows.ts";
@@ -14,8 +14,14 @@ import { figureCells, totals, verdictWord } from "./rows.ts";
 /** Columns of a pair's name in the table. */
 const NAME_COLUMNS = 24;
 
-/** The report as lines of text, ending with a newline. */
-export function renderCheckText(check: CheckResult, options: TextOptions): string {
+/**
+ * The report as lines of text, ending with a newline: of each pair that does not pass what is wrong, then all
+ * of them in a table.
+ *
+ * @param given English, without style, 80 columns wide, where nothing else is said
+ */
+export function renderCheckText(check: CheckResult, given: Partial<TextOptions> = {}): string {
+  const options = { ...DEFAULT_TEXT_OPTIONS, ...given };
   const { lang, style } = options;
   const m = CHECK_MESSAGES[lang];
   const columns = Math.max(40, options.columns);

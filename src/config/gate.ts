@@ -3,11 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { type Baseline, baselineText, readBaseline } from "../config/baseline-file.ts";
-import type { LoadedConfig } from "../config/load.ts";
-import type { ResolvedPair } from "../config/resolve.ts";
 import type { BaselineState, PairOutcome } from "../core/check-result.ts";
 import { NpuDiffError } from "../core/errors.ts";
+import type { BaselineUpdate } from "../core/options.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import {
   baselineFindings,
@@ -20,52 +18,44 @@ import {
 import { finding } from "../judge/findings.ts";
 import { Levels } from "../judge/levels.ts";
 import { withFindings } from "../judge/with-findings.ts";
-import { usageError } from "./arguments.ts";
-import type { Host } from "./host.ts";
-import type { UPDATES } from "./options.ts";
-
-/** `all` accepts every figure, `new` only what the baseline does not hold. */
-export type Update = (typeof UPDATES)[number];
+import { type Baseline, baselineText, readBaseline } from "./baseline-file.ts";
+import type { LoadedConfig } from "./load.ts";
+import type { ResolvedPair } from "./resolve.ts";
 
 export class Gate {
   /** Null where the config names no baseline. */
   private readonly path: string | null;
-  private readonly update: Update | null;
-  private readonly isCi: boolean;
+  private readonly update: BaselineUpdate | null;
+  private readonly needsBaseline: boolean;
   private readonly existing: Baseline | null;
   private readonly accepted = new Map<string, PairBaseline>();
 
   /**
-   * @throws NpuDiffError `usage`, `baseline-invalid`, or `baseline-missing` where a CI has none to compare with
+   * @param needsBaseline whether a baseline that is named and not there is an error
+   * @throws NpuDiffError `usage`, `baseline-invalid` or `baseline-missing`
    */
-  constructor(loaded: LoadedConfig, update: Update | null, env: Host["env"]) {
-    const { baseline } = loaded.config;
-    if (update !== null && baseline === undefined) {
-      throw usageError(
-        "the config names no baseline to update",
-        { config: loaded.placeOf([]) },
-        'add "baseline": "npu-diff.baseline.json" to it',
-      );
+  constructor(loaded: LoadedConfig, update: BaselineUpdate | null, needsBaseline: boolean) {
+    this.path = baselinePath(loaded);
+    if (update !== null && this.path === null) {
+      throw new NpuDiffError("usage", {
+        what: "the config names no baseline to update",
+        facts: [{ label: "config", text: loaded.placeOf([]) }],
+        help: 'add "baseline": "npu-diff.baseline.json" to it',
+      });
     }
-    this.path = baseline === undefined ? null : resolve(loaded.folder, baseline);
     this.update = update;
-    this.isCi = isSet(env["CI"]);
+    this.needsBaseline = needsBaseline;
     this.existing = this.path === null ? null : readBaseline(this.path);
-    if (this.path !== null && this.existing === null && update === null && this.isCi) {
+    if (this.path !== null && this.existing === null && update === null && needsBaseline) {
       throw missing(basename(this.path), null);
     }
-  }
-
-  /** The files that no report may replace. */
-  get files(): readonly string[] {
-    return this.path === null ? [] : [this.path];
   }
 
   /**
    * `result` with what the baseline says of it. Where figures are accepted, it is
    * held to what is accepted, as the next check will.
    *
-   * @throws NpuDiffError `baseline-differs`, or `baseline-missing` where a CI has none of this pair
+   * @throws NpuDiffError `baseline-differs`, or `baseline-missing` where it must hold this pair and does not
    */
   finish({ name, options, allowance }: ResolvedPair, result: ComparisonResult): ComparisonResult {
     if (this.path === null) return result;
@@ -78,7 +68,7 @@ export class Gate {
     const levels = new Levels(options.levels);
     const baseline = this.accept(name, old, result, at);
     if (baseline === null) {
-      if (this.isCi) throw missing(at, name);
+      if (this.needsBaseline) throw missing(at, name);
       const absent = levels.all([finding("baseline/absent", { detail: { at } })]);
       return withFindings(result, [...absent, ...result.findings]);
     }
@@ -97,8 +87,13 @@ export class Gate {
    * there.
    *
    * @param all whether the call named no pairs, so that whatever else the baseline holds is of none
+   * @param announce told of the file under whose name it is written before it has its own
    */
-  write(outcomes: readonly PairOutcome[], all: boolean, host: Host): BaselineState | null {
+  write(
+    outcomes: readonly PairOutcome[],
+    all: boolean,
+    announce: (temporary: string) => void,
+  ): BaselineState | null {
     if (this.path === null) return null;
     const file = basename(this.path);
     if (this.update === null) {
@@ -107,7 +102,7 @@ export class Gate {
     if (outcomes.some(({ error }) => error !== null)) return { file, state: "not-written" };
     const kept = all && this.update === "all" ? {} : this.existing?.pairs;
     const pairs = { ...kept, ...Object.fromEntries(this.accepted) };
-    writeWhole(this.path, baselineText({ schemaVersion: 1, pairs }), host);
+    writeWhole(this.path, baselineText({ schemaVersion: 1, pairs }), announce);
     return { file, state: "written" };
   }
 
@@ -132,9 +127,9 @@ export class Gate {
   }
 }
 
-/** As continuous integration sets it; some tools set it to `false` for «no». */
-function isSet(ci: string | undefined): boolean {
-  return ci !== undefined && !/^(?:|0|false)$/i.test(ci);
+/** The file of the baseline; null where the config names none. */
+export function baselinePath({ config, folder }: LoadedConfig): string | null {
+  return config.baseline === undefined ? null : resolve(folder, config.baseline);
 }
 
 /** Figures of other tokens, another model or another preset are no figures to get worse from. */
@@ -171,16 +166,19 @@ function missing(at: string, name: string | null): NpuDiffError {
       name === null ? "there is no baseline" : `the baseline has no pair ${JSON.stringify(name)}`,
     facts: [
       { label: "baseline", text: at },
-      { label: "CI", text: "set: a gate without a baseline would hold nothing" },
+      {
+        label: "expected",
+        text: "one, where CI is set or a program asks for it: a gate without would hold nothing",
+      },
     ],
     help: `write it where you can look at it, and commit it: npu-diff check -u${name === null ? "" : ` ${name}`}`,
   });
 }
 
 /** Writes to a temporary name beside `path`, then renames: the file is never half. */
-function writeWhole(path: string, text: string, host: Host): void {
+function writeWhole(path: string, text: string, announce: (temporary: string) => void): void {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  host.temporary(temporary);
+  announce(temporary);
   try {
     writeFileSync(temporary, text, { flag: "wx" });
     renameSync(temporary, path);
