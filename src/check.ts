@@ -136,8 +136,17 @@ export function filesOfCheck(given: Partial<CheckOptions>): readonly string[] {
 }
 
 function filesOfPair({ options }: ResolvedPair): readonly string[] {
-  const { reference, candidate, floors, forced, lmHead } = options;
-  const paths = [reference, candidate, ...floors, ...forced, lmHead];
+  const {
+    reference,
+    candidate,
+    floors,
+    forced,
+    referencePerformance,
+    candidatePerformance,
+    lmHead,
+  } = options;
+  const measured = [referencePerformance, candidatePerformance];
+  const paths = [reference, candidate, ...floors, ...forced, ...measured, lmHead];
   return paths
     .filter((path) => path !== null)
     .flatMap((path) => {

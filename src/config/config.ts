@@ -66,6 +66,8 @@ export interface Pair extends Settings {
   readonly candidate: string;
   readonly floor?: readonly string[];
   readonly forced?: readonly string[];
+  readonly referencePerformance?: string;
+  readonly candidatePerformance?: string;
 }
 
 /** What a config says: what holds for all pairs, and the pairs by name. */
@@ -194,6 +196,14 @@ const pair: SchemaOf<Pair> = {
       globs(path),
     ),
     forced: described("Forced references of the candidate and of the floors", globs(path)),
+    referencePerformance: described(
+      "Speed of the reference, of npu-dump bench or vllm bench serve --save-result; without it what the dump itself holds",
+      path,
+    ),
+    candidatePerformance: described(
+      "Speed of the candidate, likewise; none of it decides anything",
+      path,
+    ),
     ...settings,
   }),
   required: ["reference", "candidate"],

@@ -134,12 +134,22 @@ class Resolver {
 
   resolve(): ResolvedPair {
     const { pair } = this;
+    const fromFolder = (path: string): string => resolve(this.loaded.folder, path);
     const paths = (key: "floor" | "forced"): readonly string[] =>
       this.note(key, this.ofPair(key, pair[key]) ?? byDefault<readonly string[]>([]));
+    const performance = (key: "referencePerformance" | "candidatePerformance"): string | null => {
+      const path = this.note(
+        key,
+        this.ofPair<string | null>(key, pair[key]) ?? byDefault(DEFAULT_OPTIONS[key]),
+      );
+      return path === null ? null : fromFolder(path);
+    };
     const reference = this.note("reference", this.required("reference"));
     const candidate = this.note("candidate", this.required("candidate"));
     const floors = paths("floor");
     const forced = paths("forced");
+    const referencePerformance = performance("referencePerformance");
+    const candidatePerformance = performance("candidatePerformance");
     const lmHead = this.value<string | null>(
       "lmHead",
       null,
@@ -169,7 +179,6 @@ class Resolver {
       })),
     );
     const map = this.value<string | null>("map", this.ofCall("map"), (one) => one.map, null);
-    const fromFolder = (path: string): string => resolve(this.loaded.folder, path);
     return {
       name: this.name,
       options: {
@@ -177,9 +186,9 @@ class Resolver {
         candidate: fromFolder(candidate),
         floors: floors.map(fromFolder),
         forced: forced.map(fromFolder),
-        // A gate is about precision: what the dumps hold of speed is shown, and no more.
-        referencePerformance: null,
-        candidatePerformance: null,
+        // A gate is about precision: speed is shown, and no more.
+        referencePerformance,
+        candidatePerformance,
         lmHead: lmHead === null ? null : fromFolder(lmHead),
         lensTokens: this.value<number | null>(
           "lensTokens",

@@ -1,7 +1,8 @@
 /** `npu-diff check`: all pairs of a config in one call. */
 
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { CheckResult } from "../../src/core/check-result.ts";
 import { cli, type Ended } from "../support/cli.ts";
@@ -184,6 +185,69 @@ describe("rules", () => {
     const raised = await check({ pairs: { a: { ...pair, rules } } });
     expect(raised.stdout).toMatch(/^FAIL {2}a: good\.arrow /);
     expect(raised.code).toBe(1);
+  });
+});
+
+describe("performance", () => {
+  const BENCH = fileURLToPath(new URL("../../fixtures/vllm-bench", import.meta.url));
+  const [one, other] = ["speed/0.18-plain.json", "speed/0.32-plain.json"];
+
+  beforeAll(() => {
+    mkdirSync(join(folder, "speed"), { recursive: true });
+    for (const path of [one, other]) {
+      copyFileSync(join(BENCH, path.replace("speed/", "")), join(folder, path));
+    }
+  });
+
+  test("is shown for a pair that names it, and decides nothing, whichever side is slower", async () => {
+    const there = { ...GOOD_PAIR, referencePerformance: one, candidatePerformance: other };
+    const back = { ...GOOD_PAIR, referencePerformance: other, candidatePerformance: one };
+    const { verdict, pairs } = await checked({
+      pairs: { there, back, half: { ...GOOD_PAIR, candidatePerformance: one }, none: GOOD_PAIR },
+    });
+    const seen = pairs.map(({ result }) => {
+      const performance = result?.performance ?? null;
+      const { reference, candidate } = performance ?? {};
+      const found = performance?.metrics.find(({ metric }) => metric === "output_tokens_per_s");
+      return [reference?.file, candidate?.file, found?.ratio];
+    });
+    const [first, second] = ["0.18-plain.json", "0.32-plain.json"];
+    const said = (path: string): number => {
+      const json = JSON.parse(readFileSync(join(folder, path), "utf8")) as {
+        readonly output_throughput: number;
+      };
+      return json.output_throughput;
+    };
+    const faster = said(other) / said(one);
+    expect(faster).not.toBe(1);
+    expect(seen).toEqual([
+      [first, second, expect.closeTo(faster, 12)],
+      [second, first, expect.closeTo(1 / faster, 12)],
+      [undefined, first, null],
+      [undefined, undefined, undefined],
+    ]);
+    expect([verdict, ...pairs.map((pair) => pair.verdict)]).toEqual(Array(5).fill("pass"));
+  });
+
+  test("that is not there leaves the pair uncompared, and no report replaces it", async () => {
+    const gone = { ...GOOD_PAIR, candidatePerformance: "speed/none.json" };
+    const { pairs } = await checked({ pairs: { gone } });
+    expect([pairs[0]?.verdict, pairs[0]?.error?.code]).toEqual(["error", "file-not-found"]);
+    const pair = { ...GOOD_PAIR, candidatePerformance: one };
+    const { code, stderr } = await check({ pairs: { pair } }, "-o", one);
+    expect(stderr).toContain("a report would replace another file of this call");
+    expect(code).toBe(2);
+  });
+
+  test("is no setting for all pairs; config --show says where a pair has it from", async () => {
+    const refused = await check({ candidatePerformance: one, pairs: { a: GOOD_PAIR } });
+    expect(refused.stderr).toMatch(/has an unknown key "candidatePerformance"/);
+    writeConfig(folder, { pairs: { a: { ...GOOD_PAIR, candidatePerformance: one } } });
+    const { stdout } = await cli(["config", "--show"], { cwd: folder });
+    expect(stdout).toMatch(/^ {2}referencePerformance +null +default$/m);
+    expect(stdout).toMatch(
+      /^ {2}candidatePerformance +"speed\/0\.18-plain\.json" +npu-diff\.jsonc:\d+$/m,
+    );
   });
 });
 
