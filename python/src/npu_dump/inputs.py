@@ -15,7 +15,20 @@ from .tokens import Sample, samples_of_dump
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleSource:
+    """Which samples a command takes; the fields are its options, of the first three at most one is given."""
+
+    prompts: Path | None = None
+    text: Path | None = None
+    tokens_from: Path | None = None
+    chunk: int = 512
+    min_chars: int = 50
+    limit: int | None = None
+    chat: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(SampleSource):
     """What a command that runs a model was asked for; the fields are its options.
 
     ``run`` takes its samples from ``prompts``, ``text`` or ``tokens_from``; ``replay`` from the dump ``replay``,
@@ -27,13 +40,7 @@ class Request:
     device: str = "cpu"
     dtype: str | None = None
     attn: str | None = None
-    prompts: Path | None = None
-    text: Path | None = None
-    tokens_from: Path | None = None
     replay: Path | None = None
-    chunk: int = 512
-    min_chars: int = 50
-    limit: int | None = None
     batch: int = 1
     padding_side: str | None = None
     select: tuple[str, ...] = ()
@@ -46,7 +53,6 @@ class Request:
     top_p: float | None = None
     seed: int = 0
     threads: int | None = None
-    chat: bool = False
     trust_remote_code: bool = False
     allow_download: bool = False
     host_info: bool = False
@@ -64,7 +70,7 @@ class Request:
 
 
 def read_samples(request: Request, tokenizer: Any) -> list[Sample]:
-    """Return the samples of a run, at most ``limit``.
+    """Return the samples of a run, at most ``limit``, with the decode steps that it is forced to.
 
     Args:
         request: where they come from.
@@ -77,19 +83,41 @@ def read_samples(request: Request, tokenizer: Any) -> list[Sample]:
         return samples_of_dump(request.replay, steps=None)[: request.limit]
     if request.tokens_from:
         return samples_of_dump(request.tokens_from, steps=request.decode)[: request.limit]
-    if request.text:
+    return _tokenized_samples(request, tokenizer)
+
+
+def read_prompt_samples(source: SampleSource, tokenizer: Any) -> list[Sample]:
+    """Return the samples of a command that feeds prompts alone, at most ``limit``; each has tokens.
+
+    Args:
+        source: where they come from.
+        tokenizer: a transformers tokenizer; not needed for the ids of a dump.
+
+    Raises:
+        DumpError: the source cannot be read, or is not what it should be.
+    """
+    if source.tokens_from:
+        samples = samples_of_dump(source.tokens_from, steps=0)[: source.limit]
+    else:
+        samples = _tokenized_samples(source, tokenizer)
+    _refuse_empty(samples)
+    return samples
+
+
+def _tokenized_samples(source: SampleSource, tokenizer: Any) -> list[Sample]:
+    if source.text:
         chunks = read_chunks(
-            request.text,
+            source.text,
             lambda text: _encode(tokenizer, text),
-            chunk=request.chunk,
-            min_chars=request.min_chars,
-            limit=request.limit,
+            chunk=source.chunk,
+            min_chars=source.min_chars,
+            limit=source.limit,
         )
         return [_sample(tokenizer, ids, tokenizer.decode(ids), ()) for ids in chunks]
-    if request.prompts is None:
+    if source.prompts is None:
         raise AssertionError("the command line demands one source of prompts")
-    prompts = read_prompts(request.prompts)[: request.limit]
-    return [_tokenized(tokenizer, prompt, number, request.chat) for number, prompt in enumerate(prompts)]
+    prompts = read_prompts(source.prompts)[: source.limit]
+    return [_tokenized(tokenizer, prompt, number, source.chat) for number, prompt in enumerate(prompts)]
 
 
 def _tokenized(tokenizer: Any, prompt: Prompt, number: int, chat: bool) -> Sample:
@@ -130,14 +158,8 @@ def check_samples(samples: list[Sample], config: Any, request: Request) -> None:
     """Raise a `DumpError` where a sample is empty, or does not fit the model's vocabulary or positions."""
     vocabulary = getattr(config, "vocab_size", None)
     longest = getattr(config, "max_position_embeddings", None)
+    _refuse_empty(samples)
     for number, sample in enumerate(samples):
-        if not sample.ids:
-            raise DumpError(
-                "prompt-empty",
-                "a prompt has no tokens",
-                facts=[("prompt", number), ("text", sample.prompt)],
-                help="remove it from the file",
-            )
         fed = [*sample.ids, *(token for step in sample.steps for token in step.ids)]
         foreign = next((token for token in fed if token < 0 or (vocabulary and token >= vocabulary)), None)
         if foreign is not None:
@@ -163,3 +185,14 @@ def check_samples(samples: list[Sample], config: Any, request: Request) -> None:
                 facts=[("prompt", number), ("tokens", reached), ("positions", longest)],
                 help="shorten the prompt, or use --text with --chunk",
             )
+
+
+def _refuse_empty(samples: Sequence[Sample]) -> None:
+    empty = next((number for number, sample in enumerate(samples) if not sample.ids), None)
+    if empty is not None:
+        raise DumpError(
+            "prompt-empty",
+            "a prompt has no tokens",
+            facts=[("prompt", empty), ("text", samples[empty].prompt)],
+            help="remove it from the file",
+        )

@@ -66,7 +66,6 @@ def _served(request: BenchRequest, progress: Progress) -> Iterator[Ready]:
         prompts: Prompts
         if request.gives_prompts:
             source = Source(
-                output=request.output,
                 prompts=request.prompts,
                 tokens_from=request.tokens_from,
                 tokenizer=request.tokenizer,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..errors import DumpError
-from ..inputs import Request, read_samples
+from ..inputs import SampleSource, read_prompt_samples
 from ..prompts import Prompt, cut, read_paragraphs, read_prompts
 from ..tokens import Sample
 
@@ -35,18 +34,10 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(SampleSource):
     """Where the samples come from; the fields are options of the command."""
 
-    output: Path
-    prompts: Path | None = None
-    text: Path | None = None
-    tokens_from: Path | None = None
     tokenizer: str | None = None
-    chunk: int = 512
-    min_chars: int = 50
-    limit: int | None = None
-    chat: bool = False
 
 
 async def questions_of(
@@ -62,9 +53,9 @@ async def questions_of(
         DumpError: the source cannot be read, or cannot be tokenized where it must be.
     """
     if source.tokens_from:
-        return [_fixed(number, sample) for number, sample in enumerate(_samples(source, None))]
+        return [_fixed(number, sample) for number, sample in enumerate(read_prompt_samples(source, None))]
     if source.tokenizer:
-        samples = _samples(source, load_tokenizer(source.tokenizer))
+        samples = read_prompt_samples(source, load_tokenizer(source.tokenizer))
         prompts = read_prompts(source.prompts) if source.prompts else [Prompt()] * len(samples)
         return [
             Question(
@@ -95,30 +86,6 @@ async def questions_of(
         )
         for prompt in read_prompts(source.prompts)[: source.limit]
     ]
-
-
-def _samples(source: Source, tokenizer: Any) -> list[Sample]:
-    request = Request(
-        model="",
-        output=source.output,
-        prompts=source.prompts,
-        text=source.text,
-        tokens_from=source.tokens_from,
-        chunk=source.chunk,
-        min_chars=source.min_chars,
-        limit=source.limit,
-        chat=source.chat,
-    )
-    samples = read_samples(request, tokenizer)
-    empty = next((number for number, sample in enumerate(samples) if not sample.ids), None)
-    if empty is not None:
-        raise DumpError(
-            "prompt-empty",
-            "a prompt has no tokens",
-            facts=[("prompt", empty), ("text", samples[empty].prompt)],
-            help="remove it from the file",
-        )
-    return samples
 
 
 def _messages(prompt: Prompt, chat: bool) -> tuple[dict[str, str], ...]:

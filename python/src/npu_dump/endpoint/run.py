@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,15 @@ from .tensors import Clock, lacking, tensors_of
 from .turns import answers, asked, continuations
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Source):
     """What the command was asked for; the fields are its options."""
 
     url: str
     output: Path
     model: str | None = None
     dtype: str | None = None
-    tokenizer: str | None = None
     api: str = "auto"
-    prompts: Path | None = None
-    text: Path | None = None
-    tokens_from: Path | None = None
-    chunk: int = 512
-    min_chars: int = 50
-    limit: int | None = None
-    chat: bool = False
     generate: int = 0
     temperature: float | None = None
     top_p: float | None = None
@@ -81,7 +73,8 @@ async def _run(request: Request, progress: Progress) -> Outcome:
     ) as client:
         server = await identify(client, request.model)
         session = Session(client, _plan(request, server))
-        questions = await questions_of(_source(request), session.tokenize)
+        source = replace(request, chat=request.chat or request.api == "chat")
+        questions = await questions_of(source, session.tokenize)
         return await _capture(request, session, server, questions, progress)
 
 
@@ -234,20 +227,6 @@ def _plan(request: Request, server: Server) -> Plan:
         top_p=request.top_p,
         seed=request.seed,
         api=request.api,
-    )
-
-
-def _source(request: Request) -> Source:
-    return Source(
-        output=request.output,
-        prompts=request.prompts,
-        text=request.text,
-        tokens_from=request.tokens_from,
-        tokenizer=request.tokenizer,
-        chunk=request.chunk,
-        min_chars=request.min_chars,
-        limit=request.limit,
-        chat=request.chat or request.api == "chat",
     )
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DumpError
-from ..inputs import Request as TokenRequest
-from ..inputs import read_samples
+from ..inputs import SampleSource, read_prompt_samples
 from ..outcome import Outcome
 from ..progress import Progress
 from ..space import require_space
@@ -26,21 +25,14 @@ from .rows import as_rows
 from .session import Session, Value, optimize
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(SampleSource):
     """What the command was asked for; the fields are its options."""
 
     model: Path
     output: Path
-    prompts: Path | None = None
-    text: Path | None = None
-    tokens_from: Path | None = None
     inputs: tuple[Path, ...] = ()
     tokenizer: str | None = None
-    chunk: int = 512
-    min_chars: int = 50
-    limit: int | None = None
-    chat: bool = False
     select: tuple[str, ...] = ()
     optimize: bool = False
     outputs_at_once: int | None = None
@@ -115,33 +107,12 @@ def _capture(
 
 
 def _samples(request: Request) -> list[Sample]:
-    """Return the prompts as token ids."""
     tokenizer = None
     if request.tokens_from is None:
         from ..endpoint.questions import load_tokenizer
 
         tokenizer = load_tokenizer(request.tokenizer or "")
-    asked = TokenRequest(
-        model="",
-        output=request.output,
-        prompts=request.prompts,
-        text=request.text,
-        tokens_from=request.tokens_from,
-        chunk=request.chunk,
-        min_chars=request.min_chars,
-        limit=request.limit,
-        chat=request.chat,
-    )
-    samples = read_samples(asked, tokenizer)
-    empty = next((number for number, sample in enumerate(samples) if not sample.ids), None)
-    if empty is not None:
-        raise DumpError(
-            "prompt-empty",
-            "a prompt has no tokens",
-            facts=[("prompt", empty), ("text", samples[empty].prompt)],
-            help="remove it from the file",
-        )
-    return samples
+    return read_prompt_samples(request, tokenizer)
 
 
 def _tell(plan: Plan, graph: Graph, naming: Naming, progress: Progress) -> None:
