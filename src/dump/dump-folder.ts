@@ -1,9 +1,10 @@
 /** A folder of dumps: which files are in it, and what each says of its run. */
 
-import { lstatSync, opendirSync, statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import type { RunMetadata } from "./dump.ts";
+import { isFolder, readFolder } from "./folder.ts";
 import { filesOfForeignFolder } from "./foreign/open-foreign.ts";
 import { readRun } from "./open-dump.ts";
 import { dumpPaths, patternOfRanks } from "./rank-paths.ts";
@@ -19,15 +20,6 @@ export interface DumpInFolder {
   /** File name without its folder. */
   readonly file: string;
   readonly run: RunMetadata;
-}
-
-/** Whether `path` is a folder, links followed; false where nothing can be said of it. */
-export function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 /** Bytes of the dumps at `paths` together; what cannot be looked at counts nothing. */
@@ -79,32 +71,9 @@ export function readDumpFolder(folder: string): readonly DumpInFolder[] {
 }
 
 function namesIn(folder: string): readonly string[] {
-  const names: string[] = [];
-  try {
-    const entries = opendirSync(folder);
-    try {
-      for (let count = 0; ; count++) {
-        const entry = entries.readSync();
-        if (entry === null) break;
-        if (count === MAX_ENTRIES) throw tooMany(folder);
-        if (entry.name.endsWith(SUFFIX)) names.push(entry.name);
-      }
-    } finally {
-      entries.closeSync();
-    }
-  } catch (cause) {
-    if (cause instanceof NpuDiffError) throw cause;
-    throw new NpuDiffError("file-unreadable", {
-      what: "the folder cannot be read",
-      facts: [
-        { label: "folder", text: folder },
-        { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
-      ],
-      help: "check the path and the folder's rights",
-      cause,
-    });
-  }
-  return names.sort();
+  const entries = readFolder(folder, MAX_ENTRIES);
+  if (entries.length > MAX_ENTRIES) throw tooMany(folder);
+  return entries.map(({ name }) => name).filter((name) => name.endsWith(SUFFIX));
 }
 
 function tooMany(folder: string): NpuDiffError {

@@ -3,7 +3,7 @@
  * pattern (`npu.rank*.arrow`) or by the file of any one rank.
  */
 
-import { existsSync, opendirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { NpuDiffError } from "../core/errors.ts";
 import { readRunOf } from "./arrow-dump.ts";
@@ -11,6 +11,7 @@ import { MAX_RANKS } from "./bounds.ts";
 import { matchesAny } from "./contract.ts";
 import type { RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
+import { entriesOf } from "./folder.ts";
 import { isJsonObject } from "./json.ts";
 
 /** `NAME.rank3.arrow`: the name up to the number, and the number. */
@@ -101,27 +102,20 @@ function worldSizeOf(path: string): number {
 
 function matching(pattern: string): readonly string[] {
   const [folder, glob] = [dirname(pattern), basename(pattern)];
-  const names: string[] = [];
-  try {
-    const entries = opendirSync(folder);
-    try {
-      for (let count = 0; ; count++) {
-        const entry = entries.readSync();
-        if (entry === null) break;
-        if (count === MAX_ENTRIES) throw tooMany(pattern, `more than ${MAX_ENTRIES} entries`);
-        if (matchesAny([glob], entry.name)) names.push(entry.name);
-      }
-    } finally {
-      entries.closeSync();
-    }
-  } catch (cause) {
-    if (cause instanceof NpuDiffError) throw cause;
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw notFound(pattern, text, cause);
-  }
+  const entries = entriesAt(folder, pattern);
+  if (entries.length > MAX_ENTRIES) throw tooMany(pattern, `more than ${MAX_ENTRIES} entries`);
+  const names = entries.map(({ name }) => name).filter((name) => matchesAny([glob], name));
   if (names.length === 0) throw notFound(pattern, "no file of such a name");
   if (names.length > MAX_RANKS) throw tooMany(pattern, `${names.length} files`);
-  return names.toSorted().map((name) => join(folder, name));
+  return names.map((name) => join(folder, name));
+}
+
+function entriesAt(folder: string, pattern: string): ReturnType<typeof entriesOf> {
+  try {
+    return entriesOf(folder, MAX_ENTRIES);
+  } catch (cause) {
+    throw notFound(pattern, cause instanceof Error ? cause.message : String(cause), cause);
+  }
 }
 
 function notFound(pattern: string, found: string, cause?: unknown): NpuDiffError {

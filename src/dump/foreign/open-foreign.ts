@@ -5,8 +5,9 @@
 
 import type { Dump } from "../dump.ts";
 import type { DumpFile } from "../dump-file.ts";
+import { isFolder } from "../folder.ts";
 import { LLAMA_MAGIC, readLlamaBase } from "../llama/base-file.ts";
-import { filesOfMsprobe, isFolder } from "../msprobe/find-dumps.ts";
+import { filesOfMsprobe } from "../msprobe/find-dumps.ts";
 import { readMsprobe } from "../msprobe/msprobe.ts";
 import { readNpy, readNpz } from "../npy/npy.ts";
 import { NPY_MAGIC } from "../npy/npy-header.ts";

@@ -1,8 +1,9 @@
 /** Where the dumps of msprobe lie: `dump.json` itself, its folder, or the folders of steps and ranks above it. */
 
-import { type Dirent, opendirSync, type Stats, statSync } from "node:fs";
+import { type Dirent, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { NpuDiffError } from "../../core/errors.ts";
+import { entriesOf } from "../folder.ts";
 
 /** One `dump.json`. */
 export interface StepDump {
@@ -51,20 +52,10 @@ function stepOf(folder: string): number | null {
 }
 
 function isFile(path: string): boolean {
-  return statusOf(path)?.isFile() === true;
-}
-
-/** Whether `path` is a folder, links followed; false where nothing can be said of it. */
-export function isFolder(path: string): boolean {
-  return statusOf(path)?.isDirectory() === true;
-}
-
-/** Null where there is nothing, or nothing that can be looked at. */
-function statusOf(path: string): Stats | null {
   try {
-    return statSync(path);
+    return statSync(path).isFile();
   } catch {
-    return null;
+    return false;
   }
 }
 
@@ -75,22 +66,13 @@ function foldersIn(path: string): readonly string[] | null {
 
 /** The names of some entries of a folder, as far as they are looked at; null where it is none or cannot be read. */
 function namesIn(path: string, picks: (entry: Dirent) => boolean): readonly string[] | null {
-  const names: string[] = [];
   try {
-    const entries = opendirSync(path);
-    try {
-      for (let count = 0; count < MAX_ENTRIES; count++) {
-        const entry = entries.readSync();
-        if (entry === null) break;
-        if (picks(entry)) names.push(entry.name);
-      }
-    } finally {
-      entries.closeSync();
-    }
+    return entriesOf(path, MAX_ENTRIES)
+      .filter(picks)
+      .map(({ name }) => name);
   } catch {
     return null;
   }
-  return names.sort();
 }
 
 /** Where msprobe puts tensors, whatever `dump_data_dir` says: dumps are moved. */

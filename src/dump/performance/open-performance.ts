@@ -3,7 +3,7 @@
 import { NpuDiffError } from "../../core/errors.ts";
 import type { Dump } from "../dump.ts";
 import { DumpFile } from "../dump-file.ts";
-import { isFolder } from "../dump-folder.ts";
+import { isFolder } from "../folder.ts";
 import { isDumpJson } from "../foreign/open-foreign.ts";
 import { openDump } from "../open-dump.ts";
 import { dumpPaths } from "../rank-paths.ts";

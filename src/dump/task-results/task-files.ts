@@ -1,9 +1,9 @@
 /** Where the files of a run lie: one file, or a folder as lm-evaluation-harness leaves it. */
 
-import { readdirSync } from "node:fs";
+import type { Dirent } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { NpuDiffError } from "../../core/errors.ts";
-import { isFolder } from "../dump-folder.ts";
+import { isFolder, readFolder } from "../folder.ts";
 
 /** A folder with more entries is not one that was made for results. */
 const MAX_ENTRIES = 65_536;
@@ -33,7 +33,7 @@ export function taskFilesAt(path: string): readonly string[] {
   if (!isFolder(path)) return [path];
   const here = jsonLinesIn(path);
   if (here.length > 0) return here;
-  const below = entriesOf(path)
+  const below = entriesIn(path)
     .filter((entry) => entry.isDirectory())
     .map((entry) => ({ name: entry.name, files: jsonLinesIn(join(path, entry.name)) }))
     .filter(({ files }) => files.length > 0);
@@ -63,10 +63,9 @@ export function taskFilesAt(path: string): readonly string[] {
 
 /** The harness's samples in a folder; where it has none of them, all files of JSON lines. */
 function jsonLinesIn(folder: string): readonly string[] {
-  const names = entriesOf(folder)
+  const names = entriesIn(folder)
     .filter((entry) => !entry.isDirectory() && entry.name.endsWith(SUFFIX))
-    .map(({ name }) => name)
-    .sort();
+    .map(({ name }) => name);
   const samples = names.filter((name) => namedSamples(name) !== null);
   const seen = new Map<string, string>();
   for (const name of samples) {
@@ -88,44 +87,25 @@ function jsonLinesIn(folder: string): readonly string[] {
   return (samples.length > 0 ? samples : names).map((name) => join(folder, name));
 }
 
-function entriesOf(folder: string) {
-  let entries: ReturnType<typeof readEntries>;
-  try {
-    entries = readEntries(folder);
-  } catch (cause) {
-    throw new NpuDiffError("file-unreadable", {
-      what: "the folder cannot be read",
-      facts: [
-        { label: "folder", text: folder },
-        { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
-      ],
-      help: "check the path and the folder's rights",
-      cause,
-    });
-  }
+function entriesIn(folder: string): readonly Dirent[] {
+  const entries = readFolder(folder, MAX_ENTRIES);
   if (entries.length <= MAX_ENTRIES) return entries;
   throw new NpuDiffError("file-unreadable", {
     what: "the folder holds too many entries for one of results",
     facts: [
       { label: "folder", text: folder },
-      { label: "found", text: `${entries.length}` },
-      { label: "expected", text: `at most ${MAX_ENTRIES}` },
+      { label: "found", text: `more than ${MAX_ENTRIES}` },
     ],
     help: "give the folder that lm_eval made, or a file of it",
   });
 }
 
-function readEntries(folder: string) {
-  return readdirSync(folder, { withFileTypes: true });
-}
-
 /** The harness's summary beside a samples file: `results_DATE.json`, or named after `--output_path`; null without. */
 export function summaryOf(path: string, date: string): string | null {
   const folder = dirname(path);
-  const names = entriesOf(folder)
+  const names = entriesIn(folder)
     .map(({ name }) => name)
-    .filter((name) => name.endsWith(`_${date}.json`))
-    .sort();
+    .filter((name) => name.endsWith(`_${date}.json`));
   const name = names.find((one) => one === `results_${date}.json`) ?? names[0];
   return name === undefined ? null : join(folder, name);
 }
