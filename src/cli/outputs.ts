@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, unwritable } from "../core/errors.ts";
 import type { Format } from "../report/render.ts";
 import { usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";
@@ -177,11 +177,14 @@ function refuseUnwritable(given: string, path: string): void {
     accessSync(dirname(path), constants.W_OK);
     found = statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw unwritable(given, error);
+    throw unwritableReport(given, error);
   }
   // A rename would replace a device such as /dev/null by a file.
   if (found !== undefined && !found.isFile()) {
-    throw unwritable(given, new Error(found.isDirectory() ? "is a folder" : "is no regular file"));
+    throw unwritableReport(
+      given,
+      new Error(found.isDirectory() ? "is a folder" : "is no regular file"),
+    );
   }
 }
 
@@ -194,18 +197,10 @@ function attempt(
     step();
   } catch (error) {
     for (const { temporary } of written) rmSync(temporary, { force: true });
-    throw unwritable(given, error);
+    throw unwritableReport(given, error);
   }
 }
 
-function unwritable(given: string, error: unknown): NpuDiffError {
-  return new NpuDiffError("output-unwritable", {
-    what: "a report cannot be written",
-    facts: [
-      { label: "output", text: given },
-      { label: "cause", text: error instanceof Error ? error.message : String(error) },
-    ],
-    help: "give a path in a folder that exists and may be written to",
-    cause: error,
-  });
+function unwritableReport(given: string, cause: unknown): NpuDiffError {
+  return unwritable("a report cannot be written", { label: "output", path: given, cause });
 }

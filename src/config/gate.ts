@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { BaselineState, PairOutcome } from "../core/check-result.ts";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, unwritable } from "../core/errors.ts";
 import type { BaselineUpdate } from "../core/options.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import {
@@ -184,14 +184,6 @@ function writeWhole(path: string, text: string, announce: (temporary: string) =>
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw new NpuDiffError("output-unwritable", {
-      what: "the baseline cannot be written",
-      facts: [
-        { label: "baseline", text: path },
-        { label: "cause", text: error instanceof Error ? error.message : String(error) },
-      ],
-      help: "give a path in a folder that exists and may be written to",
-      cause: error,
-    });
+    throw unwritable("the baseline cannot be written", { label: "baseline", path, cause: error });
   }
 }

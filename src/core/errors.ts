@@ -96,6 +96,26 @@ export class NpuDiffError extends Error {
   }
 }
 
+/** The error of a file that is not written: `label` is what it is to the reader, `cause` what the system said. */
+export function unwritable(
+  what: string,
+  {
+    label,
+    path,
+    cause,
+  }: { readonly label: string; readonly path: string; readonly cause: unknown },
+): NpuDiffError {
+  return new NpuDiffError("output-unwritable", {
+    what,
+    facts: [
+      { label, text: path },
+      { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
+    ],
+    help: "give a path in a folder that exists and may be written to",
+    cause,
+  });
+}
+
 /** Narrows `error` to an {@link NpuDiffError}, of one of `codes` where any are given. */
 export function isNpuDiffError<C extends ErrorCode = ErrorCode>(
   error: unknown,

@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { NpuDiffError } from "../../core/errors.ts";
+import { NpuDiffError, unwritable } from "../../core/errors.ts";
 import { escapeText } from "../../core/escape.ts";
 import { DEFAULT_OPTIONS } from "../../core/options.ts";
 import { type Arguments, usageError } from "../arguments.ts";
@@ -113,14 +113,6 @@ function write(path: string, text: string, force: boolean): void {
   try {
     writeFileSync(path, text, { flag: force ? "w" : "wx" });
   } catch (error) {
-    throw new NpuDiffError("output-unwritable", {
-      what: "the config cannot be written",
-      facts: [
-        { label: "config", text: path },
-        { label: "cause", text: error instanceof Error ? error.message : String(error) },
-      ],
-      help: "give a path in a folder that exists and may be written to",
-      cause: error,
-    });
+    throw unwritable("the config cannot be written", { label: "config", path, cause: error });
   }
 }
