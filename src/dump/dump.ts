@@ -5,6 +5,7 @@
  */
 
 import { DTYPES, type DType } from "../core/dtype.ts";
+import type { SideStatistics } from "../core/stats-figures.ts";
 import type { Join } from "./join.ts";
 
 export type TensorKind =
@@ -19,14 +20,7 @@ export type TensorKind =
   | "other";
 
 /** Statistics of a whole tensor, over its finite values. */
-export interface TensorStats {
-  readonly min: number;
-  readonly max: number;
-  readonly mean: number;
-  readonly rms: number;
-  readonly nan: number;
-  readonly posInf: number;
-  readonly negInf: number;
+export interface TensorStats extends SideStatistics {
   /** How far `mean` and `rms` may be off, relative to `rms`; absent where they were summed in float64. */
   readonly precision?: number;
 }
