@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,11 @@ def find_decoder(model: nn.Module) -> Decoder | None:
     ]
     if not lists:
         return None
+    return decoder_of(model, lists, hidden_size)
+
+
+def decoder_of(model: nn.Module, lists: Sequence[tuple[str, nn.ModuleList]], hidden_size: int) -> Decoder:
+    """Return the decoder whose layers are the shallowest of ``lists``, which are named by their paths."""
     path, layers = min(lists, key=lambda found: found[0].count("."))
     owner = path.rpartition(".")[0]
     return Decoder(

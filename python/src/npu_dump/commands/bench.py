@@ -11,7 +11,7 @@ from ..errors import DumpError
 from ..requirements import require_httpx, require_transformers
 from . import capture
 from .options import DTYPES, add_output_options, count, count0, seconds, seed
-from .vllm import engine_argument, load_engine
+from .vllm import add_engine_argument, load_engine
 
 if TYPE_CHECKING:
     from ..bench.request import BenchRequest
@@ -80,14 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--allow-download", action="store_true", help="fetch a hub id from the network if the cache lacks it")
     add("--tensor-parallel", type=count, metavar="N", help="ranks of vLLM that share each layer (default 1)")
     add("--graph", action="store_true", help="let vLLM capture graphs (default: eager)")
-    add(
-        "--engine-arg",
-        action="append",
-        default=[],
-        type=engine_argument,
-        metavar="NAME=VALUE",
-        help="a further argument of vLLM, VALUE as JSON; repeatable, e.g. max_model_len=4096",
-    )
+    add_engine_argument(parser, "max_model_len=4096")
     add("--tokenizer", metavar="DIR", help="of the server's model, for random ids (default: the server's)")
     add("--timeout", type=seconds, metavar="S", help="seconds that a request to a server may take (default 600)")
     add("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")

@@ -46,15 +46,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let the engine capture graphs; stores log-probabilities and generations alone",
     )
-    add(
+    add_engine_argument(parser, "gpu_memory_utilization=0.8")
+    add_output_options(parser, "print what was made as JSON instead of the path")
+
+
+def add_engine_argument(command: argparse.ArgumentParser, example: str) -> None:
+    """Add arguments of the engine that have no option of their own."""
+    command.add_argument(
         "--engine-arg",
         action="append",
         default=[],
         type=engine_argument,
         metavar="NAME=VALUE",
-        help="a further argument of the engine, VALUE as JSON; repeatable, e.g. gpu_memory_utilization=0.8",
+        help=f"a further argument of vLLM, VALUE as JSON; repeatable, e.g. {example}",
     )
-    add_output_options(parser, "print what was made as JSON instead of the path")
 
 
 def engine_argument(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import DumpError
-from ..module_tree import Decoder, is_norm_or_dropout
+from ..module_tree import Decoder, decoder_of, is_norm_or_dropout
 from ..points import Point
 from ..probe import Call, as_rows, observed
 from ..router import is_router
@@ -42,14 +42,7 @@ def find_vllm_decoder(model: nn.Module, config: Any) -> Decoder:
             facts=[("model", type(model).__name__), ("layers by its configuration", count)],
             help="capture it through transformers, or as logprobs alone: --graph",
         )
-    path, layers = min(lists, key=lambda found: found[0].count("."))
-    owner = path.rpartition(".")[0]
-    return Decoder(
-        path=owner,
-        module=model.get_submodule(owner),
-        layers=tuple((f"{path}.{index}", layer) for index, layer in enumerate(layers)),
-        hidden_size=width,
-    )
+    return decoder_of(model, lists, width)
 
 
 def _language_model(model: Any) -> nn.Module:
