@@ -15,7 +15,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { NpuDiffError, unwritable } from "../core/errors.ts";
+import type { NpuDiffError } from "../core/errors.ts";
+import { unwritable } from "../core/errors.ts";
 import type { Format } from "../report/render.ts";
 import { usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";

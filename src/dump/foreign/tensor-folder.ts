@@ -3,10 +3,11 @@
  * one dump, in the order of their names, numbers by their values.
  */
 
-import { opendirSync } from "node:fs";
+import type { Dirent } from "node:fs";
 import { join, parse } from "node:path";
 import { NpuDiffError } from "../../core/errors.ts";
 import { DumpFile } from "../dump-file.ts";
+import { readFolder } from "../folder.ts";
 import type { Remark } from "../imported.ts";
 import { nameAlone } from "./canonical-names.ts";
 import type { ForeignContents, ForeignTensor } from "./foreign-tensor.ts";
@@ -115,7 +116,9 @@ function listing(folder: string): Listing {
   const files: string[] = [];
   const skipped: Remark[] = [];
   let isElse = false;
-  for (const { name, isFile } of entriesOf(folder)) {
+  for (const entry of entriesIn(folder)) {
+    const { name } = entry;
+    const isFile = entry.isFile();
     if (ELSE.test(name)) isElse = true;
     if (name.startsWith(".")) continue;
     if (isFile && TENSORS.test(name)) files.push(name);
@@ -127,34 +130,15 @@ function listing(folder: string): Listing {
   return { files, skipped };
 }
 
-function entriesOf(folder: string): readonly { readonly name: string; readonly isFile: boolean }[] {
-  const found: { readonly name: string; readonly isFile: boolean }[] = [];
-  try {
-    const entries = opendirSync(folder);
-    try {
-      for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-        if (found.length === MAX_ENTRIES)
-          throw unreadable(folder, `more than ${MAX_ENTRIES} entries`);
-        found.push({ name: entry.name, isFile: entry.isFile() });
-      }
-    } finally {
-      entries.closeSync();
-    }
-  } catch (cause) {
-    throw cause instanceof NpuDiffError
-      ? cause
-      : unreadable(folder, cause instanceof Error ? cause.message : String(cause));
-  }
-  return found;
-}
-
-function unreadable(folder: string, found: string): NpuDiffError {
-  return new NpuDiffError("file-unreadable", {
-    what: "the folder cannot be read",
+function entriesIn(folder: string): readonly Dirent[] {
+  const entries = readFolder(folder, MAX_ENTRIES);
+  if (entries.length <= MAX_ENTRIES) return entries;
+  throw new NpuDiffError("file-unreadable", {
+    what: "the folder holds too many entries for one of tensors",
     facts: [
       { label: "folder", text: folder },
-      { label: "found", text: found },
+      { label: "found", text: `more than ${MAX_ENTRIES}` },
     ],
-    help: "check the path and the folder's rights",
+    help: "give a folder that holds the tensors of one run, a file each",
   });
 }
