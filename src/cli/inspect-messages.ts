@@ -2,8 +2,8 @@
 
 import type { Language } from "../report/messages/index.ts";
 
-/** Titles of the table of tensors, in its order. */
-const TITLES = [
+/** Columns of the table of tensors behind the name, in their order. */
+export const INSPECT_COLUMNS = [
   "layer",
   "step",
   "count",
@@ -15,6 +15,7 @@ const TITLES = [
   "rms",
   "nonFinite",
 ] as const;
+export type InspectColumn = (typeof INSPECT_COLUMNS)[number];
 
 /** Arguments are texts that are already formatted and escaped. */
 export interface InspectMessages {
@@ -22,7 +23,7 @@ export interface InspectMessages {
     Record<"file" | "tensors" | "logits" | "format" | "notRead" | "assumed", string>
   >;
   readonly tensor: string;
-  readonly titles: Readonly<Record<(typeof TITLES)[number], string>>;
+  readonly titles: Readonly<Record<InspectColumn, string>>;
   readonly decode: string;
   readonly mixed: string;
   readonly repaired: string;
@@ -144,8 +145,3 @@ const ZH: InspectMessages = {
 };
 
 export const INSPECT_MESSAGES: Readonly<Record<Language, InspectMessages>> = { en: EN, zh: ZH };
-
-/** The titles in the order of the columns. */
-export function columnTitles({ titles }: InspectMessages): readonly string[] {
-  return TITLES.map((title) => titles[title]);
-}

@@ -6,11 +6,16 @@ import { type Remarks, readImported } from "../dump/imported.ts";
 import { formatBytes, formatCount, formatError } from "../report/format-number.ts";
 import { machineJson } from "../report/json.ts";
 import { performanceBlocks } from "../report/performance/text.ts";
-import { layOutTable, padEnd, width } from "../report/table.ts";
+import { cutMiddle, layOutLabels, layOutTable, width } from "../report/table.ts";
 import { fitNames } from "../report/tensor-label.ts";
 import { makeContext, type TextContext, type TextOptions } from "../report/text.ts";
-import type { FoldStats, Inspection, LogitsInspection, TensorFold } from "./inspect-dump.ts";
-import { columnTitles, INSPECT_MESSAGES, type InspectMessages } from "./inspect-messages.ts";
+import type { Inspection, LogitsInspection, TensorFold } from "./inspect-dump.ts";
+import {
+  INSPECT_COLUMNS,
+  INSPECT_MESSAGES,
+  type InspectColumn,
+  type InspectMessages,
+} from "./inspect-messages.ts";
 
 /** Metadata lines and table rows that are shown; `--json` has all. */
 const MAX_METADATA = 40;
@@ -19,8 +24,32 @@ const MAX_ROWS = 60;
 /** Lines about what of another tool's file was not read or assumed. */
 const MAX_REMARKS = 5;
 
-/** Columns that are left out where no row fills them: the step, and the statistics. */
-const OPTIONAL: ReadonlySet<number> = new Set([1, 6, 7, 8, 9]);
+/** What stands in a column throughout that says nothing: no layer, no decode step, no fold, no bytes, no statistics. */
+const SAYS_NOTHING: Readonly<Partial<Record<InspectColumn, readonly string[]>>> = {
+  layer: ["-"],
+  step: [""],
+  count: ["1"],
+  bytes: ["0 B"],
+  min: ["-"],
+  max: ["-"],
+  rms: ["-"],
+  nonFinite: ["-"],
+};
+
+/** Columns that give way to the names, the least telling first, and what a name gets before they go. */
+const DISPENSABLE: readonly (readonly [column: InspectColumn, name: number])[] = [
+  ["bytes", 32],
+  ["rms", 24],
+  ["count", 20],
+  ["min", 16],
+  ["max", 12],
+  ["shape", 8],
+];
+
+/** Columns of a name that nothing is taken from. */
+const LEAST_NAME = 8;
+
+const LEFT: ReadonlySet<InspectColumn> = new Set(["step", "dtype", "shape"]);
 
 /** A dump, and its performance where it holds any. */
 export interface InspectedDump extends Inspection {
@@ -31,10 +60,11 @@ export function renderInspectionJson(inspection: InspectedDump): string {
   return machineJson({ schemaVersion: 1, ...inspection });
 }
 
-/** Metadata, a table of tensors, and performance, at most `columns` wide where names allow it. */
+/** Metadata, a table of tensors, and performance, at most `columns` wide. */
 export function renderInspectionText(inspection: InspectedDump, options: TextOptions): string {
   const { file, bytes, samples, tensors, repaired, logits, encodings, run } = inspection;
   const context = makeContext(options);
+  const { columns, ellipsis } = context;
   const m = INSPECT_MESSAGES[options.lang];
   const fileFacts = [escapeText(file), formatBytes(bytes), ...(repaired ? [m.repaired] : [])];
   const count = tensors.reduce((sum, fold) => sum + fold.tensors, 0);
@@ -50,10 +80,8 @@ export function renderInspectionText(inspection: InspectedDump, options: TextOpt
     ...importRows(run, m),
     ...metadata(inspection, m, context),
   ];
-  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
-  const lines = rows.map(([label, text]) => `  ${padEnd(label, labelWidth)}  ${text}`);
   const blocks = [
-    ["npu-diff inspect", ...lines],
+    [context.style.bold("npu-diff inspect"), ...layOutLabels(rows, columns, ellipsis)],
     table(tensors, m, context),
     ...performanceBlocks(inspection.performance, context),
   ];
@@ -128,23 +156,32 @@ function importRows(
 function metadata(
   { run, end }: Inspection,
   m: InspectMessages,
-  { ellipsis }: TextContext,
+  { columns, ellipsis }: TextContext,
 ): readonly (readonly [string, string])[] {
   // What was imported is shown in words above.
   const leaves = [...flatten("", { ...run, imported: {} }), ...flatten("end", end)];
   const shown = leaves
     .slice(0, MAX_METADATA)
-    .map(([key, text]) => [escapeText(key, 40), escapeText(text, 60)] as const);
+    .map(
+      ([key, text]) =>
+        [
+          cutMiddle(escapeText(key, 40), Math.floor(columns / 2), ellipsis),
+          escapeText(text, 60),
+        ] as const,
+    );
   const more = leaves.length - shown.length;
   return more > 0 ? [...shown, [ellipsis, m.moreInJson(formatCount(more))]] : shown;
 }
 
-/** The leaves of the metadata by dotted path; lists stay in one piece. */
+/** The leaves of the metadata by dotted path; a list stays in one piece, with spaces to break it at. */
 function flatten(prefix: string, value: unknown): readonly (readonly [string, string])[] {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return Object.entries(value).flatMap(([key, inner]) =>
       flatten(prefix === "" ? key : `${prefix}.${key}`, inner),
     );
+  }
+  if (Array.isArray(value)) {
+    return [[prefix, `[${value.map((one) => JSON.stringify(one)).join(", ")}]`]];
   }
   return [[prefix, typeof value === "string" ? value : JSON.stringify(value)]];
 }
@@ -155,40 +192,50 @@ function table(
   { columns, ellipsis }: TextContext,
 ): readonly string[] {
   const shown = tensors.slice(0, MAX_ROWS);
-  const cells = shown.map((fold) => [
-    fold.layers === null ? "-" : fold.layers.map(String).filter(isFirst).join("-"),
-    fold.step === "decode" ? m.decode : "",
-    formatCount(fold.tensors),
-    fold.encoding === "dense" ? fold.dtype : `${fold.dtype} ${escapeText(fold.encoding)}`,
-    shapeText(fold.shape, m),
-    formatBytes(fold.bytes),
-    ...statsCells(fold.stats),
-  ]);
-  const titles = columnTitles(m);
-  const used = titles.map((title, i) =>
-    Math.max(width(title), ...cells.map((row) => width(row[i] ?? ""))),
+  const rows = shown.map((fold) => cellsOf(fold, m));
+  const widthOf = (column: InspectColumn): number =>
+    2 + Math.max(width(m.titles[column]), ...rows.map((row) => width(row[column])));
+  let kept = INSPECT_COLUMNS.filter(
+    (column) => !rows.every((row) => SAYS_NOTHING[column]?.includes(row[column])),
   );
-  // A column that is empty throughout says nothing.
-  const kept = titles.flatMap((_, i) =>
-    OPTIONAL.has(i) && cells.every((row) => row[i] === "" || row[i] === "-") ? [] : [i],
-  );
-  const room = columns - 2 - kept.reduce((sum, i) => sum + 2 + (used[i] ?? 0), 0);
+  const room = (): number => columns - 2 - kept.reduce((sum, column) => sum + widthOf(column), 0);
   const escaped = shown.map(({ name }) => escapeText(name, 400));
-  const names = fitNames(escaped, escaped, Math.max(16, room), ellipsis);
+  const longest = Math.max(width(m.tensor), ...escaped.map(width));
+  for (const [dropped, least] of DISPENSABLE) {
+    if (room() >= Math.min(longest, least)) break;
+    kept = kept.filter((column) => column !== dropped);
+  }
+  const names = fitNames(escaped, escaped, Math.max(LEAST_NAME, room()), ellipsis);
   const lines = layOutTable(
     [
       { title: m.tensor, align: "left" },
-      ...kept.map((i) => ({
-        title: titles[i] ?? "",
-        align: i === 1 || i === 3 || i === 4 ? ("left" as const) : ("right" as const),
+      ...kept.map((column) => ({
+        title: m.titles[column],
+        align: LEFT.has(column) ? ("left" as const) : ("right" as const),
       })),
     ],
-    cells.map((row, r) => [names[r] ?? "", ...kept.map((i) => row[i] ?? "")]),
+    rows.map((row, r) => [names[r] ?? "", ...kept.map((column) => row[column])]),
   );
   const more = tensors.length - shown.length;
   return [...lines, ...(more > 0 ? [`${ellipsis} ${m.moreRows(formatCount(more))}`] : [])].map(
     (l) => `  ${l}`,
   );
+}
+
+function cellsOf(fold: TensorFold, m: InspectMessages): Readonly<Record<InspectColumn, string>> {
+  const { layers, step, tensors, dtype, encoding, shape, bytes, stats } = fold;
+  return {
+    layer: layers === null ? "-" : layers.map(String).filter(isFirst).join("-"),
+    step: step === "decode" ? m.decode : "",
+    count: formatCount(tensors),
+    dtype: encoding === "dense" ? dtype : `${dtype} ${escapeText(encoding)}`,
+    shape: shapeText(shape, m),
+    bytes: formatBytes(bytes),
+    min: stats === null ? "-" : formatError(stats.min),
+    max: stats === null ? "-" : formatError(stats.max),
+    rms: stats === null ? "-" : formatError(stats.rms),
+    nonFinite: stats === null ? "-" : `${stats.nan}/${stats.infinite}`,
+  };
 }
 
 function isFirst(value: string, index: number, all: readonly string[]): boolean {
@@ -199,10 +246,4 @@ function shapeText(shape: TensorFold["shape"], m: InspectMessages): string {
   if (shape === null) return m.mixed;
   const axes = shape.map(([low, high]) => (low === high ? String(low) : `${low}..${high}`));
   return `[${axes.join(", ")}]`;
-}
-
-function statsCells(stats: FoldStats | null): readonly string[] {
-  if (stats === null) return ["-", "-", "-", "-"];
-  const { min, max, rms, nan, infinite } = stats;
-  return [formatError(min), formatError(max), formatError(rms), `${nan}/${infinite}`];
 }

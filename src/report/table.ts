@@ -39,6 +39,26 @@ export function layOutTable(
   return [line(columns.map(({ title }) => title)), ...rows.map(line)];
 }
 
+/**
+ * Lines of `rows`, each a label and its text, the texts below each other and wrapped
+ * where they are wider than `columns` leave them. A longer word stays whole, unless
+ * an `ellipsis` is given for its middle.
+ */
+export function layOutLabels(
+  rows: readonly (readonly [label: string, text: string])[],
+  columns: number,
+  ellipsis: string | null = null,
+): readonly string[] {
+  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
+  const room = columns - labelWidth - 4;
+  return rows.flatMap(([label, text]) =>
+    wrapText(text, room).map((line, i) => {
+      const shown = ellipsis === null ? line : cutMiddle(line, room, ellipsis);
+      return `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${shown}`.trimEnd();
+    }),
+  );
+}
+
 /** The beginning of `text` that takes at most `columns` columns, with a mark where it was cut. */
 export function cutEnd(text: string, columns: number, ellipsis: string): string {
   return width(text) <= columns
@@ -51,6 +71,16 @@ export function cutStart(text: string, columns: number, ellipsis: string): strin
   if (width(text) <= columns) return text;
   const end = fitting(Array.from(text).reverse(), columns - width(ellipsis));
   return ellipsis + Array.from(end).reverse().join("");
+}
+
+/** Both its ends. */
+export function cutMiddle(text: string, columns: number, ellipsis: string): string {
+  if (width(text) <= columns) return text;
+  const characters = Array.from(text);
+  const room = columns - width(ellipsis);
+  const head = fitting(characters, Math.ceil(room / 2));
+  const tail = fitting(characters.toReversed(), room - width(head));
+  return head + ellipsis + Array.from(tail).reverse().join("");
 }
 
 /** As many characters from the front as fit. */

@@ -11,7 +11,7 @@ import { gateLines, noticeLines } from "./notices.ts";
 import { performanceBlocks } from "./performance/text.ts";
 import { notAppliedLines, notAvailableLines, qualityRows } from "./quality-rows.ts";
 import { PLAIN, type Style } from "./style.ts";
-import { padEnd, width, wrapText } from "./table.ts";
+import { layOutLabels, padEnd, width, wrapText } from "./table.ts";
 import { generationBlock } from "./text-generation.ts";
 import { layerTable } from "./text-layers.ts";
 import { unmeasuredQuality, verdictLines } from "./verdict-lines.ts";
@@ -140,15 +140,7 @@ function headerBlock(result: ComparisonResult, context: TextContext): readonly s
     ...absentRows(m.labels.missing, missing, m),
     ...absentRows(m.labels.notCaptured, notCaptured, m),
   ];
-  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
-  return [
-    style.bold("npu-diff compare"),
-    ...rows.flatMap(([label, text]) =>
-      wrapText(text, columns - labelWidth - 4).map(
-        (line, i) => `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${line}`,
-      ),
-    ),
-  ];
+  return [style.bold("npu-diff compare"), ...layOutLabels(rows, columns)];
 }
 
 function count(sides: ComparisonResult["missing"]): number {

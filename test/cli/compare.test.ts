@@ -11,8 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparisonResult } from "../../src/core/result.ts";
+import { width } from "../../src/report/table.ts";
 import { cli } from "../support/cli.ts";
 import { asStats, hidden, logitsOf, reduced, writeReduced } from "../support/reduced-run.ts";
 import { scratch } from "../support/scratch.ts";
@@ -328,6 +330,20 @@ describe("other commands", () => {
     expect(code).toBe(0);
   });
 
+  test.each(["en", "zh"])("inspect keeps to 80 columns, names before figures: %s", async (lang) => {
+    const dump = fileURLToPath(
+      new URL("../../fixtures/foreign/msprobe/statistics-mix", import.meta.url),
+    );
+    const { code, stdout } = await cli(["inspect", dump, "--lang", lang]);
+    expect(code).toBe(0);
+    expect(stdout.split("\n").filter((line) => width(line) > 80)).toEqual([]);
+    // Its bytes are none and its layers unknown: those columns say nothing.
+    expect(stdout).toMatch(
+      / (?:TENSOR|张量) +DTYPE +(?:SHAPE|形状) +(?:MIN|最小) +(?:MAX|最大) +NAN\/INF$/m,
+    );
+    expect(stdout).toMatch(/^ {2}model\.rotary_emb\.output\.0 +F32 stats +\[1, 4, 4\]/m);
+  });
+
   test("inspect says what reduced captures hold", async () => {
     const path = join(cwd, "reduced.arrow");
     writeReduced(path, "r", [
@@ -348,7 +364,7 @@ describe("other commands", () => {
     expect(chinese.stdout).toMatch(
       /logits +6 条样本仅保存部分：前 7 个 token，token_logprob，lse\n/,
     );
-    expect(chinese.stdout).toMatch(/^ {2}张量 +层 +数量 +DTYPE +形状 +大小/m);
+    expect(chinese.stdout).toMatch(/^ {2}张量 +层 +数量 +DTYPE +形状 +最小/m);
     expect(chinese.stdout).not.toMatch(/ in | of |samples|·/);
     const inspection: unknown = JSON.parse(
       (await cli(["inspect", "reduced.arrow", "--json"], { cwd })).stdout,

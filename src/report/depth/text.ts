@@ -5,7 +5,15 @@ import { escapeText } from "../../core/escape.ts";
 import { formatCosine, formatCount, formatError, formatShare } from "../format-number.ts";
 import type { Language } from "../messages/index.ts";
 import type { Style } from "../style.ts";
-import { type Column, cutEnd, layOutTable, padEnd, padStart, width, wrapText } from "../table.ts";
+import {
+  type Column,
+  cutEnd,
+  layOutLabels,
+  layOutTable,
+  padStart,
+  width,
+  wrapText,
+} from "../table.ts";
 import type { TextOptions } from "../text.ts";
 import { ulpRows, valueText } from "./cells.ts";
 import { DEPTH_MESSAGES, type DepthMessages } from "./messages.ts";
@@ -85,15 +93,7 @@ function header(report: DepthReport, depth: TensorDepth, context: Context): read
         : m.equal,
     ],
   ];
-  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
-  return [
-    style.bold("npu-diff inspect"),
-    ...rows.flatMap(([label, text]) =>
-      wrapText(text, columns - labelWidth - 4).map(
-        (line, i) => `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${line}`,
-      ),
-    ),
-  ];
+  return [style.bold("npu-diff inspect"), ...layOutLabels(rows, columns)];
 }
 
 function depthBlocks(depth: TensorDepth, context: Context): readonly (readonly string[])[] {

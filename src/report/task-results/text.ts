@@ -10,7 +10,7 @@ import type {
 } from "../../core/task-results.ts";
 import { formatCount } from "../format-number.ts";
 import { MESSAGES } from "../messages/index.ts";
-import { padEnd, padStart, width, wrapText } from "../table.ts";
+import { layOutLabels, padStart, width, wrapText } from "../table.ts";
 import type { TextOptions } from "../text.ts";
 import { evidence, headline } from "./conclusion.ts";
 import { formatP, formatPercent, formatPoints } from "./format-points.ts";
@@ -44,21 +44,12 @@ export function renderTaskText(result: TaskResultsComparison, options: TextOptio
   const isLong = result.tasks.length > 1;
   const blocks = [
     verdictBlock(result, evidence(result, context.m), context),
-    rowLines(inputRows(result, context), context),
+    layOutLabels(inputRows(result, context), context.columns),
     ...(isLong ? [taskTable(result.tasks, context)] : []),
-    rowLines(figureRows(result, context), context),
+    layOutLabels(figureRows(result, context), context.columns),
     ...(isLong ? [verdictBlock(result, [], context)] : []),
   ];
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
-}
-
-function rowLines(rows: readonly Row[], { columns }: Context): readonly string[] {
-  const labelWidth = Math.max(...rows.map(([label]) => width(label)));
-  return rows.flatMap(([label, text]) =>
-    wrapText(text, columns - labelWidth - 4).map((line, i) =>
-      `  ${padEnd(i === 0 ? label : "", labelWidth)}  ${line}`.trimEnd(),
-    ),
-  );
 }
 
 function inputRows(result: TaskResultsComparison, { m, dot }: Context): readonly Row[] {
