@@ -1,6 +1,7 @@
 /** The pipeline of task results: read, align, measure, judge. */
 
 import { alignTaskRuns } from "./align/task-runs.ts";
+import { counted } from "./core/counted.ts";
 import { NpuDiffError } from "./core/errors.ts";
 import {
   DEFAULT_MAX_DROP,
@@ -103,9 +104,9 @@ function checkOptions({ reference, candidate, baseline, maxDrop, passAt }: TaskR
     throw usage(
       "there must be a reference or a baseline, and not both",
       [
-        ["reference", `${reference.length} runs`],
+        ["reference", counted(reference.length, "run")],
         ["baseline", baseline === null ? "none" : String(baseline)],
-        ["candidate", `${candidate.length} runs`],
+        ["candidate", counted(candidate.length, "run")],
       ],
       "give the results of both sides, or --baseline and those of the candidate",
     );

@@ -1,5 +1,6 @@
 /** Where the performance of each side comes from, and dumps that hold nothing else. */
 
+import { counted } from "../core/counted.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { CompareOptions } from "../core/options.ts";
 import type { Dump } from "../dump/dump.ts";
@@ -50,7 +51,7 @@ export function refusePerformanceAlone(
   const both = alone.reference && alone.candidate;
   const side = alone.reference ? "reference" : "candidate";
   const describe = (dump: Dump, only: boolean): string =>
-    `${dump.file}   ${only ? "perf.* alone" : `${dump.tensors.length} tensors`}`;
+    `${dump.file}   ${only ? "perf.* alone" : counted(dump.tensors.length, "tensor")}`;
   throw new NpuDiffError("nothing-aligned", {
     what: both
       ? "the dumps hold performance figures alone: there is no precision to compare"

@@ -1,5 +1,6 @@
 /** What a dump's writer meant to store (`capture.select`). */
 
+import { counted } from "../core/counted.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import { matchesAny } from "../dump/contract.ts";
 import type { Dump } from "../dump/dump.ts";
@@ -47,7 +48,7 @@ export function selectOf(dump: Dump): Selection | null {
     throw new NpuDiffError("dump-metadata", {
       what: `${dump.file}: capture.select is no list of names and globs`,
       facts: [
-        { label: "found", text: isList ? `${String(patterns.length)} globs` : typeof select },
+        { label: "found", text: isList ? counted(patterns.length, "glob") : typeof select },
         { label: "expected", text: `strings, at most ${String(MAX_PATTERNS)} of them with *` },
       ],
       help: "capture the dump again",

@@ -1,5 +1,6 @@
 /** Pairs the items of all runs of both sides. Whatever is not the same items is refused. */
 
+import { counted } from "../core/counted.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { ItemContent, TaskItems, TaskRun } from "../dump/task-results/task-run.ts";
 
@@ -138,7 +139,7 @@ function orderedScores(first: Side, other: Side, task: string): readonly number[
       ],
       help,
     });
-  const counts = [first.items.ids.length, other.items.ids.length].map((n) => `${n} items`);
+  const counts = [first.items.ids.length, other.items.ids.length].map((n) => counted(n, "item"));
   const absent = (side: Side, id: string) =>
     differ(
       `only the ${side.label} has item ${JSON.stringify(id)}`,

@@ -4,6 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { counted } from "../core/counted.ts";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import { type ErrorCode, type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import { readIntegers } from "../dump/decode.ts";
@@ -182,7 +183,7 @@ function describe(
   const [sample = "", step = "0"] = key.split(".");
   const where = step === "0" ? `sample ${sample}` : `sample ${sample}, step ${step}`;
   if (entry === undefined) return { label, text: `${dump.file}   ${where}: no input_ids` };
-  const length = `${dump.file}   ${where}: ${String(entry.elements)} tokens`;
+  const length = `${dump.file}   ${where}: ${counted(entry.elements, "token")}`;
   if (difference < 0) return { label, text: length };
   if (difference >= entry.elements) {
     return { label, text: `${length}, ends before token ${String(difference)}` };

@@ -1,5 +1,6 @@
 /** Everything that the view of a dump says, in both languages; keys of its metadata stay as they are. */
 
+import { counted } from "../core/counted.ts";
 import type { Language } from "../report/messages/index.ts";
 
 /** Columns of the table of tensors behind the name, in their order. */
@@ -71,14 +72,14 @@ const EN: InspectMessages = {
   decode: "decode",
   mixed: "mixed",
   repaired: "repaired",
-  tensors: (tensors, samples) => `${tensors} in ${samples} samples`,
+  tensors: (tensors, samples) => `${tensors} in ${counted(samples, "sample")}`,
   asStatistics: (tensors) => `${tensors} of them as statistics`,
-  asSketches: (tensors) => `${tensors} as sketches`,
+  asSketches: (tensors) => `${counted(tensors, "as a sketch", "as sketches")}`,
   logits: {
-    whole: (samples) => `whole in ${samples} samples`,
-    statistics: (samples) => `statistics in ${samples} samples: no figure of quality`,
-    reduced: (samples, holds) => `reduced in ${samples} samples: ${holds}`,
-    best: (count) => `the ${count} best tokens`,
+    whole: (samples) => `whole in ${counted(samples, "sample")}`,
+    statistics: (samples) => `statistics in ${counted(samples, "sample")}: no figure of quality`,
+    reduced: (samples, holds) => `reduced in ${counted(samples, "sample")}: ${holds}`,
+    best: (count) => `the ${counted(count, "best token")}`,
     range: (least, most) => `${least} to ${most}`,
     notEnough: (figures) => `not enough for ${figures.join(", ")}`,
     figures: {
@@ -88,9 +89,9 @@ const EN: InspectMessages = {
       klAndFlips: "KL and flips",
     },
   },
-  entries: (count) => `${count} entries`,
+  entries: (count) => counted(count, "entry", "entries"),
   moreInJson: (count) => (count === null ? "more in --json" : `${count} more in --json`),
-  moreRows: (count) => `${count} more rows in --json`,
+  moreRows: (count) => `${counted(count, "more row")} in --json`,
   comma: ", ",
   colon: ": ",
 };

@@ -2,6 +2,7 @@
 
 import yargs, { type Argv } from "yargs";
 import { asNpuDiffError } from "../core/as-error.ts";
+import { counted } from "../core/counted.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { BASELINE_UPDATES } from "../core/options.ts";
@@ -279,10 +280,10 @@ function refuseWrongPositionals(command: Command, positionals: readonly string[]
   if (fits && !positionals.includes("")) return;
   const number =
     least === most
-      ? count(most, "argument")
+      ? counted(most, "argument")
       : least === 0
-        ? `at most ${count(most, "argument")}`
-        : `${least} to ${count(most, "argument")}`;
+        ? `at most ${counted(most, "argument")}`
+        : `${least} to ${counted(most, "argument")}`;
   throw usageError(
     `npu-diff ${command.name} takes ${number}`,
     {
@@ -354,8 +355,4 @@ function colorFlag(argv: readonly string[]): string | null {
   const i = argv.indexOf("--color");
   const next = i === -1 ? undefined : argv[i + 1];
   return next ?? argv.find((word) => word.startsWith("--color="))?.slice(8) ?? null;
-}
-
-function count(n: number, noun: string): string {
-  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }

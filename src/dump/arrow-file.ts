@@ -1,6 +1,7 @@
 /** The frame of an Arrow IPC file: magic, footer, schema, and where the batches lie. */
 
 import { MetadataVersion } from "apache-arrow/fb/metadata-version";
+import { counted } from "../core/counted.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { type MetadataVersionName, readSchema, type Schema } from "./arrow-schema.ts";
 import { MAX_FOOTER_BYTES } from "./bounds.ts";
@@ -62,7 +63,7 @@ export function readFooter(file: DumpFile): Footer {
   const room = file.size - HEAD_BYTES - TAIL_BYTES;
   if (length <= 0 || length > Math.min(room, MAX_FOOTER_BYTES)) {
     throw file.corrupt("the length of the footer is impossible", {
-      found: `${length} bytes`,
+      found: counted(length, "byte"),
       expected: `1 to ${Math.min(room, MAX_FOOTER_BYTES)}`,
     });
   }
@@ -123,7 +124,7 @@ function readBlocks(file: DumpFile, table: Table, end: number): Block[] {
 }
 
 function unfinished(file: DumpFile, tail: Uint8Array): NpuDiffError {
-  const found = `${file.size} bytes that end with ${Buffer.from(tail).toString("hex")}`;
+  const found = `${counted(file.size, "byte")} that end with ${Buffer.from(tail).toString("hex")}`;
   const expected = "a footer and ARROW1 (4152524f5731) at the end";
   if (file.name.endsWith(".partial")) return incomplete(file, found, expected);
   return file.fail(

@@ -1,5 +1,6 @@
 /** Puts the tensors of a run together from what its ranks hold, or says why they do not fit. */
 
+import { counted } from "../core/counted.ts";
 import { isFloatDType } from "../core/dtype.ts";
 import { type ErrorCode, type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import type { FileDump } from "./arrow-dump.ts";
@@ -140,7 +141,7 @@ function lacking(
     "shards-invalid",
     `${placeName(parts[0].entry)} is not on the ranks that it must be on`,
     [
-      { label: "found", text: `${what} on ${parts.length} ranks` },
+      { label: "found", text: `${what} on ${counted(parts.length, "rank")}` },
       { label: "expected", text: `on ${wanted}` },
       ...(without === undefined ? [] : [describeRank(without, "has none")]),
     ],

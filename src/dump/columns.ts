@@ -3,6 +3,7 @@
  * bitmap checked against the buffer that it leads into.
  */
 
+import { counted } from "../core/counted.ts";
 import { type Field, typeName } from "./arrow-schema.ts";
 import { MAX_COUNT } from "./bounds.ts";
 import type { RecordBatch } from "./record-batch.ts";
@@ -39,8 +40,8 @@ function loadedBuffer(
   const buffer = region === undefined ? undefined : loaded.get(region);
   if (buffer === undefined || buffer.length < bytes) {
     throw batch.corrupt(`a buffer of ${field.name} is too short`, {
-      found: `${buffer?.length ?? 0} bytes`,
-      expected: `${bytes} bytes of ${field.buffers[index] ?? "values"}`,
+      found: counted(buffer?.length ?? 0, "byte"),
+      expected: `${counted(bytes, "byte")} of ${field.buffers[index] ?? "values"}`,
     });
   }
   return viewOf(buffer);
@@ -186,7 +187,7 @@ function viewsOf(batch: RecordBatch, field: Field, loaded: LoadedBuffers): (inde
     const available = buffer < 2 ? undefined : regions[buffer]?.length;
     if (length < 0 || start < 0 || available === undefined || start + length > available) {
       throw batch.corrupt(`the views of ${field.name} lead astray`, {
-        found: `row ${index}: ${length} bytes at ${start} of buffer ${buffer - 2}`,
+        found: `row ${index}: ${counted(length, "byte")} at ${start} of buffer ${buffer - 2}`,
         expected: `at most ${available ?? 0} bytes, in one of ${regions.length - 2} buffers`,
       });
     }

@@ -6,6 +6,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
+import { counted } from "../core/counted.ts";
 import { type ErrorCode, NpuDiffError } from "../core/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 
@@ -155,7 +156,10 @@ export class DumpFile implements ByteSource {
         throw this.fail(
           "file-unreadable",
           `${this.name} cannot be read`,
-          { found: reasonOf(error), expected: `${length} bytes from byte ${position + done} on` },
+          {
+            found: reasonOf(error),
+            expected: `${counted(length, "byte")} from byte ${position + done} on`,
+          },
           "check the disk or network that holds the file",
           error,
         );
@@ -164,7 +168,7 @@ export class DumpFile implements ByteSource {
         throw this.fail(
           "dump-truncated",
           `${this.name} became shorter while it was open`,
-          { found: `its end at byte ${position + done}`, expected: `${this.size} bytes` },
+          { found: `its end at byte ${position + done}`, expected: counted(this.size, "byte") },
           "wait until the file is no longer written, then start again",
         );
       }

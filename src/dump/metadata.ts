@@ -1,5 +1,6 @@
 /** The metadata of a dump: its version, the run, and how the run ended. */
 
+import { counted } from "../core/counted.ts";
 import { isDType } from "../core/dtype.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { MAX_JSON_BYTES } from "./bounds.ts";
@@ -78,7 +79,7 @@ export function readRunEnd(file: DumpFile, data: Region | null): JsonObject {
 export function parseRunEnd(file: DumpFile, data: Region): JsonObject {
   if (data.length > MAX_JSON_BYTES) {
     throw file.corrupt(`${RUN_END} is too long`, {
-      found: `${data.length} bytes`,
+      found: counted(data.length, "byte"),
       expected: `at most ${MAX_JSON_BYTES}`,
     });
   }

@@ -1,5 +1,6 @@
 /** Whether some files are the ranks of one run, each once and none lacking. */
 
+import { counted } from "../core/counted.ts";
 import { type ErrorFact, NpuDiffError } from "../core/errors.ts";
 import type { DumpHead } from "./arrow-dump.ts";
 import { describeRank } from "./rank-errors.ts";
@@ -87,7 +88,7 @@ function refuseMissing(name: string, ranks: readonly RankHead[], worldSize: numb
   const list = (numbers: readonly number[]): string =>
     `${numbers.slice(0, MAX_SHOWN).join(", ")}${numbers.length > MAX_SHOWN ? " …" : ""}`;
   const facts: readonly ErrorFact[] = [
-    { label: "run", text: `${worldSize} ranks` },
+    { label: "run", text: counted(worldSize, "rank") },
     { label: "found", text: `${name}   rank ${list([...there])}` },
     { label: "missing", text: `rank ${list(missing)}` },
   ];

@@ -5,6 +5,7 @@
 
 import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { counted } from "../core/counted.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import { readRunOf } from "./arrow-dump.ts";
 import { MAX_RANKS } from "./bounds.ts";
@@ -106,7 +107,7 @@ function matching(pattern: string): readonly string[] {
   if (entries.length > MAX_ENTRIES) throw tooMany(pattern, `more than ${MAX_ENTRIES} entries`);
   const names = entries.map(({ name }) => name).filter((name) => matchesAny([glob], name));
   if (names.length === 0) throw notFound(pattern, "no file of such a name");
-  if (names.length > MAX_RANKS) throw tooMany(pattern, `${names.length} files`);
+  if (names.length > MAX_RANKS) throw tooMany(pattern, counted(names.length, "file"));
   return names.map((name) => join(folder, name));
 }
 

@@ -1,5 +1,6 @@
 /** The values of one tensor as numbers, for whoever reads a dump without comparing it. */
 
+import { counted } from "../core/counted.ts";
 import { DTYPES, isFloatDType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import { decodeInto, readIntegers } from "./decode.ts";
@@ -60,7 +61,7 @@ function allocate(entry: TensorEntry): Float64Array {
       what: `${entry.name} is too large to be held as numbers`,
       facts: [
         { label: "elements", text: String(entry.elements) },
-        { label: "needed", text: `${entry.elements * 8} bytes` },
+        { label: "needed", text: counted(entry.elements * 8, "byte") },
       ],
       help: "read its bytes piece by piece with dump.read",
       cause,

@@ -6,6 +6,7 @@
 
 import { CompressionType } from "apache-arrow/fb/compression-type";
 import { MessageHeader } from "apache-arrow/fb/message-header";
+import { counted } from "../core/counted.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import type { Field, Schema } from "./arrow-schema.ts";
 import { MAX_COUNT, MAX_MESSAGE_BYTES } from "./bounds.ts";
@@ -121,7 +122,7 @@ export function readRecordBatch(
 ): RecordBatch {
   if (block.messageBytes > MAX_MESSAGE_BYTES) {
     throw file.fail("dump-too-large", `${file.name}: ${label}: the message is too large`, {
-      found: `${block.messageBytes} bytes of metadata`,
+      found: `${counted(block.messageBytes, "byte")} of metadata`,
       expected: `at most ${MAX_MESSAGE_BYTES}`,
     });
   }
@@ -137,8 +138,8 @@ export function readRecordBatch(
   const message = readMessage(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size));
   if (message.kind !== "RecordBatch" || message.bodyBytes !== block.bodyBytes) {
     throw file.corrupt(`${label}: the message is not the one that the footer names`, {
-      found: `${message.kind} with a body of ${message.bodyBytes} bytes`,
-      expected: `RecordBatch with a body of ${block.bodyBytes} bytes`,
+      found: `${message.kind} with a body of ${counted(message.bodyBytes, "byte")}`,
+      expected: `RecordBatch with a body of ${counted(block.bodyBytes, "byte")}`,
     });
   }
   return checkBatch(file, schema, block, label, message.header);

@@ -1,5 +1,6 @@
 /** Makes a whole dump out of one whose end is missing. */
 
+import { counted } from "../core/counted.ts";
 import { isNpuDiffError } from "../core/errors.ts";
 import { decoding, openArrowDump, readHead } from "./arrow-dump.ts";
 import { checkMagic, HEAD_BYTES, knownVersion, littleEndian } from "./arrow-file.ts";
@@ -113,7 +114,7 @@ function writeRepaired(file: DumpFile, path: string): RepairReport {
     throw file.fail(
       "dump-incomplete",
       `${file.name} holds no complete record batch`,
-      { found: `${file.size} bytes`, expected: "one record batch or more" },
+      { found: counted(file.size, "byte"), expected: "one record batch or more" },
       "capture the dump again",
     );
   }

@@ -1,5 +1,6 @@
 /** The rows of a record batch, by the columns of the contract. */
 
+import { counted } from "../core/counted.ts";
 import type { Field } from "./arrow-schema.ts";
 import { MAX_AXES, MAX_INDEX_BYTES, MAX_INT32, MAX_ROWS, MAX_TEXT_BYTES } from "./bounds.ts";
 import { integersOf, type LoadedBuffers, listRangesOf, spansOf, validityOf } from "./columns.ts";
@@ -95,7 +96,7 @@ export class RowReader {
     this.#rowsLeft -= batch.rows;
     if (this.#rowsLeft >= 0) return;
     throw this.#file.fail("dump-too-large", `${this.#file.name} has too many rows`, {
-      found: `${MAX_ROWS - this.#rowsLeft} rows by ${batch.label}`,
+      found: `${counted(MAX_ROWS - this.#rowsLeft, "row")} by ${batch.label}`,
       expected: `at most ${MAX_ROWS}`,
     });
   }
@@ -147,7 +148,7 @@ export class RowReader {
       const { buffer, start, length } = span(row);
       if (length > MAX_TEXT_BYTES) {
         throw batch.corrupt(`a text of ${field.name} is too long`, {
-          found: `${length} bytes in row ${row}`,
+          found: `${counted(length, "byte")} in row ${row}`,
           expected: `at most ${MAX_TEXT_BYTES}`,
         });
       }

@@ -1,5 +1,6 @@
 /** The `stats` column: statistics of whole tensors. */
 
+import { counted } from "../core/counted.ts";
 import type { Field } from "./arrow-schema.ts";
 import { floatsOf, integersOf, type LoadedBuffers, validityOf } from "./columns.ts";
 import type { STATISTICS } from "./contract.ts";
@@ -18,7 +19,7 @@ export function statsColumn(
     const child = field.children.find((candidate) => candidate.name === name) as Field;
     if (batch.node(child).length >= batch.rows) return child;
     throw batch.corrupt(`${field.name}.${name} is shorter than the batch`, {
-      found: `${batch.node(child).length} values`,
+      found: counted(batch.node(child).length, "value"),
       expected: `${batch.rows}`,
     });
   };

@@ -1,5 +1,6 @@
 /** Gathers rows into tensors: every chunk in its place, every tensor whole. */
 
+import { counted } from "../core/counted.ts";
 import { DTYPES, type DType, isDType, isFloatDType } from "../core/dtype.ts";
 import type { NpuDiffError } from "../core/errors.ts";
 import { MAX_COUNT } from "./bounds.ts";
@@ -257,9 +258,9 @@ export class TensorIndex {
         ? data.length === 0
         : Number.isInteger(length) && length >= least && covered + length <= end;
     if (!fits) {
-      const found = `${data.length} bytes from row ${start} on`;
+      const found = `${counted(data.length, "byte")} from row ${start} on`;
       const rows = end === Infinity ? "whole" : `1 to ${end - covered}`;
-      const expected = `${rows} rows of ${rowBytes} bytes each`;
+      const expected = `${counted(rows, "row")} of ${counted(rowBytes, "byte")} each`;
       const what =
         entry.slice === undefined
           ? "has data that does not fit its shape"
@@ -301,7 +302,7 @@ export class TensorIndex {
   #finish(tensor: PartialTensor, row: Row): void {
     const { dtype, encoding, shape } = tensor.entry;
     if (dtype !== "U8" || encoding !== "dense" || shape.length !== 1 || !isWhole(tensor)) {
-      const found = `${encoding} ${dtype} [${shape.join(", ")}], ${row.data.length} bytes`;
+      const found = `${encoding} ${dtype} [${shape.join(", ")}], ${counted(row.data.length, "byte")}`;
       throw this.#corrupt(
         row,
         "is an end that cannot be read",

@@ -8,6 +8,7 @@
 
 import { crc32 } from "node:zlib";
 import { Inflate } from "fflate";
+import { counted } from "../core/counted.ts";
 import { isNpuDiffError, type NpuDiffError } from "../core/errors.ts";
 import type { DumpFile } from "./dump-file.ts";
 import type { Piece } from "./foreign/foreign-tensor.ts";
@@ -55,15 +56,15 @@ export function readZip(file: DumpFile): readonly ZipEntry[] {
   const { position, bytes, entries } = findDirectory(file);
   if (bytes > MAX_DIRECTORY_BYTES || position + bytes > file.size) {
     throw file.corrupt("the archive's directory is no part of it", {
-      found: `${bytes} bytes from byte ${position} on`,
+      found: `${counted(bytes, "byte")} from byte ${position} on`,
       expected: `at most ${MAX_DIRECTORY_BYTES}, within ${file.size}`,
     });
   }
   // Each entry takes so many bytes: a count beyond that is a lie.
   if (entries > bytes / CENTRAL_BYTES) {
     throw file.corrupt("the archive's directory is too short for its entries", {
-      found: `${bytes} bytes`,
-      expected: `${entries} entries of ${CENTRAL_BYTES} bytes and more`,
+      found: counted(bytes, "byte"),
+      expected: `${counted(entries, "entry", "entries")} of ${CENTRAL_BYTES} bytes and more`,
     });
   }
   const directory = viewOf(file.read(position, bytes));
@@ -92,7 +93,7 @@ export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): P
   const wrong = (found: string, cause?: unknown): NpuDiffError =>
     file.corrupt(
       `the entry ${JSON.stringify(entry.name)} of the archive cannot be decompressed`,
-      { found, expected: `${entry.size} bytes` },
+      { found, expected: counted(entry.size, "byte") },
       cause,
     );
   const state = { size: 0, crc32: 0, ended: false };
@@ -115,7 +116,7 @@ export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): P
     }
     done += length;
   }
-  if (!state.ended || state.size !== entry.size) throw wrong(`${state.size} bytes`);
+  if (!state.ended || state.size !== entry.size) throw wrong(counted(state.size, "byte"));
   if (state.crc32 !== entry.crc32) {
     throw wrong(`CRC-32 ${hex(state.crc32)} instead of ${hex(entry.crc32)}`);
   }
@@ -144,7 +145,10 @@ function findDirectory(file: DumpFile): Directory {
   throw file.fail(
     "dump-truncated",
     `${file.name} is a ZIP archive without its end`,
-    { found: `${file.size} bytes without an end of directory`, expected: "a whole archive" },
+    {
+      found: `${counted(file.size, "byte")} without an end of directory`,
+      expected: "a whole archive",
+    },
     "copy the file again from where it was written, or write it again",
   );
 }
@@ -216,7 +220,7 @@ function readEntry(
   const next = at + CENTRAL_BYTES + nameBytes + extraBytes + directory.getUint16(at + 32, true);
   if (next > directory.byteLength) {
     throw file.corrupt("the archive's directory ends within an entry", {
-      found: `${directory.byteLength} bytes`,
+      found: counted(directory.byteLength, "byte"),
       expected: `${next}`,
     });
   }
@@ -235,7 +239,7 @@ function readEntry(
   const stored = method === 0;
   if (stored ? size !== compressed : size > compressed * MAX_RATIO) {
     const most = stored ? `${compressed}` : `at most ${compressed * MAX_RATIO}`;
-    throw wrong("claims an impossible size", `${size} bytes`, most);
+    throw wrong("claims an impossible size", counted(size, "byte"), most);
   }
   const position = dataPosition(file, long.position, directoryAt, wrong);
   if (position + compressed > directoryAt) {
@@ -280,7 +284,7 @@ function longSizes(
   }
   throw file.corrupt("an entry of the archive lacks its sizes", {
     found: "no ZIP64 field",
-    expected: `one of ${missing * 8} bytes`,
+    expected: `one of ${counted(missing * 8, "byte")}`,
   });
 }
 

@@ -3,6 +3,7 @@
 import { checkInputs } from "../align/inputs.ts";
 import { type RunRelation, refuseUnrelatedFloor } from "../align/runs.ts";
 import { checkTokens } from "../align/tokens.ts";
+import { counted } from "../core/counted.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
 import { NpuDiffError } from "../core/errors.ts";
 import type { CompareOptions } from "../core/options.ts";
@@ -31,7 +32,10 @@ export function refuseTooMany({ floors, forced }: CompareOptions): void {
   throw new NpuDiffError("usage", {
     what: "too many floors or forced references",
     facts: [
-      { label: "given", text: `${floors.length} floors, ${forced.length} forced references` },
+      {
+        label: "given",
+        text: `${counted(floors.length, "floor")}, ${counted(forced.length, "forced reference")}`,
+      },
       { label: "expected", text: `at most ${MAX_FLOORS} and ${MAX_FLOORS + 1}` },
     ],
     help: "give the two or three floors that differ most",

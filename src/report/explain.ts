@@ -1,5 +1,6 @@
 /** What `npu-diff explain` says of rules, causes and number formats. */
 
+import { inPlural } from "../core/template.ts";
 import type { CauseEntry } from "../diagnose/cause-texts/index.ts";
 import type { Rule } from "../judge/rules.ts";
 import { type FormatEntry, formatParts } from "./explain-format.ts";
@@ -44,7 +45,7 @@ export function renderList(
 ): string {
   const idWidth = Math.max(...entries.map(({ id }) => width(id)));
   const lines = entries.map((entry) => {
-    const text = entry.kind === "rule" ? entry[lang].message : entry[lang].title;
+    const text = entry.kind === "rule" ? inPlural(entry[lang].message) : entry[lang].title;
     const [first = "", ...rest] = wrapText(text, columns - idWidth - 4);
     return `${style.bold(padEnd(entry.id, idWidth))}  ${first}${rest.length > 0 ? " …" : ""}`;
   });
@@ -76,7 +77,7 @@ function partsOf(entry: Entry, lang: Language): readonly Part[] {
   if (entry.kind === "cause") {
     const text = entry[lang];
     return [
-      [ofRule.found, [text.message]],
+      [ofRule.found, [inPlural(text.message)]],
       [ofCause.by, [ofCause.finder[entry.by]]],
       [ofCause.formula, [entry.formula]],
       [ofCause.usual, text.usual],
@@ -85,7 +86,7 @@ function partsOf(entry: Entry, lang: Language): readonly Part[] {
   }
   const text = entry[lang];
   return [
-    [ofRule.found, [text.message]],
+    [ofRule.found, [inPlural(text.message)]],
     [ofRule.formula, [entry.formula]],
     ...(entry.metric === null ? [] : [[ofRule.metric, [entry.metric]] as const]),
     [ofRule.why, [text.why]],

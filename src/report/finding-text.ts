@@ -2,6 +2,7 @@
 
 import { escapeText } from "../core/escape.ts";
 import type { Finding } from "../core/findings.ts";
+import { chooseForms } from "../core/template.ts";
 import { isRuleId, RULES, type RuleUnit } from "../judge/rules.ts";
 import { formatAgainst, formatPlain, formatUnit } from "./format-number.ts";
 import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
@@ -27,7 +28,7 @@ export function findingMessage(finding: Finding, lang: Language): string {
     if (name === "sample") return finding.sample === null ? ABSENT : String(finding.sample);
     return detailText(name, finding.detail[name], lang);
   };
-  return rule[lang].message.replaceAll(/( ?)\{(\w+)\}/g, fill);
+  return chooseForms(rule[lang].message, textOf).replaceAll(/( ?)\{(\w+)\}/g, fill);
 }
 
 /** Value and limit in the unit of the finding's rule, with the digits that tell them apart. */

@@ -5,6 +5,7 @@ import type { Finding, RuleLevel } from "../core/findings.ts";
 import type { InputSummary } from "../core/inputs.ts";
 import { isOpen } from "../core/open-finding.ts";
 import type { ComparisonResult } from "../core/result.ts";
+import { inPlural } from "../core/template.ts";
 import { VERSION } from "../core/version.ts";
 import { isRuleId, RULES } from "../judge/rules.ts";
 import { findingMessage } from "./finding-text.ts";
@@ -116,7 +117,9 @@ export function ruleOf(id: string): object {
     id,
     // «{value} times the noise floor»: what is filled in stands as a word.
     shortDescription: {
-      text: escapeSarif(en.message.replace(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase())),
+      text: escapeSarif(
+        inPlural(en.message).replace(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase()),
+      ),
     },
     fullDescription: { text: escapeSarif(en.why) },
     help: { text: escapeSarif(help.join("\n")) },

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { fillTemplate, placesOf } from "../../src/core/template.ts";
+import { fillTemplate, inPlural, placesOf } from "../../src/core/template.ts";
 import { CAUSE_IDS } from "../../src/diagnose/cause-texts/ids.ts";
-import { CAUSES, isCauseId } from "../../src/diagnose/cause-texts/index.ts";
+import { CAUSES, causeMessage, isCauseId } from "../../src/diagnose/cause-texts/index.ts";
 import { RULE_IDS, RULES } from "../../src/judge/rules.ts";
 import { renderEntry, renderList } from "../../src/report/explain.ts";
 import { PLAIN } from "../../src/report/style.ts";
@@ -23,6 +23,10 @@ test("a template fills numbers, shares and texts in", () => {
   const values = { gain: 1.0095, share: 0.91234, name: "layer", many: 1234567 };
   const filled = fillTemplate("{gain:3} {gain} {share%} {name} {many}", values);
   expect(filled).toBe("1.01 1.0095 91.2 % layer 1234570");
+  const forms = "{many} {many?row is|rows are} wrong";
+  expect(fillTemplate(forms, values)).toBe("1234570 rows are wrong");
+  expect(fillTemplate(forms, { many: 1 })).toBe("1 row is wrong");
+  expect(inPlural(forms)).toBe("{many} rows are wrong");
   expect(fillTemplate("{gain} {other}", values)).toBeNull();
   expect(fillTemplate("{gain}", { gain: Number.NaN })).toBe("NaN");
   expect(fillTemplate("{toString}", {})).toBeNull();
@@ -35,6 +39,11 @@ describe.each(CAUSE_IDS)("%s", (id) => {
     const places = [...placesOf(cause.en.message)].sort();
     expect(places.filter((name) => !cause.detail.includes(name))).toEqual([]);
     expect([...placesOf(cause.zh.message)].sort()).toEqual(places);
+  });
+
+  test("counts one in the singular", () => {
+    const detail = Object.fromEntries(cause.detail.map((name) => [name, 1]));
+    expect(causeMessage(id, "en", detail)).not.toMatch(/[{}|]|\b1 (?!times\b|is\b)[a-z]+s\b/);
   });
 
   test("its English is plain ASCII where reports show it", () => {

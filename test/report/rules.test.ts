@@ -31,6 +31,16 @@ describe.each(RULE_IDS)("%s", (id) => {
     }
   });
 
+  test("counts one in the singular", () => {
+    const counts = new Set(["samples", "keywords", "padding"]);
+    const detail = Object.fromEntries(
+      rule.detail.map((name) => [name, counts.has(name) ? 1 : "fact"]),
+    );
+    const shown = findingMessage(finding(id, { value: 1, limit: 0, sample: 7, detail }), "en");
+    expect(shown).not.toMatch(/[{}|]/);
+    expect(shown).not.toMatch(/\b1 (?!is\b|nats\b)[a-z]+s\b/);
+  });
+
   test.each(["en", "zh"] as const)("is explained in %s within 80 columns", (lang) => {
     const text = renderEntry({ kind: "rule", ...rule }, { lang, style: PLAIN, columns: 80 });
     expect(text.split("\n").filter((line) => width(line) > 80)).toEqual([]);

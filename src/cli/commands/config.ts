@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import type { Setting } from "../../config/resolve.ts";
+import { counted } from "../../core/counted.ts";
 import { escapeText } from "../../core/escape.ts";
 import { machineJson } from "../../report/json.ts";
 import { layOutTable } from "../../report/table.ts";
@@ -51,9 +52,7 @@ export const config: Command = {
       return EXIT.pass;
     }
     const names = pairs.map(({ name }) => escapeText(name)).join(", ");
-    const lines = [
-      `${escapeText(shown)}  ${pairs.length} ${pairs.length === 1 ? "pair" : "pairs"}: ${names}`,
-    ];
+    const lines = [`${escapeText(shown)}  ${counted(pairs.length, "pair")}: ${names}`];
     if (args.flag("show")) {
       lines.push("", ...rows([base, ...ofCall]));
       for (const { name, settings } of pairs) lines.push("", escapeText(name), ...rows(settings));

@@ -1,5 +1,6 @@
 /** Tensors of a dump as a format has them that knows names alone. */
 
+import { counted } from "../../core/counted.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import { type Dump, dataBytes, type RunMetadata, type TensorEntry } from "../dump.ts";
 import type { Remark } from "../imported.ts";
@@ -76,7 +77,7 @@ export function refuseNothing(dump: Dump, written: number, left: readonly Remark
     what: `${dump.file} holds nothing that the output can`,
     facts: [
       { label: "file", text: dump.file },
-      { label: "found", text: `${left.length} tensors; ${first.name}: ${first.why}` },
+      { label: "found", text: `${counted(left.length, "tensor")}; ${first.name}: ${first.why}` },
       { label: "expected", text: "a tensor that is stored whole" },
     ],
     help: "capture it with --mode full, or convert it to .csv",

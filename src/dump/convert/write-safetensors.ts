@@ -1,5 +1,6 @@
 /** A dump as one safetensors file. */
 
+import { counted } from "../../core/counted.ts";
 import { DTYPES } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import { RUN_KEY, VERSION, VERSION_KEY } from "../contract.ts";
@@ -60,7 +61,7 @@ function tooLong({ file }: Dump, length: number): NpuDiffError {
   return new NpuDiffError("dump-too-large", {
     what: `${file} has too many tensors for one safetensors file`,
     facts: [
-      { label: "found", text: `a header of ${length} bytes` },
+      { label: "found", text: `a header of ${counted(length, "byte")}` },
       { label: "expected", text: `at most ${MAX_HEADER_BYTES}` },
     ],
     help: "convert it to .npz",

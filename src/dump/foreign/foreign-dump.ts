@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
+import { counted } from "../../core/counted.ts";
 import { DTYPES, isDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import { MAX_AXES, MAX_COUNT, MAX_ROWS, MAX_TEXT_BYTES } from "../bounds.ts";
@@ -97,7 +98,7 @@ class ForeignDump implements Dump {
     const key = keyOf({ name, sample, step, rank });
     const label = JSON.stringify(name.slice(0, 200));
     if (name === "" || Buffer.byteLength(name) > MAX_TEXT_BYTES) {
-      const found = `${Buffer.byteLength(name)} bytes`;
+      const found = counted(Buffer.byteLength(name), "byte");
       throw this.#corrupt("has a tensor's name of impossible length", found, "1 byte to 64 KiB");
     }
     if (this.#pieces.has(key)) {
@@ -123,8 +124,8 @@ class ForeignDump implements Dump {
     if (held !== needed) {
       throw this.#corrupt(
         "holds a tensor whose data does not fit its shape",
-        `${held} bytes for ${label}`,
-        `${needed} bytes`,
+        `${counted(held, "byte")} for ${label}`,
+        counted(needed, "byte"),
       );
     }
     this.#pieces.set(key, pieces ?? []);

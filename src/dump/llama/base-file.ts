@@ -3,6 +3,7 @@
  * the token ids, and log-probabilities of the second half of each in 16 bits.
  */
 
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_COUNT, MAX_INT32 } from "../bounds.ts";
 import type { DumpFile } from "../dump-file.ts";
@@ -118,7 +119,7 @@ function layoutOf(file: DumpFile): Layout {
   }
   if (vocabulary > MAX_VOCABULARY) {
     throw file.fail("dump-too-large", `${file.name} has too large a vocabulary`, {
-      found: `${vocabulary} tokens`,
+      found: counted(vocabulary, "token"),
       expected: `at most ${MAX_VOCABULARY}`,
     });
   }
@@ -127,8 +128,11 @@ function layoutOf(file: DumpFile): Layout {
   const size = start + chunks * rows * stride;
   if (!(size <= MAX_COUNT) || size > file.size) throw truncated(file, size);
   if (size < file.size) {
-    const expected = `${size} bytes of ${counts}`;
-    throw file.corrupt("bytes follow its last position", { found: `${file.size} bytes`, expected });
+    const expected = `${counted(size, "byte")} of ${counts}`;
+    throw file.corrupt("bytes follow its last position", {
+      found: counted(file.size, "byte"),
+      expected,
+    });
   }
   return { context, vocabulary, chunks, first, rows, stride, start };
 }
@@ -137,7 +141,7 @@ function truncated(file: DumpFile, expected: number): NpuDiffError {
   return file.fail(
     "dump-truncated",
     `${file.name} ends before its last position`,
-    { found: `${file.size} bytes`, expected: `${expected} bytes` },
+    { found: counted(file.size, "byte"), expected: counted(expected, "byte") },
     "let llama-perplexity run to its end, with room for the file",
   );
 }

@@ -2,6 +2,7 @@
 
 import { statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { counted } from "../../core/counted.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 
 /**
@@ -26,8 +27,8 @@ export function requireRoom(bytes: number, what: string): void {
     what: `there is not enough room for ${what}`,
     facts: [
       { label: "folder", text: folder },
-      { label: "needed", text: `${bytes} bytes, while the comparison runs` },
-      { label: "found", text: `${free} bytes` },
+      { label: "needed", text: `${counted(bytes, "byte")}, while the comparison runs` },
+      { label: "found", text: counted(free, "byte") },
     ],
     help: "make room there, or set TMPDIR to a folder on a larger disk",
   });

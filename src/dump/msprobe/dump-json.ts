@@ -1,6 +1,7 @@
 /** A dump.json of msprobe and the construct.json beside it. */
 
 import { dirname, join } from "node:path";
+import { counted } from "../../core/counted.ts";
 import type { ErrorCode, NpuDiffError } from "../../core/errors.ts";
 import { depthOf } from "../../core/json-depth.ts";
 import { MAX_AXES, MAX_JSON_DEPTH, MAX_MSPROBE_JSON_BYTES, MAX_ROWS } from "../bounds.ts";
@@ -105,7 +106,7 @@ function readJson(path: string): { readonly file: DumpFile; readonly value: Json
     const depth = depthOf(json);
     if (depth > MAX_JSON_DEPTH) {
       throw file.corrupt("the JSON is nested too deep", {
-        found: `${depth} levels`,
+        found: counted(depth, "level"),
         expected: `at most ${MAX_JSON_DEPTH}`,
       });
     }

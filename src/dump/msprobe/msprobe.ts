@@ -1,5 +1,6 @@
 /** Dumps of Ascend's msprobe (mindstudio-probe), without torch. */
 
+import { counted } from "../../core/counted.ts";
 import { DTYPES, type DType, isFloatDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import type { ForeignContents, ForeignTensor } from "../foreign/foreign-tensor.ts";
@@ -136,7 +137,7 @@ class Reader {
         { label: "folder", text: this.#path },
         {
           label: "found",
-          text: `${this.#dumps.length} steps, call ${call} in step ${folder ?? 0}`,
+          text: `${counted(this.#dumps.length, "step")}, call ${call} in step ${folder ?? 0}`,
         },
         { label: "expected", text: "one step, or one call of each module a step" },
       ],

@@ -2,6 +2,7 @@
 
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { DumpFile } from "../dump-file.ts";
@@ -86,7 +87,7 @@ export class TensorFiles {
     if (tensors.length !== 1) {
       for (const source of sources) source.close();
       throw file.corrupt("it is the file of one tensor of a dump of msprobe", {
-        found: `${tensors.length} tensors`,
+        found: counted(tensors.length, "tensor"),
         expected: "1",
       });
     }

@@ -1,5 +1,6 @@
 /** The header of a .npy file (NumPy's format, versions 1 to 3): a Python literal, read by its grammar, never evaluated. */
 
+import { counted } from "../../core/counted.ts";
 import type { DType } from "../../core/dtype.ts";
 
 /** How elements become the bytes of one of our dtypes. */
@@ -71,7 +72,7 @@ export function readNpyHeader(bytes: Uint8Array): NpyHeader | NpyProblem {
   const from = major === 1 ? 10 : PREFIX;
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   if (length > MAX_NPY_HEADER || from + length > bytes.length) {
-    return damaged(`a header of ${length} bytes`);
+    return damaged(`a header of ${counted(length, "byte")}`);
   }
   const text = new TextDecoder(major === 3 ? "utf-8" : "latin1").decode(
     bytes.subarray(from, from + length),

@@ -1,6 +1,7 @@
 /** NumPy's files: one array (.npy), or an archive of them (.npz). */
 
 import { parse } from "node:path";
+import { counted } from "../../core/counted.ts";
 import { DTYPES } from "../../core/dtype.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import type { DumpFile } from "../dump-file.ts";
@@ -133,8 +134,8 @@ export function tensorOf(
   const elements = shape.reduce((product, length) => product * length, 1);
   if (elements * stored !== data.bytes) {
     throw place.file.corrupt(`${place.label} has data that does not fit its shape`, {
-      found: `${data.bytes} bytes`,
-      expected: `${elements * stored} bytes of [${shape.join(", ")}]`,
+      found: counted(data.bytes, "byte"),
+      expected: `${counted(elements * stored, "byte")} of [${shape.join(", ")}]`,
     });
   }
   const tensor = { name, dtype, shape, ...(guessed ? { assumed: GUESSED } : {}) };
@@ -155,7 +156,7 @@ function noArrays(file: DumpFile, { name, why }: Remark, count: number): NpuDiff
     "dump-schema",
     `${file.name} is an archive without an array that can be compared`,
     {
-      found: `${count} entries, the first ${JSON.stringify(name.slice(0, 80))}: ${why}`,
+      found: `${counted(count, "entry", "entries")}, the first ${JSON.stringify(name.slice(0, 80))}: ${why}`,
       expected: "arrays of numbers in NumPy's format, or tensors of torch.save",
     },
     "give an archive of np.savez or torch.save",

@@ -1,5 +1,6 @@
 /** The `perf.*` tensors of a dump, and what `run.performance` says of them. */
 
+import { counted } from "../../core/counted.ts";
 import { DTYPES, isFloatDType } from "../../core/dtype.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import {
@@ -50,7 +51,7 @@ export function readDumpPerformance(dump: Dump): PerformanceSource | null {
     values += entry.elements;
     if (values > MAX_PERFORMANCE_VALUES) {
       throw invalid(dump, "too many performance figures", {
-        found: `${values} values up to ${entry.name}`,
+        found: `${counted(values, "value")} up to ${entry.name}`,
         expected: `at most ${MAX_PERFORMANCE_VALUES}`,
       });
     }

@@ -5,6 +5,7 @@
  * (0 tokens, an error) and not in the statistics. What it says twice must agree.
  */
 
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { depthOf } from "../../core/json-depth.ts";
 import type { PerformanceMetricName } from "../../core/performance.ts";
@@ -106,7 +107,7 @@ function parse(file: DumpFile): JsonObject {
   const isBench = "a dump, or the JSON of vllm bench serve --save-result";
   if (file.size > MAX_BENCH_JSON_BYTES) {
     throw invalid(file, "is too large", {
-      found: `${file.size} bytes`,
+      found: counted(file.size, "byte"),
       expected: `at most ${MAX_BENCH_JSON_BYTES} bytes of JSON, or a dump`,
     });
   }
@@ -124,7 +125,7 @@ function parse(file: DumpFile): JsonObject {
   const depth = depthOf(text);
   if (depth > MAX_JSON_DEPTH) {
     throw invalid(file, "is nested too deep", {
-      found: `${depth} levels`,
+      found: counted(depth, "level"),
       expected: `at most ${MAX_JSON_DEPTH}`,
     });
   }

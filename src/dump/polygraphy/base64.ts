@@ -1,5 +1,6 @@
 /** Bytes out of base64, a block at a time. */
 
+import { counted } from "../../core/counted.ts";
 import type { DumpFile } from "../dump-file.ts";
 import type { Piece } from "../foreign/foreign-tensor.ts";
 import type { Spool } from "../spool.ts";
@@ -33,7 +34,7 @@ export function decodeBase64(
     const isLast = at + count === length;
     if (count % 4 !== 0 || !ALPHABET.test(block) || (!isLast && block.endsWith("="))) {
       throw file.corrupt(`${label} is no base64`, {
-        found: count % 4 === 0 ? "a character outside its alphabet" : `${length} characters`,
+        found: count % 4 === 0 ? "a character outside its alphabet" : counted(length, "character"),
         expected: "A-Z a-z 0-9 + /, a multiple of 4 of them, = at the end",
       });
     }

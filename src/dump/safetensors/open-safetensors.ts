@@ -2,6 +2,7 @@
 
 import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_JSON_BYTES } from "../bounds.ts";
 import { RUN_KEY } from "../contract.ts";
@@ -133,7 +134,7 @@ function disagree(index: DumpFile, name: string, found: string, expected: string
 function weightMap(index: DumpFile): ReadonlyMap<string, string> {
   if (index.size > MAX_JSON_BYTES) {
     throw index.fail("dump-too-large", `${index.name} is too long an index`, {
-      found: `${index.size} bytes`,
+      found: counted(index.size, "byte"),
       expected: `at most ${MAX_JSON_BYTES}`,
     });
   }

@@ -3,6 +3,7 @@
  * eight bytes of length, JSON, then the data of all tensors without a gap.
  */
 
+import { counted } from "../../core/counted.ts";
 import { DTYPES, type DType, isDType } from "../../core/dtype.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_AXES, MAX_COUNT, MAX_ROWS, MAX_TEXT_BYTES } from "../bounds.ts";
@@ -66,7 +67,7 @@ export function readSafetensors(file: DumpFile): SafetensorsFile {
   }
   if (length > MAX_HEADER_BYTES) {
     throw file.fail("dump-too-large", `${file.name} has too long a header`, {
-      found: `${length} bytes`,
+      found: counted(length, "byte"),
       expected: `at most ${MAX_HEADER_BYTES}`,
     });
   }
@@ -104,7 +105,7 @@ function readTensor(file: DumpFile, name: string, value: unknown, start: number)
   if (name === "" || Buffer.byteLength(name) > MAX_TEXT_BYTES) {
     throw wrong(
       "has a name of impossible length",
-      `${Buffer.byteLength(name)} bytes`,
+      counted(Buffer.byteLength(name), "byte"),
       "1 to 64 KiB",
     );
   }
@@ -129,7 +130,11 @@ function readTensor(file: DumpFile, name: string, value: unknown, start: number)
   let bytes: number = DTYPES[ours].bytes;
   for (const axis of shape) bytes *= axis;
   if (!(bytes <= MAX_COUNT) || to - from !== bytes) {
-    throw wrong("has data that does not fit its shape", `${to - from} bytes`, `${bytes} bytes`);
+    throw wrong(
+      "has data that does not fit its shape",
+      counted(to - from, "byte"),
+      counted(bytes, "byte"),
+    );
   }
   if (start + to > file.size) throw truncated(file, start + to);
   return { name, dtype: ours, shape, file, position: start + from, bytes };
@@ -151,7 +156,7 @@ function refuseGaps(file: DumpFile, tensors: readonly StoredTensor[], start: num
   }
   if (at !== file.size) {
     throw file.corrupt("bytes follow the last tensor", {
-      found: `${file.size} bytes`,
+      found: counted(file.size, "byte"),
       expected: `${at}`,
     });
   }
@@ -179,7 +184,7 @@ function truncated(file: DumpFile, expected: number): NpuDiffError {
   return file.fail(
     "dump-truncated",
     `${file.name} ends before its data does`,
-    { found: `${file.size} bytes`, expected: `${expected} bytes or more` },
+    { found: counted(file.size, "byte"), expected: `${counted(expected, "byte")} or more` },
     "copy the file again from where it was written",
   );
 }

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { TextDecoder } from "node:util";
+import { counted } from "../../core/counted.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { parsePythonJson } from "../python-json.ts";
@@ -112,7 +113,10 @@ function parseLine(
       throw file.fail(
         "results-truncated",
         `${file.name} breaks off in line ${number}`,
-        { found: `${bytes.length} bytes without an end`, expected: "a whole JSON object" },
+        {
+          found: `${counted(bytes.length, "byte")} without an end`,
+          expected: "a whole JSON object",
+        },
         "wait until the evaluation has ended, or run it again",
         cause,
       );

@@ -1,6 +1,7 @@
 /** Reads one run of an evaluation. */
 
 import { basename } from "node:path";
+import { counted } from "../../core/counted.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import type { TaskInput, TaskResultsOptions } from "../../core/task-results.ts";
 import { matchesAny } from "../contract.ts";
@@ -188,7 +189,7 @@ class TaskBuilder {
       throw this.#file.fail(
         "results-truncated",
         `${this.#file.name} does not hold all items of its task`,
-        { found: `${items} items`, expected: `${expected}, by the summary beside it` },
+        { found: counted(items, "item"), expected: `${expected}, by the summary beside it` },
         "copy the file again, or run the evaluation again",
       );
     }

@@ -1,5 +1,6 @@
 /** `results_*.json` of lm-evaluation-harness: what it says about its tasks beside the samples. */
 
+import { counted } from "../../core/counted.ts";
 import { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { parsePythonJson } from "../python-json.ts";
@@ -59,7 +60,7 @@ function parseSummary(file: DumpFile): JsonObject {
       KIND.help,
       cause,
     );
-  if (file.size > MAX_LINE_BYTES) throw invalid(`${file.size} bytes`);
+  if (file.size > MAX_LINE_BYTES) throw invalid(counted(file.size, "byte"));
   let value: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(file.read(0, file.size));

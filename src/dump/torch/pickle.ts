@@ -5,6 +5,8 @@
  * list; every opcode and every name outside of what tensors need is refused.
  */
 
+import { counted } from "../../core/counted.ts";
+
 export class PyTuple {
   readonly items: readonly PyValue[];
   constructor(items: readonly PyValue[]) {
@@ -136,7 +138,7 @@ class Machine {
     if (at + length > this.#bytes.length) {
       throw new PickleProblem(
         `its end at byte ${this.#bytes.length}`,
-        `${length} bytes from byte ${at} on`,
+        `${counted(length, "byte")} from byte ${at} on`,
       );
     }
     this.#at += length;
@@ -203,7 +205,8 @@ class Machine {
 
   /** An integer of any length, two's complement; what no float64 holds exactly is a bigint. */
   long(length: number): number | bigint {
-    if (length > MAX_LONG) throw new PickleProblem(`an integer of ${length} bytes`, "8 bytes");
+    if (length > MAX_LONG)
+      throw new PickleProblem(`an integer of ${counted(length, "byte")}`, "8 bytes");
     const at = this.#take(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#bytes[at + i] ?? 0);

@@ -1,6 +1,7 @@
 /** Files of `torch.save` (.pt, .pth, .bin): a ZIP archive of a pickle and of one entry for each storage. */
 
 import { parse } from "node:path";
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_AXES, MAX_TEXT_BYTES } from "../bounds.ts";
 import type { DumpFile } from "../dump-file.ts";
@@ -150,7 +151,7 @@ class TorchArchive {
     if (depth > MAX_DEPTH || this.#values > MAX_VALUES || name.length > MAX_TEXT_BYTES) {
       throw this.#tooLarge(
         "nests too much",
-        `depth ${depth}, ${this.#values} values, a name of ${name.length} characters`,
+        `depth ${depth}, ${counted(this.#values, "value")}, a name of ${counted(name.length, "character")}`,
         `${MAX_DEPTH}, ${MAX_VALUES} and ${MAX_TEXT_BYTES}`,
       );
     }
@@ -180,7 +181,7 @@ class TorchArchive {
     if (!Number.isSafeInteger(elements * 8) || !(end <= storage.length * width)) {
       throw this.#file.corrupt(`the tensor ${label} reaches beyond its storage`, {
         found: `byte ${end} of [${shape.join(", ")}] with strides [${view.strides.join(", ")}]`,
-        expected: `${storage.length * width} bytes`,
+        expected: counted(storage.length * width, "byte"),
       });
     }
     this.#left -= elements * dtype.bytes;
@@ -216,10 +217,10 @@ class TorchArchive {
     const entry = this.#entry(`data/${storage.key}`);
     const label = `the storage ${JSON.stringify(storage.key.slice(0, 80))}`;
     if (entry?.size !== bytes || bytes % dtype.bytes !== 0) {
-      const found = entry === undefined ? "no such entry" : `${entry.size} bytes`;
+      const found = entry === undefined ? "no such entry" : counted(entry.size, "byte");
       throw this.#file.corrupt(`${label} is not there as the pickle says`, {
         found,
-        expected: `${bytes} bytes, elements of ${dtype.bytes}`,
+        expected: `${counted(bytes, "byte")}, elements of ${dtype.bytes}`,
       });
     }
     const stored = unzipped(this.#file, entry, () => this.#scratch());

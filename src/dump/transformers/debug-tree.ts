@@ -5,6 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
+import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
 import { MAX_JSON_BYTES } from "../bounds.ts";
 import { DumpFile } from "../dump-file.ts";
@@ -40,7 +41,7 @@ export function looksLikeDebugTree(text: string): boolean {
 export function readDebugTree(file: DumpFile): ForeignContents {
   if (file.size > MAX_JSON_BYTES) {
     throw file.fail("dump-too-large", `${file.name} is too long a tree`, {
-      found: `${file.size} bytes`,
+      found: counted(file.size, "byte"),
       expected: `at most ${MAX_JSON_BYTES}`,
     });
   }
@@ -244,7 +245,7 @@ function copied(tree: DumpFile, name: string, spool: Spool): Copy {
     const [tensor] = tensors;
     if (tensor === undefined || tensors.length !== 1) {
       throw tree.corrupt(`${name} is not the tensor that the tree names`, {
-        found: `${tensors.length} tensors`,
+        found: counted(tensors.length, "tensor"),
         expected: "one",
       });
     }

@@ -42,13 +42,15 @@ export const GATE_RULE_TEXTS_EN = {
     tune: "Add it with npu-diff check --update=new.",
   },
   "baseline/improved": {
-    message: "{value} figures are better than the baseline beyond its allowance, such as {metric}",
+    message:
+      "{value} {value?figure is|figures are} better than the baseline beyond its allowance, such as {metric}",
     why: "A baseline that is worse than the pair lets it fall back unseen.",
     causes: ["a fault that was mended", "a more exact kernel"],
     tune: "Tighten the baseline with npu-diff check -u.",
   },
   "baseline/excused": {
-    message: "{value} findings are no worse than in {at} and count as warnings",
+    message:
+      "{value} {value?finding is|findings are} no worse than in {at} and {value?counts as a warning|count as warnings}",
     why: 'With allowance.against = "baseline" a known failure does not fail the gate again as long as it does not get worse.',
     causes: ["a failure that was accepted into the baseline"],
     tune: 'Mend it; or set allowance.against to "limits", so that the absolute limits decide.',

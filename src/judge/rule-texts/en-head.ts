@@ -6,7 +6,7 @@ import type { RuleText } from "./rule-text.ts";
 export const HEAD_RULE_TEXTS_EN: Readonly<Record<keyof typeof HEAD_RULE_FACTS, RuleText>> = {
   "input/lm-head": {
     message:
-      "logits of both sides computed from norm through {weight} ({dtype}) of {file}: {value} tokens, {padding} rows of padding left out",
+      "logits of both sides computed from norm through {weight} ({dtype}) of {file}: {value} {value?token|tokens}, {padding} {padding?row|rows} of padding left out",
     why: "A dump without logits is many times smaller, and the head is one known product. Both sides go through the same weights in float32, so that the rounding of each engine's own head, and of the logits that it stores, is not part of the figures: what differs came before the head. Rows of the weight behind model.vocab_size are padding and left out.",
     causes: ["both sides were captured without logits, and --lm-head is given"],
     tune: "Nothing needs to be done. Capture logits on both sides to compare the engines' own.",

@@ -6,7 +6,7 @@ import type { RuleText } from "./rule-text.ts";
 export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS, RuleText>> = {
   "own/finite": {
     message:
-      "{value} positions differ in kind from what the module should have answered: NaN, infinite or a row of zeros on one side only",
+      "{value} {value?position differs|positions differ} in kind from what the module should have answered: NaN, infinite or a row of zeros on one side only",
     why: "The forced reference answers to the candidate's own input, so a NaN that the module was given is matched. What is left began in this module.",
     causes: [
       "an overflow inside the module",
@@ -180,7 +180,7 @@ export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
     tune: "Give a noise floor with --floor; compare that sample alone.",
   },
   "layer/infinite": {
-    message: "{value} rows are zero in the reference and not in the candidate",
+    message: "{value} {value?row is|rows are} zero in the reference and not in the candidate",
     why: "Against a row of zeros every error is infinitely large in relative terms; no limit can hold it.",
     causes: [
       "the reference masks a position that the candidate computes",
@@ -190,7 +190,7 @@ export const LAYER_RULE_TEXTS_EN: Readonly<Record<keyof typeof LAYER_RULE_FACTS,
   },
   "layer/propagated": {
     message:
-      "beyond {rule}, with {value} tensors in all, though every module is right on its own input",
+      "beyond {rule}, with {value} {value?tensor|tensors} in all, though every module is right on its own input",
     why: "A near tie between experts or a chaotic token turns legal rounding into an error of any size. Every module was given its own input and answered within the floors' own errors, so nothing is at fault: what the model says decides whether it matters.",
     causes: [
       "a router whose choice flips at a near tie",

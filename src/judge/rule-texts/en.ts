@@ -8,7 +8,7 @@ import type { RuleText } from "./rule-text.ts";
 
 export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   "structure/missing": {
-    message: "missing in the {side}, in {value} places",
+    message: "missing in the {side}, in {value} {value?place|places}",
     why: "A tensor that its writer meant to store and did not is a module that did not run, or a capture that broke. Neither can be called a pass.",
     causes: [
       "the engine fused or skipped the module, so that its hook never fired",
@@ -28,14 +28,15 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Store the same tensor on both sides: no padding, all ranks, one layout.",
   },
   "structure/not-captured": {
-    message: "not captured in the {side}, in {value} places",
+    message: "not captured in the {side}, in {value} {value?place|places}",
     why: "The writer did not mean to store these tensors, so their absence proves nothing; the report says how much was compared.",
     causes: ["the two sides were captured with different selections"],
     tune: "Capture both sides with the same selection to compare more.",
   },
 
   "finite/mismatched": {
-    message: "{value} positions differ in kind: NaN or infinite on one side only",
+    message:
+      "{value} {value?position differs|positions differ} in kind: NaN or infinite on one side only",
     why: "A value that is a number on one side and NaN or infinite on the other is an error of any size. One is enough.",
     causes: [
       "an overflow of float16 (largest finite value 65504)",
@@ -45,7 +46,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "No limit loosens this rule. Look at the first position in the JSON result: nonFinite.firstAt.",
   },
   "finite/saturation": {
-    message: "{value} elements sit at {maxFinite}, the largest finite value of the dtype",
+    message:
+      "{value} {value?element sits|elements sit} at {maxFinite}, the largest finite value of the dtype",
     why: "Some devices clamp to the largest finite value instead of overflowing to infinity. The clamped value looks finite and is wrong.",
     causes: [
       "massive activations beyond the range of float16",
@@ -57,7 +59,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   ...LAYER_RULE_TEXTS_EN,
 
   "exact/bits": {
-    message: "{value} elements differ in their bits",
+    message: "{value} {value?element differs in its|elements differ in their} bits",
     why: "--preset exact demands bit equality, as between two runs of one deterministic engine.",
     causes: [
       "another order of summation: threads, batch size, atomics",
@@ -144,20 +146,20 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "A second --floor widens what counts as explained.",
   },
   "quality/flips": {
-    message: "{value} flips of the first-placed token, limit {limit}",
+    message: "{value} {value?flip|flips} of the first-placed token, limit {limit}",
     why: "The margins of the reference's logits and the floor's error say how many flips chance alone makes; this many it does not.",
     causes: ["the fault that the layer rules name", "quantisation"],
     tune: "The limit is the method's: the expected number and three times its root, two at least. Behind a router it decides nothing: see layer/routed.",
   },
   "quality/real-flips": {
-    message: "{value} flips at margins that noise does not reach, limit {limit}",
+    message: "{value} {value?flip|flips} at margins that noise does not reach, limit {limit}",
     why: "A flip of a token that led by more than four times the noise of its logits is no near tie.",
     causes: ["the fault that the layer rules name", "a wrong row: cache, position, mask"],
     tune: "The limit is the method's. See flips in the JSON result.",
   },
   "quality/keywords": {
     message:
-      "{value} of {keywords} keywords are in the reference's continuation and not in the candidate's, first in prompt {sample}",
+      "{value} of {keywords} {keywords?keyword|keywords} {value?is|are} in the reference's continuation and not in the candidate's, first in prompt {sample}",
     why: "Whoever captured the runs named keywords that a continuation must contain (expect). The reference shows that the model can; a keyword is looked for as it is written, case and all, in Unicode's composed form (NFC).",
     causes: [
       "the continuations parted at a near tie and went on differently: the margin where they part says so",
@@ -177,7 +179,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Turn deterministic kernels on (torch.use_deterministic_algorithms, HCCL_DETERMINISTIC) and capture again. --min-determinism moves the limit.",
   },
   "quality/batch-variance": {
-    message: "{side}: {value} of {samples} prompts continue differently in other batches",
+    message:
+      "{side}: {value} of {samples} {samples?prompt|prompts} {value?continues|continue} differently in other batches",
     why: "Another batch, or another order in it, runs other kernels, which sum in another order. Correct engines differ by that wherever two tokens are nearly tied; it is no failure, and no run-to-run variance.",
     causes: [
       "kernels that are chosen by the size of the batch",
@@ -260,7 +263,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Run the floor in the candidate's precision.",
   },
   "input/floor-fallback": {
-    message: "{value} tensors were not judged by every floor: {reason}",
+    message: "{value} {value?tensor was|tensors were} not judged by every floor: {reason}",
     why: "Where a floor lacks rows of a tensor, or is itself far beyond the prior, the other floors decide, or the prior.",
     causes: ["the floor did not capture the tensor", "the floor run is broken there"],
     tune: "Capture the floor with the candidate's selection.",
@@ -304,13 +307,14 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Capture again for a complete comparison.",
   },
   "input/not-read": {
-    message: "{file}: {value} entries were not read: {names}",
+    message: "{file}: {value} {value?entry was|entries were} not read: {names}",
     why: "What is no tensor that a dump can hold is not compared, and no verdict covers it.",
     causes: ["texts, Python objects, complex numbers or other files beside the tensors"],
     tune: "Store what is to be compared as float64, float32, float16, bfloat16, an integer or bool. npu-diff inspect lists what was left out, and why.",
   },
   "input/assumed": {
-    message: "{file}: of {value} tensors the file leaves open how they are read: {names}",
+    message:
+      "{file}: of {value} {value?tensor|tensors} the file leaves open how {value?it is|they are} read: {names}",
     why: "Some formats do not say all that a comparison needs: NumPy stores float8_e4m3fn and other formats of eight bits alike, msprobe's dump may lack a tensor's file, a base file of llama.cpp the token in place of which the model was fed its own beginning. What is assumed instead may be wrong.",
     causes: [
       "arrays of ml_dtypes in .npy or .npz",
@@ -320,7 +324,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Store them as float16 or bfloat16, or in a format that names the dtype, such as safetensors.",
   },
   "input/text-differs": {
-    message: "{name} differs between the sides in {value} samples; the token ids agree",
+    message:
+      "{name} differs between the sides in {value} {value?sample|samples}; the token ids agree",
     why: "Only the token ids are compared; other text around them is for your information.",
     causes: ["another tokenizer version or chat template"],
     tune: "Nothing needs to be done.",
@@ -368,7 +373,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "input/repeats": {
     message:
-      "{file} holds {value} repetitions of its run; the other side is compared with the first",
+      "{file} holds {value} {value?repetition|repetitions} of its run; the other side is compared with the first",
     why: "The repetitions are held to each other alone: quality.determinism says how far the run repeats itself.",
     causes: ["a dump of a determinism run: --repeats"],
     tune: "Nothing needs to be done.",
@@ -382,7 +387,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Measure both sides with the same options. No verdict depends on it.",
   },
   "input/performance-failures": {
-    message: "{file}: {value} requests failed while performance was measured",
+    message: "{file}: {value} {value?request|requests} failed while performance was measured",
     why: "What failed is in no latency and in no throughput, so that a server that refuses work may look fast.",
     causes: ["too many requests at a time for the memory", "a time limit of the server"],
     tune: "Look at the server's log, and measure with fewer requests at a time.",

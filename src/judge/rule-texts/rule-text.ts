@@ -3,7 +3,7 @@ export interface RuleText {
   /**
    * What was found, as a phrase that follows the name of the tensor or of the
    * figure. `{value}`, `{limit}`, `{sample}` and names of `Finding.detail` in
-   * braces are filled in.
+   * braces are filled in, and of `{value?one|many}` the form that the number asks for.
    */
   readonly message: string;
   /** Why the rule exists. */

@@ -1,6 +1,7 @@
 /** The repetitions that a dump holds, and how each was fed. */
 
 import { firstDifference, type TokenTable, tokenTable } from "../../align/tokens.ts";
+import { counted } from "../../core/counted.ts";
 import { NpuDiffError } from "../../core/errors.ts";
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { isJsonObject } from "../../dump/json.ts";
@@ -100,7 +101,7 @@ function tooMany({ file }: Dump, repetitions: number): NpuDiffError {
   return new NpuDiffError("dump-too-large", {
     what: `${file} holds more repetitions of its run than are compared`,
     facts: [
-      { label: "found", text: `${String(repetitions)} repetitions` },
+      { label: "found", text: counted(repetitions, "repetition") },
       { label: "expected", text: `at most ${String(MAX_REPETITIONS)}` },
     ],
     help: "capture it again with fewer --repeats",
@@ -109,7 +110,7 @@ function tooMany({ file }: Dump, repetitions: number): NpuDiffError {
 
 function described(name: string, entry: TensorEntry | undefined, at: number): string {
   if (entry === undefined) return `no ${name} of that prompt`;
-  const length = `${name} of sample ${String(entry.sample)}: ${String(entry.elements)} elements`;
+  const length = `${name} of sample ${String(entry.sample)}: ${counted(entry.elements, "element")}`;
   return at < 0 ? length : `${length}, first difference at ${String(at)}`;
 }
 

@@ -1,5 +1,6 @@
 /** What the model card says of the method, the environment and the number format, in both languages. */
 
+import { counted, isOne } from "../../core/counted.ts";
 import type { ComparisonResult } from "../../core/result.ts";
 import type { Language } from "../messages/index.ts";
 
@@ -62,19 +63,20 @@ export interface CardMessages {
 const EN: CardMessages = {
   more: (count) => `${count} more`,
   rows: (title, count, failing = 0) =>
-    `${title} (${count} rows${failing === 0 ? "" : `, ${failing} fail`})`,
+    `${title} (${counted(count, "row")}${failing === 0 ? "" : `, ${failing} fail`})`,
   otherLimits: "All other limits",
   method: {
     title: "Method",
-    fed: (samples, tokens) => `Both sides were fed ${samples} prompts, ${tokens} tokens.`,
+    fed: (samples, tokens) =>
+      `Both sides were fed ${counted(samples, "prompt")}, ${counted(tokens, "token")}.`,
     sameIds: (sha256) => `The token ids are the same on both sides (SHA-256 ${sha256}…).`,
     unknownIds: "The token ids are not in both dumps: that both sides read the same is not proven.",
     decode: "After the prompts both sides decoded step by step, forced to the same tokens.",
     replayed:
       "In every layer the candidate was fed the reference's residual stream, so that each layer stands for itself.",
     compared: (tensors) =>
-      `${tensors} tensors were compared element by element, with sums in float64. A tensor's error is the relative L2 error of each token, ‖candidate − reference‖ / ‖reference‖, as the geometric mean over tokens.`,
-    bits: (tensors) => `${tensors} tensors were compared bit by bit.`,
+      `${counted(tensors, "tensor was", "tensors were")} compared element by element, with sums in float64. A tensor's error is the relative L2 error of each token, ‖candidate − reference‖ / ‖reference‖, as the geometric mean over tokens.`,
+    bits: (tensors) => `${counted(tensors, "tensor was", "tensors were")} compared bit by bit.`,
     decides: {
       forced:
         "What decides: the error that each module makes by itself, on the input that it had, against the noise floor's own errors.",
@@ -87,7 +89,7 @@ const EN: CardMessages = {
     floors: (files) => `Noise floors: ${files}.`,
     forced: (files) => `Forced references: ${files}.`,
     reduced: (tensors) =>
-      `Of ${tensors} tensors a side holds only statistics or a part: they were compared by those.`,
+      `Of ${counted(tensors, "tensor")} a side holds only statistics or a part: ${isOne(tensors) ? "it was" : "they were"} compared by those.`,
     quality: (rules) => `Of the rules for the logits these applied: ${rules}.`,
     asked: (rules) => `Limits that the user set: ${rules}.`,
     notAsked: "The user set no limits.",
@@ -155,7 +157,7 @@ const EN: CardMessages = {
     property: "Property",
     value: "Value",
     noise: (layers) =>
-      `Noise that the format alone brings, with ${layers} layers: relative L2 error of correct engines against an exact reference, geometric mean over tokens, the worst in npu-diff's calibration. Measured is this comparison.`,
+      `Noise that the format alone brings, with ${counted(layers, "layer")}: relative L2 error of correct engines against an exact reference, geometric mean over tokens, the worst in npu-diff's calibration. Measured is this comparison.`,
     noLayers: "The dumps do not say how many layers there are: the expected noise cannot be told.",
     tensor: "Tensor",
     expected: "Expected",

@@ -1,6 +1,7 @@
 /** Everything that the reports of a check say, in both languages. */
 
 import type { BaselineState, CheckVerdict } from "../../core/check-result.ts";
+import { counted } from "../../core/counted.ts";
 import type { Language } from "../messages/index.ts";
 
 /** Arguments are texts that are already formatted and escaped. */
@@ -47,7 +48,7 @@ export const CHECK_MESSAGES: Readonly<Record<Language, CheckMessages>> = {
       top1: "TOP-1",
       verdict: "VERDICT",
     },
-    total: (of) => (of === 1 ? "1 pair: " : `${of} pairs: `),
+    total: (of) => `${counted(of, "pair")}: `,
     counts: {
       error: (count) => `${count} could not be compared`,
       fail: (count) => `${count} failed`,

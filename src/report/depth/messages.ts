@@ -1,5 +1,6 @@
 /** What the reports of one tensor in depth say, in both languages. */
 
+import { counted } from "../../core/counted.ts";
 import type { NoHeads } from "../../core/depth.ts";
 import type { StepGroup } from "../../core/verdict.ts";
 import type { Language } from "../messages/index.ts";
@@ -61,9 +62,9 @@ export const DEPTH_MESSAGES: Readonly<Record<Language, DepthMessages>> = {
     },
     step: { prefill: "prompts", decode: "decode steps" },
     size: (samples, rows, width) => [
-      `${samples} ${samples === "1" ? "sample" : "samples"}`,
-      `${rows} ${rows === "1" ? "row" : "rows"}`,
-      `${width} ${width === "1" ? "channel" : "channels"}`,
+      counted(samples, "sample"),
+      counted(rows, "row"),
+      counted(width, "channel"),
     ],
     error: (relL2, maxAbs) => [`rel. L2 ${relL2}`, `largest |d| ${maxAbs}`],
     equal: "none: every element is the same",

@@ -1,5 +1,6 @@
 /** Everything that the reports of the logit lens say, in both languages. */
 
+import { counted } from "../../core/counted.ts";
 import type { Language } from "../messages/index.ts";
 
 /** Arguments are texts that are already formatted and escaped. */
@@ -42,7 +43,7 @@ const en: LensMessages = {
     `the prediction after the last layer does not part: KL is within 1.5 times the floor's, top-1 agreement ${share}`,
   withoutFloor: (kl, share) =>
     `after the last layer KL is ${kl} nats (geometric mean), top-1 agreement ${share}; without a floor no layer is named`,
-  positions: (shown, all) => `${shown} of ${all} positions`,
+  positions: (shown, all) => `${shown} of ${counted(all, "position")}`,
   through: (head, norm) => `through ${norm} and ${head}`,
   notAvailable: (reason) => `no logit lens: ${reason}`,
   reasons: {
@@ -56,7 +57,7 @@ const en: LensMessages = {
     "no-norm-weight": "the weights hold no final norm, or several that could be it",
     "unknown-norm": "no known formula of the final norm gives the norm that the reference stores",
   },
-  rows: (title, count) => `${title} (${count} rows)`,
+  rows: (title, count) => `${title} (${counted(count, "row")})`,
 };
 
 const zh: LensMessages = {

@@ -1,3 +1,4 @@
+import { counted, isOne } from "../../core/counted.ts";
 import type { Messages } from "./messages.ts";
 
 export const EN: Messages = {
@@ -114,18 +115,18 @@ export const EN: Messages = {
   bound: { lower: (value) => `at least ${value}`, upper: (value) => `at most ${value}` },
   layerOutput: "output",
   layer: (layer) => `layer ${layer}`,
-  tensorsOf: (compared, held) => `${compared} of ${held} tensors`,
-  tensorsPartly: (count) => `${count} ${count === 1 ? "tensor" : "tensors"}, not of all prompts,`,
-  tensorCount: (count) => (count === 1 ? "1 tensor" : `${count} tensors`),
-  moreRows: (count) => `${count} more rows, all in --format json`,
+  tensorsOf: (compared, held) => `${compared} of ${counted(held, "tensor")}`,
+  tensorsPartly: (count) => `${counted(count, "tensor")}, not of all prompts,`,
+  tensorCount: (count) => counted(count, "tensor"),
+  moreRows: (count) => `${counted(count, "more row")}, all in --format json`,
   andMore: (count) => `and ${count} more`,
   andOthers: (count) => ` (and ${count} more)`,
   summaryCut: "The rest is beyond what a job summary holds; -o report.md has it all.",
   noFloor: "none: a prior decides, not a measured noise floor",
   size: (layers, samples, tokens) => [
-    ...(layers === null ? [] : [`${layers} layers`]),
-    samples === 1 ? "1 prompt" : `${samples} prompts`,
-    tokens === 1 ? "1 token" : `${tokens} tokens`,
+    ...(layers === null ? [] : [counted(layers, "layer")]),
+    counted(samples, "prompt"),
+    counted(tokens, "token"),
   ],
   tensorSummary: (compared, missing, notCaptured) => [
     `${compared} compared`,
@@ -163,14 +164,14 @@ export const EN: Messages = {
     firstTensor: "it is the first tensor compared: the error may come from what precedes it",
     prior: "a prior decided: no noise floor was given for the layers",
     interval: (low, high) => `the 95 % interval from ${low} to ${high} contains the limit`,
-    samplesNeeded: (count) => `about ${count} samples would decide; or --decide point`,
-    tokensNeeded: (count) => `about ${count} tokens would decide; or --decide point`,
+    samplesNeeded: (count) => `about ${counted(count, "sample")} would decide; or --decide point`,
+    tokensNeeded: (count) => `about ${counted(count, "token")} would decide; or --decide point`,
     isolated: "both read one residual stream: nothing is inherited",
     independent: (tensors) => `fails on its own too: ${tensors}`,
     forced: "measured on the input that it was given: this error was made here",
     noModule: "no module is at fault by itself: look at what was not measured on its own",
     systematic: (role, faulty, places) =>
-      `${faulty} of ${places} ${role} modules are at fault: look at the configuration first`,
+      `${faulty} of ${counted(places, `${role} module`)} ${isOne(faulty) ? "is" : "are"} at fault: look at the configuration first`,
     isolatedQuality: "quality was not measured: the candidate was fed with the reference's stream",
     forceReferences: "forced references of both sides would decide: npu-dump reference",
     storeDensely: "storing the tensors densely on both sides would decide",
@@ -201,15 +202,16 @@ export const EN: Messages = {
       `KL(reference || candidate) at least ${mean} nats mean, at least ${max} max`,
     klFloor: (ratio) => `${ratio} x floor`,
     top1: (share, positions, nearTies) =>
-      `top-1 agreement ${share} of ${positions}${nearTies === null ? "" : `, ${nearTies} near ties`}`,
+      `top-1 agreement ${share} of ${positions}${nearTies === null ? "" : `, ${counted(nearTies, "near tie")}`}`,
     top1Short: (agreed, positions) => `top-1 ${agreed}/${positions}`,
-    firstToken: (agreed, samples) => `first token agrees in ${agreed} of ${samples} prompts`,
+    firstToken: (agreed, samples) =>
+      `first token agrees in ${agreed} of ${counted(samples, "prompt")}`,
     firstTokenShort: (agreed, samples) => `first token ${agreed}/${samples}`,
     generation: (exact, samples, byText) =>
-      `continuations are identical in ${exact} of ${samples} prompts${byText === null ? "" : ` (${byText} compared by text)`}`,
+      `continuations are identical in ${exact} of ${counted(samples, "prompt")}${byText === null ? "" : ` (${byText} compared by text)`}`,
     parting: (nearTies, real, unknown) =>
       [
-        ...(nearTies > 0 ? [`${nearTies} ${nearTies === 1 ? "parts" : "part"} at a near tie`] : []),
+        ...(nearTies > 0 ? [`${counted(nearTies, "parts", "part")} at a near tie`] : []),
         ...(real > 0 ? [`${real} beyond any near tie`] : []),
         ...(unknown > 0 ? [`${unknown} at an unknown margin`] : []),
       ].join(", "),
@@ -224,23 +226,23 @@ export const EN: Messages = {
   },
   determinism: {
     repeated: (repetitions, ...figures) =>
-      [`repeated ${repetitions} ${repetitions === "1" ? "time" : "times"}`, ...figures]
+      [`repeated ${counted(repetitions, "time")}`, ...figures]
         .filter((one) => one !== null)
         .join(", "),
     otherBatches: (repetitions, ...figures) =>
-      [`in other batches ${repetitions} ${repetitions === "1" ? "time" : "times"}`, ...figures]
+      [`in other batches ${counted(repetitions, "time")}`, ...figures]
         .filter((one) => one !== null)
         .join(", "),
-    agreement: (identical, samples) => `${identical} of ${samples} prompts continue alike`,
-    largest: (maxAbs, tensors) =>
-      `largest difference ${maxAbs} in ${tensors} ${tensors === "1" ? "tensor" : "tensors"}`,
+    agreement: (identical, samples) =>
+      `${identical} of ${counted(samples, "prompt")} ${isOne(identical) ? "continues" : "continue"} alike`,
+    largest: (maxAbs, tensors) => `largest difference ${maxAbs} in ${counted(tensors, "tensor")}`,
     first: (sample, repeat) => `first difference: prompt ${sample}, repetition ${repeat}`,
   },
   texts: {
     prompt: (sample) => `prompt ${sample}`,
     keywords: "keywords",
     none: "no continuation",
-    tokensOnly: (tokens) => `${tokens} tokens, text not stored`,
+    tokensOnly: (tokens) => `${counted(tokens, "token")}, text not stored`,
     atToken: (token) => `parts at token ${token}`,
     atCharacter: (character) => `parts at character ${character}`,
     apart: "differ",
@@ -281,7 +283,7 @@ export const EN: Messages = {
     beyond: "|x| >= 2^1024 - 2^970 becomes Infinity",
     noise: "noise floor",
     noiseOf: (layers) =>
-      `relative L2 error of correct engines against an exact reference, geometric mean over tokens, at most, with ${layers} layers (--layers):`,
+      `relative L2 error of correct engines against an exact reference, geometric mean over tokens, at most, with ${counted(layers, "layer")} (--layers):`,
     expected: (tensor, error, limit) => `${tensor}  ${error}, layer/prior allows ${limit}`,
     formula: "formula",
     measured:

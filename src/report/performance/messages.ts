@@ -1,5 +1,6 @@
 /** Everything that the reports of performance say, in both languages. */
 
+import { counted } from "../../core/counted.ts";
 import type { PerformanceCondition, PerformanceMetricName } from "../../core/performance.ts";
 import type { Language } from "../messages/index.ts";
 
@@ -125,10 +126,10 @@ const EN: PerformanceMessages = {
     requestRate: "requests/s",
   },
   batch: (batch) => `batch ${batch}`,
-  tokens: (input, output) => `${input} + ${output} tokens`,
-  requests: (requests) => `${requests} requests`,
+  tokens: (input, output) => `${input} + ${counted(output, "token")}`,
+  requests: (requests) => counted(requests, "request"),
   concurrency: (requests) => `${requests} at a time`,
-  rate: (requests) => `${requests} requests/s at most`,
+  rate: (requests) => `${counted(requests, "request/s", "requests/s")} at most`,
   warmup: (count) => `${count} warm-up`,
   ignoresEos: "EOS ignored",
   completed: (count) => `${count} answered`,

@@ -1,5 +1,6 @@
 /** Everything that the reports of task results say, in both languages. */
 
+import { counted, isOne } from "../../core/counted.ts";
 import type { IntervalMethod, TestMethod } from "../../core/task-results.ts";
 import type { Language } from "../messages/index.ts";
 
@@ -106,12 +107,12 @@ const EN: TaskMessages = {
     verdict: "Verdict",
   },
   version: (version) => `version ${version}`,
-  runs: (count) => `${count} runs`,
+  runs: (count) => counted(count, "run"),
   run: (number) => `run ${number}`,
   of: (correct, items) => `${correct} of ${items}`,
   mean: (items) => `mean of ${items}`,
-  groups: (items, groups) => `${items} in ${groups} groups`,
-  points: (value) => `${value} points`,
+  groups: (items, groups) => `${items} in ${counted(groups, "group")}`,
+  points: (value) => counted(value, "point"),
   interval: (low, high, method) => `95 % ${low} to ${high} (${method})`,
   noInterval: "no interval below six items or groups",
   methods: {
@@ -132,21 +133,24 @@ const EN: TaskMessages = {
   p: (test, p) => `${test} p ${p}`,
   verdict: {
     within: (value, bound, limit) =>
-      `accuracy is within ${limit} points: ${value}, at worst ${bound} (95 %)`,
+      `accuracy is within ${counted(limit, "point")}: ${value}, at worst ${bound} (95 %)`,
     beyond: (value, bound, limit) =>
-      `accuracy fell by more than ${limit} points: ${value}, at best ${bound} (95 %)`,
+      `accuracy fell by more than ${counted(limit, "point")}: ${value}, at best ${bound} (95 %)`,
     open: (low, high, limit) =>
-      `the items do not decide: 95 % from ${low} to ${high} points, limit -${limit}`,
+      `the items do not decide: 95 % from ${low} to ${counted(high, "point")}, limit -${limit}`,
     noInterval: (limit) => `too few items for an interval to hold to the limit -${limit}`,
-    point: (value, limit) => `${value} points by its value alone, limit -${limit}`,
-    tasksBeyond: (count, limit) => `${count} tasks fell by more than ${limit} points`,
+    point: (value, limit) => `${counted(value, "point")} by its value alone, limit -${limit}`,
+    tasksBeyond: (count, limit) =>
+      `${counted(count, "task")} fell by more than ${counted(limit, "point")}`,
   },
   defaultLimit: "this limit is the default; --max-drop sets another",
-  needed: (items) => `about ${items} items like these would decide`,
+  needed: (items) =>
+    `about ${items} ${isOne(items) ? "item like this" : "items like these"} would decide`,
   byPoint: (low, high) => `the 95 % interval, ${low} to ${high}, was not held to the limit`,
   decidePoint: "--decide point holds the value alone to the limit",
   tasksFail: (names) => `beyond the limit by itself: ${names}`,
-  tasksOpen: (count, of) => `by themselves ${count} of ${of} tasks are open`,
+  tasksOpen: (count, of) =>
+    `by ${isOne(count) ? "itself" : "themselves"} ${count} of ${counted(of, "task")} ${isOne(count) ? "is" : "are"} open`,
   more: (count) => `and ${count} more`,
   baselineNote:
     "the baseline is a number alone: no item is paired, and its own uncertainty is not in the interval",

@@ -18,7 +18,8 @@ export const COMPARE_EN = {
   },
   "cause/non-finite": {
     title: "no finite numbers",
-    message: "{nan} NaN and {infinite} infinite values in {affected} of {rows} rows",
+    message:
+      "{nan} NaN and {infinite} infinite {infinite?value|values} in {affected} of {rows} {rows?row|rows}",
     usual: [
       "an overflow of float16: Q·Kᵀ or the MLP beyond 65504",
       "a mask of −Inf over a row without any allowed key, or −Inf − (−Inf)",
@@ -45,7 +46,7 @@ export const COMPARE_EN = {
   "cause/unwritten": {
     title: "a block was never written",
     message:
-      "{elements} neighbouring elements of {affected} of {rows} rows hold zeros, or what stood there before",
+      "{elements} neighbouring {elements?element|elements} of {affected} of {rows} {rows?row|rows} {elements?holds|hold} zeros, or what stood there before",
     usual: [
       "the last tile of an operator: a shape that is no multiple of 16 or of the block size",
       "stale memory: an output of torch.empty that the kernel covers in part, a reused workspace",
@@ -59,7 +60,7 @@ export const COMPARE_EN = {
   "cause/saturation": {
     title: "clamped",
     message:
-      "{elements} elements in {columns} channels stop at a size of {largest}, where the reference is larger",
+      "{elements} {elements?element|elements} in {columns} {columns?channel|channels} {elements?stops|stop} at a size of {largest}, where the reference is larger",
     usual: [
       "the saturation mode of the device: overflow gives 65504 instead of infinity",
       "massive activations beyond the range of float16, or of an int8 scale set too small",
@@ -86,7 +87,7 @@ export const COMPARE_EN = {
   "cause/token": {
     title: "single tokens",
     message:
-      "{affected} of {rows} rows are wrong, {copies} of them copies of a neighbour; the worst is token {token} of sample {sample}",
+      "{affected} of {rows} {rows?row|rows} {affected?is|are} wrong, {copies} of them {copies?a copy|copies} of a neighbour; the worst is token {token} of sample {sample}",
     usual: [
       "a slot of the KV cache or of the block table that belongs to another token or request",
       "a token at the edge of a chunk, a block or a window; padding that was not cut",
@@ -100,7 +101,7 @@ export const COMPARE_EN = {
   "cause/shift": {
     title: "rows shifted",
     message:
-      "each row holds what belongs {lag} rows before it (cosine {cosine:4}, with its own {own:4})",
+      "each row holds what belongs {lag} {lag?row|rows} before it (cosine {cosine:4}, with its own {own:4})",
     usual: [
       "positions, slots or labels that are off by one",
       "padding on the left that one side strips and the other does not",
@@ -114,7 +115,7 @@ export const COMPARE_EN = {
   "cause/channel": {
     title: "a few channels",
     message:
-      "{share%} of the error is in {channels} of {width} channels (the first is {first}); they are {gain:3} times what they should be",
+      "{share%} of the error is in {channels} of {width} {width?channel|channels} (the first is {first}); {channels?it is|they are} {gain:3} times what {channels?it|they} should be",
     usual: [
       "a weight whose shard, tile or tail was not loaded: a dimension that is no multiple of 16",
       "outlier channels of a quantised weight, or their scale",
@@ -150,7 +151,7 @@ export const COMPARE_EN = {
   },
   "cause/bits": {
     title: "rounded to fewer bits",
-    message: "the values have {bits} significant bits where the format holds {of}",
+    message: "the values have {bits} significant {bits?bit|bits} where the format holds {of}",
     usual: [
       "a cast to a coarser format on the way: bfloat16 holds 8 bits, float16, TF32 and HF32 11",
       "truncation instead of rounding in a cast",
@@ -201,7 +202,7 @@ export const COMPARE_EN = {
   },
   "cause/low-rank": {
     title: "one direction",
-    message: "{share%} of the error points in {directions} direction(s)",
+    message: "{share%} of the error points in {directions} {directions?direction|directions}",
     usual: [
       "one inner channel is dead or wrong: a row or column of the weight before it",
       "one token or sink that all others attend to has another value",

@@ -64,7 +64,7 @@ export const PROBE_EN = {
   },
   "cause/mask": {
     title: "causal mask",
-    message: "the mask lies off by {estimate} keys",
+    message: "the mask lies off by {estimate} {estimate?key|keys}",
     usual: [
       "sparse_mode of npu_fused_infer_attention_score: 2 aligns the mask at the upper left, 3 at the lower right",
       "an atten_mask with the other meaning: 1 is hidden for this operator",
@@ -77,7 +77,7 @@ export const PROBE_EN = {
   },
   "cause/window": {
     title: "attention window",
-    message: "the window is {estimate} keys wide",
+    message: "the window is {estimate} {estimate?key|keys} wide",
     usual: [
       "pre_tokens without sparse_mode 4, or left at its maximum: a sliding layer that sees everything",
       "a window in the layers that should be global: layer_types not read",

@@ -1,3 +1,4 @@
+import { counted } from "../../../core/counted.ts";
 import type { PageWords } from "./words.ts";
 
 export const PAGE_EN: PageWords = {
@@ -11,7 +12,7 @@ export const PAGE_EN: PageWords = {
   nothingDrawn: "No error of a layer was measured.",
   times: (ratio) => `${ratio} × floor`,
   ofPrior: (ratio) => `${ratio} × prior limit`,
-  differing: (count) => `${count} elements differ`,
+  differing: (count) => `${counted(count, "element differs", "elements differ")}`,
   withoutScript: "Everything is on this page; sorting and filtering need JavaScript.",
   check: {
     pair: "Pair",
@@ -55,7 +56,7 @@ export const PAGE_EN: PageWords = {
     notMeasured: "not measured",
     most: (value) => `max ${value}`,
     own: (size) => `own error ${size}`,
-    nearTies: (count) => `${count} near ${count === "1" ? "tie" : "ties"}`,
+    nearTies: (count) => counted(count, "near tie"),
     ofPrompts: () => "of the prompts agree",
   },
   chart: {
@@ -72,8 +73,8 @@ export const PAGE_EN: PageWords = {
   heat: {
     unit: { floor: "× floor", prior: "× prior limit", exact: "relative L2 error" },
     intro: (prompt, tokens, tensors) =>
-      `Every tensor at every token of ${prompt}: ${tokens} tokens, ${tensors} tensors. With JavaScript, arrow keys or the pointer read single cells.`,
-    binned: (size) => `A cell is the largest of ${size} tokens.`,
+      `Every tensor at every token of ${prompt}: ${counted(tokens, "token")}, ${counted(tensors, "tensor")}. With JavaScript, arrow keys or the pointer read single cells.`,
+    binned: (size) => `A cell is the largest of ${counted(size, "token")}.`,
     largest: (tensor, tokens, size) => `Largest: ${tensor}, ${tokens}, ${size}`,
     scale: (low, high, unit) => `Colour scale from ${low} to ${high} ${unit}`,
     token: (from) => `token ${from}`,
@@ -88,8 +89,8 @@ export const PAGE_EN: PageWords = {
   depth: {
     intro:
       "The module at fault first, then those furthest from their reference. ULP: a unit in the last place of the candidate's number format at the reference value.",
-    histogram: (elements, format) => `${elements} elements by |d| in ULP of ${format}`,
-    bar: (bucket, elements) => `${bucket} ULP: ${elements} elements`,
+    histogram: (elements, format) => `${counted(elements, "element")} by |d| in ULP of ${format}`,
+    bar: (bucket, elements) => `${bucket} ULP: ${counted(elements, "element")}`,
   },
   positions: {
     intro:
