@@ -2,6 +2,7 @@
 
 import { appendFileSync, statSync } from "node:fs";
 import type { NpuDiffError } from "../core/errors.ts";
+import { reasonOf } from "../core/errors.ts";
 import { escapeText } from "../core/escape.ts";
 import { renderError } from "../report/error.ts";
 import { fitSummary, renderAnnotations, SUMMARY_LIMIT } from "../report/github.ts";
@@ -52,7 +53,7 @@ export async function tellGithub(
     // A blank line before it: what another call wrote may end in a table.
     if (part !== "") appendFileSync(path, `\n${part}`);
   } catch (error) {
-    const text = [error instanceof Error ? error.message : String(error)];
+    const text = [reasonOf(error)];
     const title = "npu-diff: the job summary could not be written";
     await host.stderr.write(renderAnnotations([{ level: "warning", title, text }], lang));
   }

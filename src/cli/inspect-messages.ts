@@ -74,7 +74,7 @@ const EN: InspectMessages = {
   repaired: "repaired",
   tensors: (tensors, samples) => `${tensors} in ${counted(samples, "sample")}`,
   asStatistics: (tensors) => `${tensors} of them as statistics`,
-  asSketches: (tensors) => `${counted(tensors, "as a sketch", "as sketches")}`,
+  asSketches: (tensors) => counted(tensors, "as a sketch", "as sketches"),
   logits: {
     whole: (samples) => `whole in ${counted(samples, "sample")}`,
     statistics: (samples) => `statistics in ${counted(samples, "sample")}: no figure of quality`,

@@ -7,6 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { NpuDiffError } from "../core/errors.ts";
+import { reasonOf } from "../core/errors.ts";
 import { type Arguments, usageError } from "./arguments.ts";
 import type { Host } from "./host.ts";
 import { followLinks, type OutputFile } from "./outputs.ts";
@@ -124,7 +125,7 @@ function readWhole(given: string, path: string): { readonly bytes: Buffer; reado
     mode = found.mode & 0o777;
     bytes = readFileSync(path);
   } catch (error) {
-    throw unreadable(given, error instanceof Error ? error.message : String(error));
+    throw unreadable(given, reasonOf(error));
   }
   if (isUtf8(bytes)) return { bytes, mode };
   throw unreadable(given, "is no UTF-8, in which the report is written");

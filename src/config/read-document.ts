@@ -2,7 +2,7 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { basename, relative } from "node:path";
-import { type ErrorCode, NpuDiffError } from "../core/errors.ts";
+import { type ErrorCode, NpuDiffError, reasonOf } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import type { SchemaOf } from "../core/schema.ts";
 import { type Mismatch, mismatchOf } from "../core/validate.ts";
@@ -105,7 +105,7 @@ function readText(path: string, shown: string, kind: DocumentKind): string {
       what: `the ${kind.noun} cannot be read`,
       facts: [
         { label: kind.noun, text: shown },
-        { label: "cause", text: error instanceof Error ? error.message : String(error) },
+        { label: "cause", text: reasonOf(error) },
       ],
       help: kind.makeOne,
       cause: error,

@@ -1,6 +1,6 @@
 /** The errors that nobody meant to throw. */
 
-import { NpuDiffError } from "./errors.ts";
+import { NpuDiffError, reasonOf } from "./errors.ts";
 
 /** What the engine says where a buffer, a string or WebAssembly memory cannot grow. */
 const CANNOT_GROW =
@@ -10,7 +10,7 @@ const CANNOT_GROW =
 export function asNpuDiffError(thrown: unknown): NpuDiffError {
   if (thrown instanceof NpuDiffError) return thrown;
   const code = thrown instanceof Error && "code" in thrown ? thrown.code : null;
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  const text = reasonOf(thrown);
   const facts = [{ label: "cause", text }];
   if (
     code === "ERR_WORKER_OUT_OF_MEMORY" ||

@@ -109,7 +109,7 @@ export function unwritable(
     what,
     facts: [
       { label, text: path },
-      { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
+      { label: "cause", text: reasonOf(cause) },
     ],
     help: "give a path in a folder that exists and may be written to",
     cause,
@@ -125,4 +125,9 @@ export function isNpuDiffError<C extends ErrorCode = ErrorCode>(
     error instanceof NpuDiffError &&
     (codes.length === 0 || (codes as readonly ErrorCode[]).includes(error.code))
   );
+}
+
+/** What a thrown value says of itself: the message of an error, and anything else as text. */
+export function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -7,7 +7,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { counted } from "../core/counted.ts";
-import { type ErrorCode, NpuDiffError } from "../core/errors.ts";
+import { type ErrorCode, NpuDiffError, reasonOf } from "../core/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 
 /** The two facts that disagree. */
@@ -189,10 +189,6 @@ export class DumpFile implements ByteSource {
     closeSync(this.#descriptor);
     this.#descriptor = null;
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function cannotOpen(path: string, error: unknown): NpuDiffError {

@@ -1,7 +1,7 @@
 /** What lies in a folder, which may be a stranger's. */
 
 import { type Dirent, opendirSync, statSync } from "node:fs";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../core/errors.ts";
 
 /** Whether `path` is a folder, links followed; false where nothing can be said of it. */
 export function isFolder(path: string): boolean {
@@ -41,7 +41,7 @@ export function readFolder(folder: string, most: number): readonly Dirent[] {
       what: "the folder cannot be read",
       facts: [
         { label: "folder", text: folder },
-        { label: "cause", text: cause instanceof Error ? cause.message : String(cause) },
+        { label: "cause", text: reasonOf(cause) },
       ],
       help: "check the path and the folder's rights",
       cause,

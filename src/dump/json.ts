@@ -1,6 +1,7 @@
 /** JSON out of a file: bounded in size and depth, and an object. */
 
 import type { ErrorCode } from "../core/errors.ts";
+import { reasonOf } from "../core/errors.ts";
 import { depthOf } from "../core/json-depth.ts";
 import { MAX_JSON_BYTES, MAX_JSON_DEPTH } from "./bounds.ts";
 import type { DumpFile } from "./dump-file.ts";
@@ -39,7 +40,7 @@ export function parseJsonObject(
   try {
     value = JSON.parse(text, (key, member: unknown) => (key === "__proto__" ? undefined : member));
   } catch (cause) {
-    throw fail(cause instanceof Error ? cause.message : "no JSON", "a JSON object", cause);
+    throw fail(reasonOf(cause), "a JSON object", cause);
   }
   if (!isJsonObject(value)) {
     throw fail(Array.isArray(value) ? "an array" : String(value), "a JSON object");

@@ -2,7 +2,7 @@
 
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename } from "node:path";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../core/errors.ts";
 
 export class OutputFile {
   readonly path: string;
@@ -108,7 +108,7 @@ function unwritable(path: string, error: unknown): NpuDiffError {
     what: `${basename(path)} cannot be written`,
     facts: [
       { label: "file", text: path },
-      { label: "found", text: error instanceof Error ? error.message : String(error) },
+      { label: "found", text: reasonOf(error) },
       { label: "expected", text: "a folder that may be written to, with room on its disk" },
     ],
     help: "check the folder, its permissions and the free space",

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { counted } from "../core/counted.ts";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../core/errors.ts";
 import { readRunOf } from "./arrow-dump.ts";
 import { MAX_RANKS } from "./bounds.ts";
 import { matchesAny } from "./contract.ts";
@@ -115,7 +115,7 @@ function entriesAt(folder: string, pattern: string): ReturnType<typeof entriesOf
   try {
     return entriesOf(folder, MAX_ENTRIES);
   } catch (cause) {
-    throw notFound(pattern, cause instanceof Error ? cause.message : String(cause), cause);
+    throw notFound(pattern, reasonOf(cause), cause);
   }
 }
 

@@ -3,7 +3,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../core/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 
 /**
@@ -107,7 +107,7 @@ function unwritable(cause: unknown): NpuDiffError {
     what: "a temporary file cannot be written",
     facts: [
       { label: "folder", text: tmpdir() },
-      { label: "found", text: cause instanceof Error ? cause.message : String(cause) },
+      { label: "found", text: reasonOf(cause) },
       { label: "expected", text: "room for the tensors that are not stored as they are read" },
     ],
     help: "make room there, or set TMPDIR to a folder on a larger disk",

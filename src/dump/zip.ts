@@ -9,7 +9,7 @@
 import { crc32 } from "node:zlib";
 import { Inflate } from "fflate";
 import { counted } from "../core/counted.ts";
-import { isNpuDiffError, type NpuDiffError } from "../core/errors.ts";
+import { isNpuDiffError, type NpuDiffError, reasonOf } from "../core/errors.ts";
 import type { DumpFile } from "./dump-file.ts";
 import type { Piece } from "./foreign/foreign-tensor.ts";
 import type { Spool } from "./spool.ts";
@@ -112,7 +112,7 @@ export function unzipped(file: DumpFile, entry: ZipEntry, spool: () => Spool): P
       inflate.push(bytes, last);
     } catch (cause) {
       if (isNpuDiffError(cause)) throw cause;
-      throw wrong(cause instanceof Error ? cause.message : String(cause), cause);
+      throw wrong(reasonOf(cause), cause);
     }
     done += length;
   }

@@ -2,7 +2,7 @@
 
 import type { CheckResult } from "../core/check-result.ts";
 import { worstOf } from "../core/check-result.ts";
-import { NpuDiffError } from "../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../core/errors.ts";
 import { depthOf } from "../core/json-depth.ts";
 import type { ComparisonResult } from "../core/result.ts";
 import type { Schema } from "../core/schema.ts";
@@ -42,7 +42,7 @@ export function readStored(text: string, file: string): Stored {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid(error instanceof Error ? error.message : "no JSON", "JSON");
+    throw invalid(reasonOf(error), "JSON");
   }
   value = completed(value);
   const id = (value as { readonly $schema?: unknown } | null)?.$schema;

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { type CheckResult, worstOf } from "../../core/check-result.ts";
-import { NpuDiffError } from "../../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../../core/errors.ts";
 import type { Decide, Limits } from "../../core/options.ts";
 import type { ComparisonResult } from "../../core/result.ts";
 import { FORMATS, render } from "../../report/render.ts";
@@ -124,10 +124,6 @@ function readText(path: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     if (error instanceof NpuDiffError) throw error;
-    throw unreadable(
-      error instanceof Error ? error.message : String(error),
-      "a file in UTF-8 that this process may read",
-      error,
-    );
+    throw unreadable(reasonOf(error), "a file in UTF-8 that this process may read", error);
   }
 }

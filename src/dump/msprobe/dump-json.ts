@@ -3,6 +3,7 @@
 import { dirname, join } from "node:path";
 import { counted } from "../../core/counted.ts";
 import type { ErrorCode, NpuDiffError } from "../../core/errors.ts";
+import { reasonOf } from "../../core/errors.ts";
 import { depthOf } from "../../core/json-depth.ts";
 import { MAX_AXES, MAX_JSON_DEPTH, MAX_MSPROBE_JSON_BYTES, MAX_ROWS } from "../bounds.ts";
 import { DumpFile } from "../dump-file.ts";
@@ -124,7 +125,7 @@ function parsed(file: DumpFile, json: string): JsonObject {
   try {
     value = parsePythonJson(json);
   } catch (cause) {
-    const found = cause instanceof Error ? cause.message.slice(0, 200) : "no JSON";
+    const found = reasonOf(cause).slice(0, 200);
     throw file.fail("dump-corrupt", what, { found, expected }, help, cause);
   }
   if (isJsonObject(value)) return value;

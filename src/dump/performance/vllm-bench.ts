@@ -7,6 +7,7 @@
 
 import { counted } from "../../core/counted.ts";
 import type { NpuDiffError } from "../../core/errors.ts";
+import { reasonOf } from "../../core/errors.ts";
 import { depthOf } from "../../core/json-depth.ts";
 import type { PerformanceMetricName } from "../../core/performance.ts";
 import { MAX_BENCH_JSON_BYTES, MAX_JSON_DEPTH, MAX_PERFORMANCE_VALUES } from "../bounds.ts";
@@ -133,7 +134,7 @@ function parse(file: DumpFile): JsonObject {
   try {
     value = parsePythonJson(text);
   } catch (cause) {
-    const found = cause instanceof Error ? cause.message : "no JSON";
+    const found = reasonOf(cause);
     throw invalid(file, "is not one whole JSON object", { found, expected: isBench }, cause);
   }
   if (!isJsonObject(value)) {

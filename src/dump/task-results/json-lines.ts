@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { TextDecoder } from "node:util";
 import { counted } from "../../core/counted.ts";
+import { reasonOf } from "../../core/errors.ts";
 import type { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { parsePythonJson } from "../python-json.ts";
@@ -121,7 +122,7 @@ function parseLine(
         cause,
       );
     }
-    throw invalid("is not JSON", cause instanceof Error ? cause.message : "no JSON", cause);
+    throw invalid("is not JSON", reasonOf(cause), cause);
   }
   if (!isJsonObject(value)) {
     throw invalid("is not an object", Array.isArray(value) ? "an array" : typeof value);

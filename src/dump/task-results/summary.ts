@@ -1,6 +1,7 @@
 /** `results_*.json` of lm-evaluation-harness: what it says about its tasks beside the samples. */
 
 import { counted } from "../../core/counted.ts";
+import { reasonOf } from "../../core/errors.ts";
 import { DumpFile } from "../dump-file.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { parsePythonJson } from "../python-json.ts";
@@ -66,7 +67,7 @@ function parseSummary(file: DumpFile): JsonObject {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(file.read(0, file.size));
     value = parsePythonJson(text);
   } catch (cause) {
-    throw invalid(cause instanceof Error ? cause.message : "no JSON", cause);
+    throw invalid(reasonOf(cause), cause);
   }
   if (!isJsonObject(value)) throw invalid(Array.isArray(value) ? "an array" : typeof value);
   return value;

@@ -1,6 +1,6 @@
 /** The matrix product of the head, by onnxruntime-node: the only place that loads it, and only when it is needed. */
 
-import { NpuDiffError } from "../../core/errors.ts";
+import { NpuDiffError, reasonOf } from "../../core/errors.ts";
 import { gemmModel } from "./onnx-gemm.ts";
 
 /** Multiplies float32 matrices. */
@@ -51,7 +51,7 @@ async function loadRuntime() {
   try {
     return await import("onnxruntime-node");
   } catch (cause) {
-    const found = cause instanceof Error ? (cause.message.split("\n", 1)[0] ?? "") : String(cause);
+    const found = reasonOf(cause).split("\n", 1)[0] ?? "";
     throw new NpuDiffError("package-missing", {
       what: "--lm-head needs a package that is not there",
       facts: [

@@ -12,7 +12,7 @@ export const PAGE_EN: PageWords = {
   nothingDrawn: "No error of a layer was measured.",
   times: (ratio) => `${ratio} × floor`,
   ofPrior: (ratio) => `${ratio} × prior limit`,
-  differing: (count) => `${counted(count, "element differs", "elements differ")}`,
+  differing: (count) => counted(count, "element differs", "elements differ"),
   withoutScript: "Everything is on this page; sorting and filtering need JavaScript.",
   check: {
     pair: "Pair",
