@@ -163,7 +163,8 @@ export const OPTIONS = {
     kind: "update",
     alias: "u",
     group: "Selection",
-    describe: "Accept the new figures into the baseline; --update=new only adds what it lacks",
+    describe:
+      "Accept the new figures into the baseline: all (where nothing is given), or new, which only adds what it lacks",
   },
   force: { kind: "flag", group: "Output", describe: "Overwrite the config that is there" },
   show: {

@@ -210,7 +210,9 @@ function addOption(
     group: `${spec.group}:`,
     ...(spec.alias === undefined ? {} : { alias: spec.alias }),
     // A value is always one word of the command line: no option swallows positionals.
-    ...(spec.kind === "flag" ? { type: "boolean" } : { type: "string", nargs: 1 }),
+    ...(spec.kind === "flag" ? { type: "boolean" } : { nargs: 1 }),
+    // What an update takes is said in words: one of two, or a file.
+    ...(spec.kind === "value" || spec.kind === "list" ? { type: "string" } : {}),
     ...more,
   });
 }

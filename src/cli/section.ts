@@ -18,7 +18,7 @@ const END = "<!-- npu-diff:end -->";
 /** How the help of a command that writes such a part describes the option. */
 export const DESCRIBE_SECTION = {
   group: "Output:",
-  describe: `Also put the Markdown report into this file, between ${BEGIN} and ${END}`,
+  describe: `Also put the Markdown report into FILE, between ${BEGIN} and ${END}`,
 } as const;
 
 /** What both markers begin with, and what the section says instead. */

@@ -1,6 +1,7 @@
 /** Every way of calling `npu-diff` wrongly ends in a usage error that says what to do. */
 
 import { describe, expect, test } from "vitest";
+import { CHECK_FORMATS } from "../../src/report/check/render.ts";
 import { cli, type Ended } from "../support/cli.ts";
 
 function expectUsageError({ code, stdout, stderr }: Ended): void {
@@ -138,6 +139,16 @@ describe.concurrent("help", () => {
     expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
     expect(stderr).toBe("");
     expect(code).toBe(0);
+  });
+
+  test("check --help lists the formats that it takes, and what --update takes in words", async () => {
+    const { stdout } = await cli(["check", "--help"]);
+    const words = stdout.replaceAll(/\s+/g, " ");
+    expect(words).toContain(`Report on standard output: ${CHECK_FORMATS.join(", ")} [value]`);
+    expect(words).not.toContain("csv");
+    expect(words).toMatch(/--update Accept .*: all .*, or new, which only adds what it lacks --/);
+    const { stdout: compare } = await cli(["compare", "--help"]);
+    expect(compare).toMatch(/--update +Also put the Markdown report into FILE, .*\n.*-->\n/);
   });
 
   test("npu-diff --help lists every command", async () => {

@@ -9,7 +9,7 @@ import type { Arguments } from "../arguments.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Host } from "../host.ts";
 import { readJobs } from "../jobs.ts";
-import { CONFIG_OPTIONS } from "../options.ts";
+import { CONFIG_OPTIONS, type OptionName } from "../options.ts";
 import { makeObserver } from "../progress.ts";
 import { repeatCheckCommand } from "../repeat-command.ts";
 import {
@@ -20,6 +20,13 @@ import {
   writeReports,
 } from "../reports.ts";
 import type { Command } from "./command.ts";
+
+/** A check has no table of tensors. */
+const DESCRIPTIONS: Partial<Record<OptionName, string>> = {
+  format: "Report on standard output: text, json, md, html, junit, sarif, github",
+  output:
+    "Also write a report here: PATH.html, .json, .md, .txt, .xml (JUnit), .sarif, or FORMAT=PATH (repeatable)",
+};
 
 export const check: Command = {
   name: "check",
@@ -32,6 +39,10 @@ export const check: Command = {
     "npu-diff check -u    # accept the new figures into the baseline",
   ],
   options: [...CONFIG_OPTIONS, "update", "jobs", ...REPORT_OPTIONS, "no-progress", "debug"],
+  describeOption: (option) => {
+    const describe = DESCRIPTIONS[option];
+    return describe === undefined ? {} : { describe };
+  },
 
   async run(args, host) {
     const { readGiven } = await import("../config-options.ts");
