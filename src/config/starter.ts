@@ -2,8 +2,10 @@
 
 import { BASELINE_UPDATES } from "../core/options.ts";
 
-/** What the pair of a new config is made of; paths as the config has them. */
-export interface StarterPair {
+/** What a new config is made of; paths as the config has them. */
+export interface Starter {
+  /** Where its schema is, for editors; null leaves it out. */
+  readonly schema: string | null;
   readonly name: string;
   readonly reference: string;
   readonly candidate: string;
@@ -24,7 +26,8 @@ export function starterText({
   floor,
   forced,
   preset,
-}: StarterPair): string {
+  schema,
+}: Starter): string {
   const lines = [
     `"reference": ${JSON.stringify(reference)},`,
     `"candidate": ${JSON.stringify(candidate)},`,
@@ -33,9 +36,7 @@ export function starterText({
     ...(preset === null ? [] : [`"preset": ${JSON.stringify(preset)},`]),
   ];
   return `{
-  "$schema": "./node_modules/npu-diff/schema/config.schema.json",
-
-  // Figures that were accepted. npu-diff check -u writes them; a figure that gets worse fails.
+${schema === null ? "" : `  "$schema": ${JSON.stringify(schema)},\n\n`}  // Figures that were accepted. npu-diff check -u writes them; a figure that gets worse fails.
   "baseline": "npu-diff.baseline.json",
 
   // How far a figure may be worse than the baseline's, as a share of it.

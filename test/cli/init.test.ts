@@ -1,7 +1,7 @@
 /** From two dumps to a gate in CI: `npu-diff init`, `check -u`, `check`. */
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config/load.ts";
 import { starterName, starterText } from "../../src/config/starter.ts";
@@ -91,6 +91,24 @@ describe("init", () => {
     ]);
   });
 
+  test("names the schema that the project has installed, or else its own", async () => {
+    const schemaOf = async (path: string): Promise<string> => {
+      await run(cwd, {}, "init", "ref.arrow", "good.arrow", "--force", "-o", path);
+      const { config } = readConfig(join(cwd, path), cwd);
+      return config.$schema ?? "";
+    };
+    const own = await schemaOf("npu-diff.jsonc");
+    const published = readFileSync(new URL("../../schema/config.schema.json", import.meta.url));
+    expect(readFileSync(new URL(own))).toEqual(published);
+    const installed = "node_modules/npu-diff/schema/config.schema.json";
+    mkdirSync(dirname(join(cwd, installed)), { recursive: true });
+    writeFileSync(join(cwd, installed), published);
+    expect(await schemaOf("npu-diff.jsonc")).toBe(`./${installed}`);
+    rmSync(join(cwd, "npu-diff.jsonc"));
+    expect(await schemaOf("ci/npu-diff.jsonc")).toBe(`../${installed}`);
+    rmSync(join(cwd, "node_modules"), { recursive: true });
+  });
+
   test.each([
     ["a dump that is not there", ["ref.arrow", "none.arrow"]],
     ["a floor that is not there", ["ref.arrow", "good.arrow", "--floor", "none.arrow"]],
@@ -106,7 +124,8 @@ describe("init", () => {
     const name = starterName(hostile, "npu.arrow", "BF16");
     const path = files.path(".jsonc");
     const pair = { name, reference: hostile, candidate: hostile, floor: [hostile], forced: [] };
-    writeFileSync(path, starterText({ ...pair, preset: null }));
+    const schema = null;
+    writeFileSync(path, starterText({ ...pair, schema, preset: null }));
     const { config } = readConfig(path, folder);
     expect(config.pairs[name]).toEqual({
       reference: hostile,

@@ -1,5 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { createRequire } from "node:module";
+import { basename, dirname, join, parse, relative, resolve, sep } from "node:path";
+import { pathToFileURL } from "node:url";
+import { CONFIG_SCHEMA_ID } from "../../config/config.ts";
 import { NpuDiffError, unwritable } from "../../core/errors.ts";
 import { escapeText } from "../../core/escape.ts";
 import { DEFAULT_OPTIONS } from "../../core/options.ts";
@@ -35,6 +38,7 @@ export const init: Command = {
     const toConfig = (given: string): string => pathFrom(dirname(path), resolve(host.cwd, given));
     const name = starterName(model, basename(candidate), dtype);
     const text = starterText({
+      schema: schemaFor(dirname(path)),
       name,
       reference: toConfig(reference),
       candidate: toConfig(candidate),
@@ -102,6 +106,25 @@ async function identityOf(
   for (const path of [options.reference, ...others]) readRun(path);
   const { id } = (run["model"] ?? {}) as { readonly id?: unknown };
   return { model: typeof id === "string" && id !== "" ? id : null, dtype: run.dtype };
+}
+
+/**
+ * The schema of a config in `folder`, for editors: that of the package which the project has
+ * installed, which is the same for everybody, or else that of this one.
+ */
+function schemaFor(folder: string): string | null {
+  const { root } = parse(folder);
+  for (let at = folder; ; at = dirname(at)) {
+    const path = join(at, "node_modules", CONFIG_SCHEMA_ID);
+    if (existsSync(path)) return pathFrom(folder, path).replace(/^(?!\.)/, "./");
+    if (at === root) break;
+  }
+  try {
+    const own = createRequire(import.meta.url).resolve(CONFIG_SCHEMA_ID);
+    return existsSync(own) ? pathToFileURL(own).href : null;
+  } catch {
+    return null;
+  }
 }
 
 /** `path` as a config in `folder` has it, the same on every system. */
