@@ -59,9 +59,16 @@ export function inputFindings({
       }),
     );
   }
-  for (const dump of [reference, candidate, ...floors.used.map((floor) => floor.dump)]) {
-    if (dump.repaired) findings.push(finding("input/repaired", { detail: { file: dump.file } }));
-    findings.push(...importFindings(dump));
+  const sides = [
+    ["reference", reference],
+    ["candidate", candidate],
+    ...floors.used.map((floor) => ["floor", floor.dump] as const),
+  ] as const;
+  for (const [side, dump] of sides) {
+    if (dump.repaired) {
+      findings.push(finding("input/repaired", { detail: { side, file: dump.file } }));
+    }
+    findings.push(...importFindings(side, dump));
   }
   findings.push(
     ...naming.names.map(renamed),
@@ -82,10 +89,12 @@ export function inputFindings({
   for (const { name, samples } of texts) {
     findings.push(finding("input/text-differs", { value: samples, detail: { name } }));
   }
-  for (const dump of [reference, candidate]) {
+  for (const [side, dump] of sides.slice(0, 2)) {
     const repeats = dump.tensors.reduce((most, { repeat }) => Math.max(most, repeat), 0);
     if (repeats === 0) continue;
-    findings.push(finding("input/repeats", { value: repeats + 1, detail: { file: dump.file } }));
+    findings.push(
+      finding("input/repeats", { value: repeats + 1, detail: { side, file: dump.file } }),
+    );
   }
   for (const file of set?.strangers ?? []) {
     findings.push(finding("input/set-stranger", { detail: { file } }));
@@ -108,7 +117,7 @@ export function inputFindings({
 }
 
 /** What of another tool's file was not read, or read by an assumption. */
-function importFindings({ file, run }: Dump): readonly Finding[] {
+function importFindings(side: string, { file, run }: Dump): readonly Finding[] {
   const { skipped, assumed } = readImported(run) ?? {};
   const told = (rule: "input/not-read" | "input/assumed", remarks: Remarks | undefined) => {
     if (remarks === undefined || remarks.count === 0) return [];
@@ -116,7 +125,7 @@ function importFindings({ file, run }: Dump): readonly Finding[] {
       .slice(0, NAMED)
       .map(({ name, why }) => `${clipped(name, 40)} (${clipped(why, 60)})`);
     const more = remarks.count > names.length ? [`+${String(remarks.count - names.length)}`] : [];
-    const detail = { file, names: [...names, ...more].join(", ") };
+    const detail = { side, file, names: [...names, ...more].join(", ") };
     return [finding(rule, { value: remarks.count, detail })];
   };
   return [...told("input/not-read", skipped), ...told("input/assumed", assumed)];

@@ -10,8 +10,6 @@ import { type Language, MESSAGES, type Messages } from "./messages/index.ts";
 /** What stands where a finding lacks a fact that its template names. */
 const ABSENT = "-";
 
-const SIDES: ReadonlySet<string> = new Set(["reference", "candidate"]);
-
 /** What was found, as a phrase without the name of the tensor. */
 export function findingMessage(finding: Finding, lang: Language): string {
   if (!isRuleId(finding.rule)) return escapeText(finding.rule);
@@ -58,7 +56,7 @@ function detailText(name: string, value: string | number | undefined, lang: Lang
   if (value === undefined) return ABSENT;
   if (typeof value === "number") return formatPlain(value);
   const messages = MESSAGES[lang];
-  if (name === "side" && isSide(value)) return messages.side[value];
+  if (name === "side" && isSide(value)) return messages.labels[value];
   if (name === "reason") return reasonText(value, messages);
   return escapeText(value, 120);
 }
@@ -68,6 +66,6 @@ export function reasonText(reason: string, { reasons }: Messages): string {
   return reasons[reason] ?? escapeText(reason);
 }
 
-function isSide(value: string): value is "reference" | "candidate" {
-  return SIDES.has(value);
+function isSide(value: string): value is "reference" | "candidate" | "floor" {
+  return value === "reference" || value === "candidate" || value === "floor";
 }

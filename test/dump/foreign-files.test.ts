@@ -11,6 +11,7 @@ import type { NpuDiffError } from "../../src/core/errors.ts";
 import { dataBytes } from "../../src/dump/dump.ts";
 import { openDump } from "../../src/dump/open-dump.ts";
 import { Spool } from "../../src/dump/spool.ts";
+import { findingMessage } from "../../src/report/finding-text.ts";
 import { cli } from "../support/cli.ts";
 import { python } from "../support/python.ts";
 import { errorOf, scratch } from "../support/scratch.ts";
@@ -66,11 +67,19 @@ describe("what is not read is told", () => {
     const { findings } = await compareDumps({ reference: path, candidate: path });
     const told = findings.filter(({ rule }) => /^input\/(?:not-read|assumed)$/.test(rule));
     expect(told).toMatchObject([
-      { rule: "input/not-read", level: "warning", value: 6, detail: { file: "stored.npz" } },
-      { rule: "input/assumed", level: "warning", value: 1, detail: { file: "stored.npz" } },
-      { rule: "input/not-read" },
-      { rule: "input/assumed" },
+      {
+        rule: "input/not-read",
+        level: "warning",
+        value: 6,
+        detail: { side: "reference", file: "stored.npz" },
+      },
+      { rule: "input/assumed", level: "warning", value: 1, detail: { side: "reference" } },
+      { rule: "input/not-read", detail: { side: "candidate", file: "stored.npz" } },
+      { rule: "input/assumed", detail: { side: "candidate" } },
     ]);
+    const [first] = told;
+    expect(first && findingMessage(first, "en")).toMatch(/^reference stored\.npz: 6 entries were/);
+    expect(first && findingMessage(first, "zh")).toMatch(/^基准 stored\.npz：有 6 项/);
     expect(told[0]?.detail["names"]).toMatch(/^text \(.*'<U2'\), bytes \(.*\), \+\d+$/);
     expect(told[1]?.detail["names"]).toMatch(/^f8_e4m3 \(.*V1/);
   });
@@ -80,7 +89,7 @@ describe("what is not read is told", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/format +npz\n/);
     expect(stdout).toMatch(/not read +6 entries\n +text: elements of '<U2'\n/);
-    expect(stdout).toMatch(/assumed +1 entries\n +f8_e4m3: stored as V1/);
+    expect(stdout).toMatch(/assumed +1 entry\n +f8_e4m3: stored as V1/);
     expect(stdout).not.toContain("skipped");
   });
 });

@@ -301,20 +301,21 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     tune: "Capture the replay with the candidate's selection.",
   },
   "input/repaired": {
-    message: "{file} was put together by repair: tensors without all their chunks are missing",
+    message:
+      "{side} {file} was put together by repair: tensors without all their chunks are missing",
     why: "A repaired dump holds what was complete when its writer was stopped, and no more.",
     causes: ["the capture was killed, or ran out of disk space"],
     tune: "Capture again for a complete comparison.",
   },
   "input/not-read": {
-    message: "{file}: {value} {value?entry was|entries were} not read: {names}",
+    message: "{side} {file}: {value} {value?entry was|entries were} not read: {names}",
     why: "What is no tensor that a dump can hold is not compared, and no verdict covers it.",
     causes: ["texts, Python objects, complex numbers or other files beside the tensors"],
     tune: "Store what is to be compared as float64, float32, float16, bfloat16, an integer or bool. npu-diff inspect lists what was left out, and why.",
   },
   "input/assumed": {
     message:
-      "{file}: of {value} {value?tensor|tensors} the file leaves open how {value?it is|they are} read: {names}",
+      "{side} {file}: of {value} {value?tensor|tensors} the file leaves open how {value?it is|they are} read: {names}",
     why: "Some formats do not say all that a comparison needs: NumPy stores float8_e4m3fn and other formats of eight bits alike, msprobe's dump may lack a tensor's file, a base file of llama.cpp the token in place of which the model was fed its own beginning. What is assumed instead may be wrong.",
     causes: [
       "arrays of ml_dtypes in .npy or .npz",
@@ -373,7 +374,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "input/repeats": {
     message:
-      "{file} holds {value} {value?repetition|repetitions} of its run; the other side is compared with the first",
+      "{side} {file} holds {value} {value?repetition|repetitions} of its run; the other side is compared with the first",
     why: "The repetitions are held to each other alone: quality.determinism says how far the run repeats itself.",
     causes: ["a dump of a determinism run: --repeats"],
     tune: "Nothing needs to be done.",

@@ -277,19 +277,19 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "以待测侧的采集范围采集重放。",
   },
   "input/repaired": {
-    message: "{file} 由 repair 恢复：数据块不完整的张量视为缺失",
+    message: "{side} {file} 由 repair 恢复：数据块不完整的张量视为缺失",
     why: "恢复后的 dump 只包含写入中断时已经完整的部分。",
     causes: ["采集进程被终止，或磁盘空间不足"],
     tune: "如需完整比较，请重新采集。",
   },
   "input/not-read": {
-    message: "{file}：有 {value} 项未读取：{names}",
+    message: "{side} {file}：有 {value} 项未读取：{names}",
     why: "dump 无法容纳的内容不参与比较，结论也不涵盖它们。",
     causes: ["张量之外还有文本、Python 对象、复数或其他文件"],
     tune: "需要比较的内容请存为 float64、float32、float16、bfloat16、整数或 bool。npu-diff inspect 会列出未读取的内容及原因。",
   },
   "input/assumed": {
-    message: "{file}：文件未说明 {value} 个张量的读取方式：{names}",
+    message: "{side} {file}：文件未说明 {value} 个张量的读取方式：{names}",
     why: "有些格式不含比较所需的全部信息：NumPy 对 float8_e4m3fn 与其他八位格式采用同一种存储标记；msprobe 的 dump 可能缺少张量文件；llama.cpp 的基准文件不说明哪个 token 被替换为起始 token。此时采用的假设可能有误。",
     causes: [
       "用 ml_dtypes 的数组保存 .npy 或 .npz",
@@ -346,7 +346,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "请在两侧都保存 input_ids：--tokens-from。",
   },
   "input/repeats": {
-    message: "{file} 含 {value} 次重复运行，另一侧只与第一次比较",
+    message: "{side} {file} 含 {value} 次重复运行，另一侧只与第一次比较",
     why: "各次重复只在彼此之间比较：quality.determinism 说明该运行与自身的一致程度。",
     causes: ["该 dump 来自确定性测试：--repeats"],
     tune: "无需处理。",
