@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { compareDumps } from "../src/compare.ts";
 import type { CompareOptions } from "../src/core/options.ts";
 import type { ComparisonResult } from "../src/core/result.ts";
+import { findingMessage } from "../src/report/finding-text.ts";
 import { scratch } from "./support/scratch.ts";
 import {
   addNoise,
@@ -90,6 +91,20 @@ function roles(result: ComparisonResult): Readonly<Record<string, string>> {
     result.tensors.flatMap(({ name, role }) => (role === null ? [] : [[name, role]])),
   );
 }
+
+test("a sample beyond the prior is named where the whole tensor holds", async () => {
+  const noisy = edit("layers.1.mlp", (values, { sample }) =>
+    sample === 0 ? values : values.map((value, i) => value * (1 + (i % 2 === 0 ? 1e-4 : -1e-4))),
+  );
+  const { findings } = await comparePair({ change: noisy });
+  const found = findings.filter(({ rule }) => rule.startsWith("layer/prior"));
+  expect(found.map(({ rule }) => rule)).toContain("layer/prior-sample");
+  expect(found.map(({ rule }) => rule)).not.toContain("layer/prior");
+  for (const one of found) {
+    expect(findingMessage(one, "en")).not.toContain("sample -");
+    expect(one.sample).toBe(1);
+  }
+});
 
 describe("a clean pair", () => {
   test("passes by the prior", async () => {

@@ -291,11 +291,13 @@ function judgeByPrior(
   fewTokens: ReportFewTokens,
 ): void {
   const { gm, max, maxAt } = figures.tokenRelL2;
+  const { excess, sample } = figures.worstSample;
   if (!isWithin(gm, limits.gm)) {
     report("layer/prior", { value: gm, limit: limits.gm, limitFrom: "prior" });
-  } else if (!isWithin(figures.worstSampleExcess, limits.sample)) {
+  } else if (!isWithin(excess, limits.sample)) {
     fewTokens("layer/prior-sample", {
-      value: figures.worstSampleExcess,
+      sample,
+      value: excess,
       limit: limits.sample,
       limitFrom: "prior",
     });

@@ -78,8 +78,8 @@ export interface TensorFigures {
   readonly relL2: number;
   readonly snrDb: number;
   readonly tokenRelL2: TokenRelL2;
-  /** The largest geometric mean of a sample over its allowance. */
-  readonly worstSampleExcess: number;
+  /** The largest geometric mean of a sample over its allowance, and that sample; null where no row has an error. */
+  readonly worstSample: { readonly excess: number; readonly sample: number | null };
   /** Rows with ‖x_t‖ = 0 and ‖d_t‖ > 0. */
   readonly infiniteRows: number;
   readonly cosine: number;
@@ -266,7 +266,7 @@ class TensorMeter {
   private endPair(sample: number): void {
     this.pairsDone += 1;
     if (this.unit.pairs[this.pairsDone]?.sample === sample) return;
-    this.errors.endSample();
+    this.errors.endSample(sample);
     for (const comparison of this.comparisons) comparison.endSample(sample);
     this.observer?.endSample(sample);
   }
@@ -306,7 +306,7 @@ class TensorMeter {
       // From 0: JSON has no -0, and a stored result is to be the same.
       snrDb: 0 - 20 * Math.log10(relation.relL2),
       tokenRelL2,
-      worstSampleExcess: errors.worstSample,
+      worstSample: errors.worstSample,
       infiniteRows: errors.infinite,
       cosine: 1 - relation.cosineDistance,
       cosineDistance: relation.cosineDistance,

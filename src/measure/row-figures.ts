@@ -28,6 +28,7 @@ export class RowErrors {
   private sampleError = false;
   private worstSampleGm = 0;
   private worstSampleExcess = 0;
+  private sampleOfWorst: number | null = null;
   private worst = 0;
   private worstAt: TokenAt | null = null;
   private readonly allowance: (rows: number) => number;
@@ -63,15 +64,16 @@ export class RowErrors {
     }
   }
 
-  /** Ends the rows of one sample. */
-  endSample(): void {
+  /** Ends the rows of `sample`. */
+  endSample(sample: number): void {
     if (this.sampleRows > 0 && this.sampleError) {
       const gm = Math.exp(this.sampleLogSum / this.sampleRows);
       this.worstSampleGm = Math.max(this.worstSampleGm, gm);
-      this.worstSampleExcess = Math.max(
-        this.worstSampleExcess,
-        gm / this.allowance(this.sampleRows),
-      );
+      const excess = gm / this.allowance(this.sampleRows);
+      if (excess > this.worstSampleExcess) {
+        this.worstSampleExcess = excess;
+        this.sampleOfWorst = sample;
+      }
     }
     this.sampleLogSum = 0;
     this.sampleRows = 0;
@@ -87,8 +89,8 @@ export class RowErrors {
   }
 
   /** The largest geometric mean of a sample, each divided by the allowance for its number of rows. */
-  get worstSample(): number {
-    return this.worstSampleExcess;
+  get worstSample(): { readonly excess: number; readonly sample: number | null } {
+    return { excess: this.worstSampleExcess, sample: this.sampleOfWorst };
   }
 
   /** Null where no row was added. */
