@@ -178,8 +178,13 @@ async function comparePair(
   );
   const { logits, stopped } = measured;
   // What was not reached may be what is at fault.
-  const { units, propagated, settled } = stopped
-    ? { units: measured.units, propagated: [], settled: new Set<never>() }
+  const { units, propagated, carrying, settled } = stopped
+    ? {
+        units: measured.units,
+        propagated: [],
+        carrying: new Set<never>(),
+        settled: new Set<never>(),
+      }
     : settlePropagation(
         measured.units,
         streamOf([candidate, ...(forced.candidate === null ? [] : [forced.candidate])]),
@@ -244,7 +249,9 @@ async function comparePair(
       roles[index] ?? null,
     ]),
   );
-  const tensors = units.map((judged, index) => tensorResult(judged, roles[index] ?? null));
+  const tensors = units.map((judged, index) =>
+    tensorResult(judged, carrying.has(judged) ? "carried" : (roles[index] ?? null)),
+  );
   return {
     schemaVersion: 1,
     verdict: beside.some(({ level }) => level === "error") ? "fail" : overall.verdict,

@@ -291,7 +291,11 @@ describe("origin", () => {
       },
     });
     expect(result.origin?.tensor).toBe("layers.1");
-    expect(roles(result)).toEqual({ "layers.1": "origin" });
+    expect(roles(result)).toEqual({
+      "layers.1.attn": "part",
+      "layers.1.mlp": "part",
+      "layers.1": "origin",
+    });
   });
 });
 

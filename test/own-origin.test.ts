@@ -257,6 +257,11 @@ describe("an error that is only propagated", () => {
       tensor: "layers.1.mlp",
       value: 9,
     });
+    // The rows say so as well, each of those and no other.
+    const carried = result.tensors.filter(({ role }) => role === "carried");
+    expect(carried.filter(({ step }) => step === "prefill")).toHaveLength(9);
+    expect(carried.every(({ verdict }) => verdict === "pass")).toBe(true);
+    expect(result.tensors.filter(({ role }) => role !== null)).toEqual(carried);
   });
 
   test.each([
@@ -269,6 +274,7 @@ describe("an error that is only propagated", () => {
       ({ name, step }) => name === "layers.1.mlp" && step === "prefill",
     );
     expect(failing?.verdict).toBe("fail");
+    expect(failing?.role).toBe("fault" in set ? "carried" : "origin");
   });
 
   test("fails where the model says something else", async () => {

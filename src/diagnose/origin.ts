@@ -57,8 +57,11 @@ export function locateOrigin(
   }
   const roles = failing.map((fails, index): Role | null => {
     if (index === at) return "origin";
+    if (!fails) return null;
+    // Right on its own input: what it shows was carried there.
+    if (index < first) return "carried";
     // The blocks of a layer that stand for it are part of the origin.
-    if (!fails || index < at) return null;
+    if (index < at) return "part";
     const unit = units[index];
     const alone = relation === "isolated" || (unit !== undefined && isAtFault(unit));
     return alone ? "independent" : "inherited";

@@ -41,6 +41,8 @@ export function failsByPropagationAlone({ judgement }: JudgedUnit): boolean {
 export interface Settled {
   readonly units: readonly JudgedUnit[];
   readonly propagated: readonly Finding[];
+  /** Of which of the units that is said. */
+  readonly carrying: ReadonlySet<JudgedUnit>;
   /** The step groups of which every module is known to be right on its own input. */
   readonly settled: ReadonlySet<StepGroup>;
 }
@@ -90,20 +92,23 @@ export function settlePropagation(units: readonly JudgedUnit[], stream: Stream):
       }),
     ];
   });
+  const carrying = new Set<JudgedUnit>();
   return {
-    units: units.map((unit) =>
-      settled.has(unit.measured.unit.group) && isExcused(unit)
-        ? {
-            ...unit,
-            judgement: {
-              ...unit.judgement,
-              verdict: "pass",
-              findings: unit.judgement.findings.filter((one) => !isPropagation(one)),
-            },
-          }
-        : unit,
-    ),
+    units: units.map((unit) => {
+      if (!settled.has(unit.measured.unit.group) || !isExcused(unit)) return unit;
+      const excused: JudgedUnit = {
+        ...unit,
+        judgement: {
+          ...unit.judgement,
+          verdict: "pass",
+          findings: unit.judgement.findings.filter((one) => !isPropagation(one)),
+        },
+      };
+      carrying.add(excused);
+      return excused;
+    }),
     propagated,
+    carrying,
     settled: new Set([...settled].filter((group) => ofGroup(units, group).length > 0)),
   };
 }

@@ -200,7 +200,9 @@ function withoutCleared(result: ComparisonResult): ComparisonResult {
     ...result,
     groups,
     origin: groups.find(({ origin }) => origin !== null)?.origin ?? null,
-    tensors: result.tensors.map((one) => (one.verdict === "fail" ? one : { ...one, role: null })),
+    tensors: result.tensors.map((one) =>
+      one.verdict === "fail" || one.role === "carried" ? one : { ...one, role: null },
+    ),
   };
 }
 

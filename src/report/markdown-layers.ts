@@ -124,6 +124,6 @@ function worstOf(output: TensorResult, tensors: readonly TensorResult[]): Tensor
 function verdictCell(output: TensorResult, tensors: readonly TensorResult[], m: Messages): string {
   const worst = worstOf(output, tensors);
   const word = m.tensorVerdict[worst.verdict];
-  if (worst.verdict === "pass") return word;
-  return `**${worst.role === null ? word : `${word}${m.quality.separator}${m.role[worst.role]}`}**`;
+  const text = worst.role === null ? word : `${word}${m.quality.separator}${m.role[worst.role]}`;
+  return worst.verdict === "pass" ? text : `**${text}**`;
 }

@@ -20,7 +20,7 @@ import type { Role, StepGroup, Verdict } from "../core/verdict.ts";
 
 export const record: SchemaOf<Readonly<Record<string, unknown>>> = { type: "object" };
 export const step = oneOf<StepGroup>("prefill", "decode");
-export const role = oneOf<Role>("origin", "inherited", "independent");
+export const role = oneOf<Role>("origin", "inherited", "independent", "part", "carried");
 export const verdict = oneOf<Verdict>("pass", "fail", "inconclusive");
 export const source = oneOf<LimitSource>(
   "method",

@@ -208,7 +208,7 @@ function verdictCell(row: LayerRow, { m }: TextContext): string {
 
 function paintRow(line: string, row: LayerRow | undefined, style: TextContext["style"]): string {
   if (row?.role === "origin") return style.bold(line);
-  return row?.role === "inherited" ? style.dim(line) : line;
+  return row?.role === "inherited" || row?.role === "carried" ? style.dim(line) : line;
 }
 
 interface Cut {

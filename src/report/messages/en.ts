@@ -4,7 +4,13 @@ import type { Messages } from "./messages.ts";
 export const EN: Messages = {
   verdict: { pass: "PASS", fail: "FAIL", inconclusive: "INCONCLUSIVE" },
   tensorVerdict: { pass: "pass", fail: "FAIL", inconclusive: "undecided" },
-  role: { origin: "origin", inherited: "inherited", independent: "independent" },
+  role: {
+    origin: "origin",
+    inherited: "inherited",
+    independent: "independent",
+    part: "in origin",
+    carried: "carried",
+  },
   step: { prefill: "prefill", decode: "decode" },
   side: { reference: "reference", candidate: "candidate" },
   source: {

@@ -3,7 +3,13 @@ import type { Messages } from "./messages.ts";
 export const ZH: Messages = {
   verdict: { pass: "通过", fail: "不通过", inconclusive: "无法判定" },
   tensorVerdict: { pass: "通过", fail: "不通过", inconclusive: "未定" },
-  role: { origin: "起点", inherited: "传播", independent: "独立" },
+  role: {
+    origin: "起点",
+    inherited: "传播",
+    independent: "独立",
+    part: "属于起点",
+    carried: "仅传递",
+  },
   step: { prefill: "prefill", decode: "decode" },
   side: { reference: "基准", candidate: "待测" },
   source: {
