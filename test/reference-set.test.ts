@@ -136,12 +136,12 @@ describe("refused in three parts", () => {
     mkdirSync(empty);
     const error = await refusal({ reference: empty });
     expect(error.code).toBe("reference-set");
-    expect(error.facts).toHaveLength(2);
+    expect(error.facts).toHaveLength(3);
     expect(error.help).toContain("npu-dump reference");
     write(`${empty}/f.arrow`, { id: "f", role: { role: "floor", number: 1 }, bf16: true });
     expect(await refusal({ reference: empty })).toMatchObject({
       code: "reference-set",
-      facts: [{}, { text: expect.stringContaining("f.arrow") as string }],
+      facts: [{}, { text: expect.stringContaining("f.arrow") as string }, {}],
     });
   });
 

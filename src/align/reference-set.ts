@@ -11,6 +11,7 @@ import type { CompareOptions } from "../core/options.ts";
 import type { RunMetadata } from "../dump/dump.ts";
 import { type DumpInFolder, readDumpFolder } from "../dump/dump-folder.ts";
 import { isFolder } from "../dump/folder.ts";
+import { contentsOfFolder } from "../dump/folder-contents.ts";
 import { filesOfForeignFolder } from "../dump/foreign/open-foreign.ts";
 import { readRun } from "../dump/open-dump.ts";
 import { replayOf } from "./replay.ts";
@@ -106,17 +107,22 @@ function notOne(
       help: "keep each reference set in a folder of its own",
     });
   }
-  const files = dumps.map(({ file }) => file);
+  const { found, help } = contentsOfFolder(folder);
+  const make = "npu-dump reference CANDIDATE --model MODEL -o FOLDER";
   return new NpuDiffError("reference-set", {
     what: "the folder holds no reference set",
     facts: [
       { label: "folder", text: folder },
+      { label: "found", text: dumps.length === 0 ? found : `${found}: none says that it is one` },
       {
-        label: "found",
-        text: files.length === 0 ? "no dump" : `${files.slice(0, 6).join(" ")}, none the reference`,
+        label: "expected",
+        text: "what npu-dump reference made, or a folder of msprobe with dump.json",
       },
     ],
-    help: "make the set: npu-dump reference CANDIDATE --model MODEL -o FOLDER",
+    help:
+      help === null
+        ? `make the set: ${make}`
+        : help + (dumps.length > 0 ? `; a set is made by ${make}` : ""),
   });
 }
 

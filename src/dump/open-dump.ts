@@ -3,7 +3,9 @@
 import { type DumpHead, openArrowDump, readHead, readRunOf } from "./arrow-dump.ts";
 import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
+import { noDumpFolder } from "./folder-contents.ts";
 import { openForeign, openForeignFolder } from "./foreign/open-foreign.ts";
+import { isFolder } from "./msprobe/find-dumps.ts";
 import { inRankOrder } from "./rank-agreement.ts";
 import { dumpPaths } from "./rank-paths.ts";
 import { openRankSet } from "./rank-set.ts";
@@ -56,6 +58,7 @@ export function openDump(path: string): Dump {
 function openForeignAt(path: string): Dump | null {
   const folder = openForeignFolder(path);
   if (folder !== null) return folder;
+  if (isFolder(path)) throw noDumpFolder(path);
   const file = DumpFile.open(path);
   let found: Dump | null = null;
   try {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   Bool,
   Dictionary,
@@ -462,6 +462,42 @@ describe("the metadata", () => {
     const error = refusalOfRows([zeros("a", [1])], { metadata: { pandas: "{}" } });
     expect(error.code).toBe("dump-schema");
     expect(error.message).toContain("not a dump");
+  });
+});
+
+describe("a folder that is no dump is told by what it holds", () => {
+  it.each<[string, readonly string[], string, RegExp]>([
+    ["nothing", [], "nothing", /^give the path of a dump/],
+    ["other files", ["a.py", "b.py"], "a.py, b.py", /^give the path of a dump/],
+    [
+      "a model",
+      ["config.json", "model.safetensors"],
+      "model.safetensors, config.json",
+      /model's weights: .*npu-dump run --model .+/,
+    ],
+    ["dumps", ["b.arrow", "a.npz"], "a.npz, b.arrow", /such as .+a\.npz$/],
+    [
+      "shards",
+      ["x-1.safetensors", "x.safetensors.index.json"],
+      "x.safetensors.index.json, x-1.safetensors",
+      /such as .+x\.safetensors\.index\.json$/,
+    ],
+    ["a folder of dumps", ["ref/reference.arrow"], "ref/", /^did you mean .+ref\?$/],
+  ])("%s", (_name, entries, found, help) => {
+    const path = folder.path("");
+    mkdirSync(path);
+    for (const entry of entries) {
+      mkdirSync(dirname(join(path, entry)), { recursive: true });
+      writeFileSync(join(path, entry), "x");
+    }
+    const error = errorOf(() => openDump(path)) as NpuDiffError;
+    expect(error).toMatchObject({ code: "file-unreadable", message: "the folder is no dump" });
+    expect(error.facts).toMatchObject([
+      { label: "file", text: path },
+      { label: "found", text: found },
+      { label: "expected" },
+    ]);
+    expect(error.help).toMatch(help);
   });
 });
 
