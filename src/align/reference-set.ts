@@ -116,7 +116,7 @@ function notOne(
       { label: "found", text: dumps.length === 0 ? found : `${found}: none says that it is one` },
       {
         label: "expected",
-        text: "what npu-dump reference made, or a folder of msprobe with dump.json",
+        text: "what npu-dump reference made, or a folder of msprobe or with a file for each tensor",
       },
     ],
     help:

@@ -1,8 +1,8 @@
 /** What a folder holds that is no dump, for the error that says so. */
 
-import { opendirSync } from "node:fs";
 import { join } from "node:path";
-import { NpuDiffError, reasonOf } from "../core/errors.ts";
+import { NpuDiffError } from "../core/errors.ts";
+import { readFolder } from "./folder.ts";
 
 /** Entries of a folder that are looked at, and names that are shown. */
 const MAX_ENTRIES = 4096;
@@ -46,7 +46,7 @@ export function noDumpFolder(folder: string): NpuDiffError {
       { label: "found", text: found },
       {
         label: "expected",
-        text: "a file, an index of shards, a folder of msprobe with dump.json, or as the reference what npu-dump reference made",
+        text: "a file, an index of shards, a folder of msprobe or with a file for each tensor, or as the reference what npu-dump reference made",
       },
     ],
     help: help ?? "give the path of a dump; npu-dump run makes one",
@@ -75,29 +75,8 @@ function list(folder: string): {
   readonly files: readonly string[];
   readonly folders: readonly string[];
 } {
-  const files: string[] = [];
-  const folders: string[] = [];
-  try {
-    const entries = opendirSync(folder);
-    try {
-      for (let count = 0; count < MAX_ENTRIES; count++) {
-        const entry = entries.readSync();
-        if (entry === null) break;
-        (entry.isDirectory() ? folders : files).push(entry.name);
-      }
-    } finally {
-      entries.closeSync();
-    }
-  } catch (cause) {
-    throw new NpuDiffError("file-unreadable", {
-      what: "the folder cannot be read",
-      facts: [
-        { label: "folder", text: folder },
-        { label: "cause", text: reasonOf(cause) },
-      ],
-      help: "check the path and the folder's rights",
-      cause,
-    });
-  }
-  return { files: files.sort(), folders: folders.sort() };
+  const entries = readFolder(folder, MAX_ENTRIES);
+  const names = (isFolders: boolean): readonly string[] =>
+    entries.filter((entry) => entry.isDirectory() === isFolders).map(({ name }) => name);
+  return { files: names(false), folders: names(true) };
 }

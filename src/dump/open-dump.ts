@@ -3,9 +3,10 @@
 import { type DumpHead, openArrowDump, readHead, readRunOf } from "./arrow-dump.ts";
 import type { Dump, RunMetadata } from "./dump.ts";
 import { DumpFile } from "./dump-file.ts";
+import { isFolder } from "./folder.ts";
 import { noDumpFolder } from "./folder-contents.ts";
 import { openForeign, openForeignFolder } from "./foreign/open-foreign.ts";
-import { isFolder } from "./msprobe/find-dumps.ts";
+
 import { inRankOrder } from "./rank-agreement.ts";
 import { dumpPaths } from "./rank-paths.ts";
 import { openRankSet } from "./rank-set.ts";
