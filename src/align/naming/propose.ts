@@ -6,7 +6,7 @@
 
 import { tensorName } from "../../dump/contract.ts";
 import { type Dump, type TensorEntry } from "../../dump/dump.ts";
-import { bareName, canonicalName } from "../../dump/foreign/canonical-names.ts";
+import { bareName, canonicalName, hiddenStateIndex } from "../../dump/foreign/canonical-names.ts";
 import { isJsonObject } from "../../dump/json.ts";
 import { fitsEach, type LoneName, loneNames } from "./lone-names.ts";
 import type { Renaming } from "./mapped-dump.ts";
@@ -148,9 +148,8 @@ function hiddenStates(
 ): ReadonlyMap<LoneName, string> {
   const found = new Map<number, LoneName>();
   for (const one of open) {
-    const number = /^hidden_states(?:[._](\d{1,5})|\[(\d{1,5})\])$/u.exec(bareName(one.path));
-    const index = Number(number?.[1] ?? number?.[2] ?? -1);
-    if (index < 0) continue;
+    const index = hiddenStateIndex(one.path);
+    if (index === null) continue;
     if (found.has(index)) return new Map();
     found.set(index, one);
   }

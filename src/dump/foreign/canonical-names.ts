@@ -89,6 +89,19 @@ export function canonicalName(path: string): string | null {
   return name === undefined ? null : `layers.${number}${name}`;
 }
 
+const HIDDEN_STATE = /^hidden_states(?:[._](\d{1,5})|\[(\d{1,5})\])$/u;
+
+/** Which of the hidden states that transformers returns `path` is; null where it is none. */
+export function hiddenStateIndex(path: string): number | null {
+  const found = HIDDEN_STATE.exec(bareName(path));
+  return found === null ? null : Number(found[1] ?? found[2]);
+}
+
+/** Whether a tensor is such a hidden state: of a batch, tokens and width, as canonical ones are. */
+export function isHiddenState(name: string): boolean {
+  return hiddenStateIndex(name) !== null;
+}
+
 /** Where a tensor was computed, in front of or behind the name of a file that holds it alone. */
 const DEVICE = "(?:cpu|gpu|cuda|npu|ascend|xpu|mps)\\d{0,3}";
 const BEFORE = new RegExp(`^${DEVICE}[_-]`, "iu");

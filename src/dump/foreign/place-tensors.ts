@@ -5,7 +5,7 @@
 
 import { DTYPES, isFloatDType } from "../../core/dtype.ts";
 import { tensorName } from "../contract.ts";
-import { nameAlone, placedName } from "./canonical-names.ts";
+import { isHiddenState, nameAlone, placedName } from "./canonical-names.ts";
 import type { ForeignTensor, Piece } from "./foreign-tensor.ts";
 import { namesOfFile } from "./names-of-file.ts";
 import { type Kept, type PaddedBatch, paddedBatch } from "./padding.ts";
@@ -28,7 +28,7 @@ function idsName(raw: string, { dtype }: ForeignTensor): string | null {
 /** Axes of a canonical tensor of one sample: tokens and width; of ids the tokens alone. */
 function axesOf(name: string): number | null {
   if (name === "input_ids" || name === "position_ids") return 1;
-  return tensorName(name).role === "other" ? null : 2;
+  return tensorName(name).role === "other" && !isHiddenState(name) ? null : 2;
 }
 
 /**
