@@ -43,6 +43,17 @@ function beside(...parts: readonly FileTensor[]): FileTensor {
 const file = (tensors: FileTensors): string =>
   files.file(safetensors({ ...ids, ...tensors }), ".safetensors");
 
+/** A capture of ours. */
+function capture(model: Readonly<Record<string, unknown>>, tensors: FileTensors): string {
+  const path = files.path();
+  const writer = createDumpWriter(path, { tool: { name: "test" }, id: "2", dtype: "F32", model });
+  for (const [name, { dtype, shape, data }] of Object.entries({ ...ids, ...tensors })) {
+    writer.write({ name, dtype, shape, bytes: new Uint8Array(data.buffer), module: null });
+  }
+  writer.close({});
+  return path;
+}
+
 const compared = async (
   reference: FileTensors,
   candidate: FileTensors,
@@ -55,6 +66,51 @@ const figures = ({ tensors }: ComparisonResult): Record<string, number | null> =
 
 const of = ({ findings }: ComparisonResult, rule: string): readonly Finding[] =>
   findings.filter((finding) => finding.rule === rule);
+
+describe("a capture and what hooks on the modules stored", () => {
+  const blocks: FileTensors = {
+    "layers.0.attn": tensor(2, 4),
+    "layers.0.mlp": tensor(3, 4),
+    "layers.0": tensor(4, 4),
+  };
+  const hooks: FileTensors = {
+    "model.embed_tokens": tensor(1, 4, 1 / 8),
+    "model.layers.0.self_attn": tensor(2, 4),
+    "model.layers.0.mlp": tensor(3, 4),
+    "model.layers.0": tensor(4, 4),
+  };
+  const same = { "layers.0.attn": 0, "layers.0.mlp": 0, "layers.0": 0 };
+
+  it.each([{ embedding_multiplier: 8 }, { scale_emb: 8 }, { architecture: "GPT2LMHeadModel" }])(
+    "differ in the embedding, which is no stream yet: %o",
+    async (model) => {
+      const path = capture(model, { embed: tensor(1, 4), ...blocks });
+      const forward = await compareDumps({ reference: path, candidate: file(hooks) });
+      expect(figures(forward)).toEqual(same);
+      expect(of(forward, "input/other-module")).toMatchObject([
+        { detail: { side: "candidate", name: "embed", module: "model.embed_tokens" } },
+      ]);
+      expect(of(forward, "input/similar-name")).toEqual([]);
+      const backward = await compareDumps({ reference: file(hooks), candidate: path });
+      expect(figures(backward)).toEqual(same);
+    },
+  );
+
+  it("have one embedding where nothing comes behind it", async () => {
+    const path = capture({ embedding_multiplier: 1 }, { embed: tensor(1, 4), ...blocks });
+    const result = await compareDumps({ reference: path, candidate: file(hooks) });
+    expect(figures(result)).toEqual({ embed: 0.875, ...same });
+  });
+
+  it("have one residual scale, which the file does not tell", async () => {
+    const path = capture({ residual_scale: 0.25 }, blocks);
+    const { "model.embed_tokens": _, ...rest } = hooks;
+    const forward = await compareDumps({ reference: path, candidate: file(rest) });
+    expect(figures(forward)).toEqual(same);
+    const backward = await compareDumps({ reference: file(rest), candidate: path });
+    expect(figures(backward)).toEqual(same);
+  });
+});
 
 describe("names are paired", () => {
   it("by the module that both sides name", async () => {
@@ -154,19 +210,12 @@ describe("names are paired", () => {
   it("of the hidden states that transformers returns where their number is that of the layers", async () => {
     const states = (factor: number): FileTensors =>
       Object.fromEntries([0, 1, 2, 3].map((i) => [`hidden_states.${i}`, tensor(i, 4, factor)]));
-    const path = files.path();
-    const writer = createDumpWriter(path, {
-      tool: { name: "test" },
-      id: "2",
-      dtype: "F32",
-      model: { layers: 3 },
-    });
-    const names = ["embed", "layers.0", "layers.1", "norm"];
-    for (const [i, name] of ["input_ids", ...names].entries()) {
-      const { dtype, shape, data } = i === 0 ? ids.input_ids : tensor(i - 1, 4);
-      writer.write({ name, dtype, shape, bytes: new Uint8Array(data.buffer), module: null });
-    }
-    writer.close({});
+    const path = capture(
+      { layers: 3 },
+      Object.fromEntries(
+        ["embed", "layers.0", "layers.1", "norm"].map((name, i) => [name, tensor(i, 4)]),
+      ),
+    );
     const forward = await compareDumps({ reference: path, candidate: file(states(1.25)) });
     expect(figures(forward)).toEqual({
       embed: 0.25,
@@ -176,6 +225,15 @@ describe("names are paired", () => {
     });
     const backward = await compareDumps({ reference: file(states(1)), candidate: path });
     expect(figures(backward)).toEqual({ embed: 0, "layers.0": 0, "layers.1": 0, norm: 0 });
+    // As the model returns them: with an axis for the batch.
+    const batch = Object.fromEntries(
+      Object.entries(states(1)).map(([name, { shape, ...rest }]) => [
+        name,
+        { ...rest, shape: [1, ...shape] },
+      ]),
+    );
+    const whole = await compareDumps({ reference: path, candidate: file(batch) });
+    expect(figures(whole)).toEqual({ embed: 0, "layers.0": 0, "layers.1": 0, norm: 0 });
     // One fewer: another tool's way of counting, perhaps.
     const fewer = Object.fromEntries(Object.entries(states(1)).slice(0, -1));
     await expect(compareDumps({ reference: path, candidate: file(fewer) })).rejects.toMatchObject({

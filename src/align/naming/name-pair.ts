@@ -43,11 +43,19 @@ export interface Naming {
 
 /** What there is to say of the names, looking into tensors that have no partner. */
 export function namingOf({ reference, candidate, names, ambiguous, apart }: NamedPair): Naming {
+  const told = new Set(
+    [...apart.reference, ...apart.candidate].flatMap(({ name, from }) => [name, ...from]),
+  );
   return {
     names,
     ambiguous: ambiguousNames(ambiguous),
     givenUp: namesGivenUp(apart),
-    similar: suggestedNames(similarNames(reference, candidate)),
+    // What is known to be something else may look alike: the other, times a factor.
+    similar: suggestedNames(
+      similarNames(reference, candidate).filter(
+        (one) => !told.has(one.reference) || !told.has(one.candidate),
+      ),
+    ),
   };
 }
 

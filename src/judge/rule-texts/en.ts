@@ -340,9 +340,10 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   "input/other-module": {
     message:
       "{module} of the {side} is not what the other side holds as {name}: not compared with it, {value} in all",
-    why: "What a block adds to the residual stream is the block's own output in most models, and in some (Gemma, OLMo 2, GLM 4) that of a norm behind it. A file that holds the norm shows which; one that holds the block alone does not. The two are other tensors, and are not compared as one.",
+    why: "What a block adds to the residual stream is the block's own output in most models, and in some (Gemma, OLMo 2, GLM 4) that of a norm behind it. A file that holds the norm shows which; one that holds the block alone does not. The stream that enters the first layer is not what the embedding hands out where a factor, positions or a norm come between (MiniCPM, Granite, GPT-2, BLOOM). The two are other tensors, and are not compared as one.",
     causes: [
       "the hooks of one side were on the norms behind the blocks, those of the other on the blocks alone",
+      "the model scales its embedding or adds positions to it, and one side's hook was on the embedding alone",
       "a file holds two tensors of which each could have the name",
     ],
     tune: "Capture the same modules on both sides, or say with --map FILE what the names stand for.",
