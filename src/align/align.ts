@@ -15,7 +15,7 @@ import {
 import { type Dump, dataBytes, type TensorEntry } from "../dump/dump.ts";
 import { compareKeys, executionKey, isInExecutionOrder } from "./order.ts";
 import { couldDecode, selectOf } from "./selection.ts";
-import { effectiveShape, extentOf, sameShape } from "./shapes.ts";
+import { effectiveShape, extentOf, sameShape, withoutBatch } from "./shapes.ts";
 
 /** One tensor of one sample and step, on all sides. */
 export interface Pair {
@@ -153,14 +153,16 @@ export function align(
     for (const [place, entry] of entries) {
       const partner = partners.get(place);
       if (partner === undefined) continue;
+      const mine = like(entry, partner);
       pairs.push({
         sample: entry.sample,
         step: entry.step,
-        reference: entry,
-        candidate: partner,
+        reference: mine,
+        candidate: like(partner, mine),
         floors: floorIndexes.map((index) => {
           const found = index.get(id)?.get(place);
-          return found !== undefined && sameShape(found.shape, entry.shape) ? found : null;
+          const floor = found === undefined ? undefined : like(found, mine);
+          return floor !== undefined && sameShape(floor.shape, mine.shape) ? floor : null;
         }),
       });
     }
@@ -197,6 +199,12 @@ export function align(
       candidate: absent.candidate.notCaptured,
     },
   };
+}
+
+/** `entry` with the axes of `other`, where a batch of one is all that they differ in. */
+function like(entry: TensorEntry, other: TensorEntry): TensorEntry {
+  const shape = withoutBatch(entry.shape, other.shape);
+  return shape === entry.shape ? entry : { ...entry, shape };
 }
 
 /** What is looked for on both sides, and not compared as a tensor. */

@@ -25,6 +25,19 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return left.length === right.length && left.every((length, axis) => length === right[axis]);
 }
 
+/**
+ * `shape` without the axis of a batch of one, where that makes it `other`: `[1, T, …]` beside `[T, …]`. Itself in
+ * all other cases.
+ */
+export function withoutBatch(
+  shape: readonly number[],
+  other: readonly number[],
+): readonly number[] {
+  const [batch, ...rest] = shape;
+  const isOne = batch === 1 && rest.length >= 2 && !sameShape(shape, other);
+  return isOne && sameShape(rest, other) ? rest : shape;
+}
+
 /** The index of element `flat` (C order) inside `shape`. */
 export function unravel(flat: number, shape: readonly number[]): readonly number[] {
   const index: number[] = [];

@@ -3,7 +3,7 @@
 import type { Dump, TensorEntry } from "../../dump/dump.ts";
 import { placedName } from "../../dump/foreign/canonical-names.ts";
 import { isJudged, placeOf } from "../align.ts";
-import { effectiveShape, sameShape } from "../shapes.ts";
+import { effectiveShape, sameShape, withoutBatch } from "../shapes.ts";
 
 /** A name that only one side has. */
 export interface LoneName {
@@ -52,7 +52,8 @@ export function fitsEach(a: LoneName, b: LoneName): boolean {
   for (const [place, entry] of a.places) {
     const other = b.places.get(place);
     if (other === undefined) continue;
-    if (!sameShape(entry.shape, other.shape)) return false;
+    const shape = withoutBatch(entry.shape, other.shape);
+    if (!sameShape(shape, withoutBatch(other.shape, shape))) return false;
     common += 1;
   }
   return common > 0;
