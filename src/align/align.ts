@@ -258,8 +258,14 @@ function absences(
   // A side that tells no ids at all, and therefore holds no tensors either, ran no step that could be missing.
   const tellsIds = dump.tensors.some(({ name }) => name === "input_ids");
   const decodes = couldDecode(dump);
+  // What is there and cannot be compared was captured.
+  const integers = new Set(
+    dump.tensors
+      .filter((entry) => !isFloatDType(entry.dtype) && !isReducedLogits(entry.name))
+      .map(({ name }) => name),
+  );
   const meant = ({ name, step }: TensorEntry): boolean =>
-    (select === null || select.covers(name)) &&
+    (select === null || select.covers(name) || integers.has(name)) &&
     (name !== "input_ids" || tellsIds) &&
     (step === 0 || decodes);
   const missing: Absence[] = [];

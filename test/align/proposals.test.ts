@@ -104,7 +104,7 @@ describe("a capture and what hooks on the modules stored", () => {
 
   it("have one residual scale, which the file does not tell", async () => {
     const path = capture({ residual_scale: 0.25 }, blocks);
-    const { "model.embed_tokens": _, ...rest } = hooks;
+    const rest = Object.fromEntries(Object.entries(hooks).slice(1));
     const forward = await compareDumps({ reference: path, candidate: file(rest) });
     expect(figures(forward)).toEqual(same);
     const backward = await compareDumps({ reference: file(rest), candidate: path });

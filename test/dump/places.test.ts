@@ -151,6 +151,64 @@ describe("a padded batch", () => {
   });
 });
 
+describe("one side's axis for a batch of one", () => {
+  const one = numbers(6 * WIDTH);
+  const flat = f32([6, WIDTH], one);
+  const batched = (factor: number) =>
+    f32(
+      [1, 6, WIDTH],
+      one.map((value) => value * factor),
+    );
+  const ids = { input_ids: i64([6], [1, 2, 3, 4, 5, 6]) };
+  const figuresOf = async (reference: FileTensors, candidate: FileTensors) => {
+    const result = await compareDumps({
+      reference: file({ ...ids, ...reference }),
+      candidate: file({ ...ids, ...candidate }),
+      floors: [file({ ...ids, "layers.0.q_proj": batched(1 + 1 / 64) })],
+    });
+    return result.tensors.map(({ name, relL2, floorRatio }) => [
+      name,
+      relL2,
+      floorRatio === null ? null : Math.round(floorRatio),
+    ]);
+  };
+
+  it("is left out, whatever the module", async () => {
+    const found = [["layers.0.q_proj", 0.25, 16]];
+    const name = "layers.0.q_proj";
+    expect(await figuresOf({ [name]: flat }, { [name]: batched(1.25) })).toEqual(found);
+    expect(await figuresOf({ [name]: batched(1) }, { [`model.${name}`]: scaled(flat) })).toEqual(
+      found,
+    );
+  });
+
+  it("is kept where the rest differs as well", async () => {
+    const found = await figuresOf({ one: flat }, { one: f32([1, 4, 6], one) });
+    expect(found).toEqual([["one", null, null]]);
+  });
+});
+
+const scaled = ({ shape, data }: { shape: readonly number[]; data: unknown }) =>
+  f32(
+    shape,
+    Array.from(data as Float32Array, (value) => value * 1.25),
+  );
+
+it("does not pass floating-point numbers that one side stores as integers", async () => {
+  const rest = { k: f32([2, 2], [1, 2, 3, 4]) };
+  const [floats, integers] = [
+    file({ ...rest, out: f32([2], [3, -7]) }),
+    file({ ...rest, out: i64([2], [3, -7]) }),
+  ];
+  for (const [reference, candidate, side] of [
+    [floats, integers, "candidate"],
+    [integers, floats, "reference"],
+  ] as const) {
+    const { verdict, missing } = await compareDumps({ reference, candidate });
+    expect([verdict, missing[side]]).toEqual(["fail", ["out@0.0"]]);
+  }
+});
+
 describe("what a block hands to the residual sum", () => {
   const row = f32([1, WIDTH], numbers(WIDTH));
   const names = (...paths: string[]): readonly string[] =>

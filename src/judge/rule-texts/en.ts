@@ -14,6 +14,7 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
       "the engine fused or skipped the module, so that its hook never fired",
       "the run ended early for this sample",
       "the two engines name the module differently",
+      "this side stores it as integers, which are not compared with floating-point numbers",
     ],
     tune: "Capture both sides with the same selection, or leave the tensor out with --skip.",
   },

@@ -14,6 +14,7 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
       "推理引擎融合或跳过了该模块，hook 未被触发",
       "该样本的运行提前结束",
       "两侧引擎对模块的命名不同",
+      "该侧以整数存储此张量，整数不与浮点数比较",
     ],
     tune: "两侧使用相同的采集范围，或用 --skip 排除该张量。",
   },
