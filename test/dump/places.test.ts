@@ -133,6 +133,26 @@ describe("a padded batch", () => {
     });
   });
 
+  it("is known where its tokens stand in a row, as a router is given them", async () => {
+    const inARow = (side: "left" | "right"): FileTensors => {
+      const { input_ids, attention_mask, "model.embed_tokens": batch } = padded(side);
+      const router = { ...batch, shape: [3 * 6, WIDTH] };
+      return { input_ids, attention_mask, "model.layers.0.mlp.gate": router } as FileTensors;
+    };
+    expect(places(inARow("left")).slice(-3)).toEqual([
+      "layers.0.router@0 [3,4]",
+      "layers.0.router@1 [5,4]",
+      "layers.0.router@2 [1,4]",
+    ]);
+    const result = await compareDumps({
+      reference: file(inARow("left")),
+      candidate: file(inARow("right")),
+    });
+    expect(result.tensors.map(({ name, relL2 }) => [name, relL2])).toEqual([
+      ["layers.0.router", 0],
+    ]);
+  });
+
   it("keeps what is no part of the batch", () => {
     const named = places({
       ...padded("right"),

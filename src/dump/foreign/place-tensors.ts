@@ -68,12 +68,14 @@ export function placeTensors(
     if (name === "logits" && tensor.shape.length === 1) {
       return [{ ...placed, sample: sample ?? 0, shape: [1, ...tensor.shape] }];
     }
-    if (sample === null && step === 0 && batch !== null && isOfBatch(name, tensor, batch)) {
+    const whole =
+      sample === null && step === 0 && batch !== null ? inBatch(name, tensor, batch) : null;
+    if (batch !== null && whole !== null) {
       return batch.samples.map((kept, i) => ({
         ...placed,
         sample: i,
-        shape: [kept.length, ...tensor.shape.slice(2)],
-        pieces: tokensOf(tensor, i, kept),
+        shape: [kept.length, ...whole.shape.slice(2)],
+        pieces: tokensOf(whole, i, kept),
       }));
     }
     const axes = axesOf(name);
@@ -95,6 +97,21 @@ export function placeTensors(
       pieces: tensor.pieces === null ? null : rowOf(tensor.pieces, shape, tensor, i),
     }));
   });
+}
+
+/**
+ * A tensor of a padded batch as `[B, T, …]`; null where it is none. A router, among others, is given the tokens of all
+ * samples in a row.
+ */
+function inBatch(name: string, tensor: ForeignTensor, batch: PaddedBatch): ForeignTensor | null {
+  if (isOfBatch(name, tensor, batch)) return tensor;
+  const [rows, ...rest] = tensor.shape;
+  const isInARow =
+    tensor.pieces !== null &&
+    axesOf(name) === 2 &&
+    rest.length === 1 &&
+    rows === batch.samples.length * batch.tokens;
+  return isInARow ? { ...tensor, shape: [batch.samples.length, batch.tokens, ...rest] } : null;
 }
 
 /**
