@@ -66,6 +66,30 @@ test.each(["reference", "candidate"] as const)(
   },
 );
 
+test.each([
+  [63, 0],
+  [32, null],
+])("an engine's %d columns beside a head of 64", async (columns, relL2) => {
+  const rows = [0, 1, 2, 3];
+  const row = (t: number): readonly number[] =>
+    Array.from({ length: 64 }, (_, i) => ((i * 7 + t * 13) % 64) - 32);
+  const ids = { dtype: "I64", shape: [4], data: BigInt64Array.of(1n, 2n, 3n, 4n) } as const;
+  const norm = f32([4, 64], rows.flatMap(row));
+  const logits = f32(
+    [4, columns],
+    rows.flatMap((t) => row(t).slice(0, columns)),
+  );
+  const result = await compareDumps({
+    reference: files.file(safetensors({ input_ids: ids, norm, logits }), ".safetensors"),
+    candidate: files.file(safetensors({ input_ids: ids, norm }), ".safetensors"),
+    lmHead: identity(64),
+  });
+  expect(result.tensors.map(({ name, relL2 }) => [name, relL2])).toEqual([
+    ["norm", 0],
+    ["logits", relL2],
+  ]);
+});
+
 describe("beside the best tokens of a side", () => {
   const norm = dense(logitsOf()).map((tensor) => ({ ...tensor, name: "norm" }));
   const written = (id: string, tensors: readonly ReducedTensor[]): string => {

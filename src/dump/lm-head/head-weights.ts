@@ -19,8 +19,16 @@ export interface NormWeights {
 /** Bytes that are hashed at a time. */
 const HASH_BLOCK = 2 ** 22;
 
+/** Share of a vocabulary that is padding: of Qwen's 151,936 tokens 293. */
+const MOST_PADDING = 1 / 64;
+
 /** Larger checkpoints are not hashed: it takes a second for each GiB or two. */
 const MOST_HASHED = 2 ** 33;
+
+/** Whether `columns` are all tokens of so many but the padding behind them, and not a device's share of them. */
+function isPadded(vocabulary: number, columns: number): boolean {
+  return columns < vocabulary && vocabulary - columns <= vocabulary * MOST_PADDING;
+}
 
 /** The head of a checkpoint: `cap(scale · (W·h + b))`, W [vocabulary, width]. */
 export class HeadWeights {
@@ -35,14 +43,14 @@ export class HeadWeights {
 
   private constructor(
     config: HeadConfig,
-    vocabulary: number | null,
+    vocabulary: number,
     stored: Safetensors,
     weight: StoredTensor & { readonly dtype: FloatDType },
     bias: Float32Array | null,
   ) {
     const [rows = 0, width = 0] = weight.shape;
     this.config = config;
-    this.vocabulary = Math.min(rows, vocabulary ?? rows);
+    this.vocabulary = Math.min(rows, vocabulary);
     this.width = width;
     this.#stored = stored;
     this.#weight = weight;
@@ -55,9 +63,16 @@ export class HeadWeights {
    * @param vocabulary tokens of the model by the dumps' word, null where they do not say: padding behind them is
    *   left out.
    * @param hidden width of what the dumps' final norms give.
+   * @param columns of the logits that a side stores, null where none does: an engine may leave padding out that the
+   *   configuration counts.
    * @throws NpuDiffError `lm-head` where it holds no head of that width and vocabulary; those of the file
    */
-  static open(path: string, vocabulary: number | null, hidden: number): HeadWeights {
+  static open(
+    path: string,
+    vocabulary: number | null,
+    hidden: number,
+    columns: number | null,
+  ): HeadWeights {
     const stored = openSafetensors(path);
     try {
       const place = stored.files[0]?.path ?? path;
@@ -86,7 +101,9 @@ export class HeadWeights {
         ]);
       }
       const terms = bias === null ? null : Float32Array.from(wholeOf(bias, path));
-      return new HeadWeights(config, vocabulary, stored, { ...weight, dtype }, terms);
+      const told = vocabulary ?? rows;
+      const kept = columns !== null && isPadded(told, columns) ? columns : told;
+      return new HeadWeights(config, kept, stored, { ...weight, dtype }, terms);
     } catch (error) {
       stored.close();
       throw error;

@@ -97,7 +97,8 @@ export class LmHead {
     if (norm === undefined) throw lacking("no norm on either side", path);
     const known = [reference, candidate].map(vocabularyOf).filter((size) => size !== null);
     const vocabulary = known.length === 0 ? null : Math.min(...known);
-    const weights = HeadWeights.open(path, vocabulary, extentOf(norm.shape).width);
+    const columns = columnsOf(reference) ?? columnsOf(candidate);
+    const weights = HeadWeights.open(path, vocabulary, extentOf(norm.shape).width, columns);
     try {
       const product = await loadProduct(threads);
       const head = new LmHead(path, weights, product, computed, [reference, candidate], scored);
@@ -319,6 +320,12 @@ function vocabularyOf({ run }: Dump): number | null {
   const model = run["model"] as { readonly vocab_size?: unknown } | null | undefined;
   const size = model?.vocab_size;
   return typeof size === "number" && Number.isSafeInteger(size) && size > 0 ? size : null;
+}
+
+/** Columns of the logits that a dump stores whole; null where it stores none. */
+function columnsOf({ tensors }: Dump): number | null {
+  const stored = tensors.find(({ name, encoding }) => name === "logits" && encoding === "dense");
+  return stored === undefined ? null : extentOf(stored.shape).width;
 }
 
 /** What the first of `dumps` that says it says of its weights, and what the head's file is. */
