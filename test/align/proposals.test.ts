@@ -234,6 +234,11 @@ describe("names are paired", () => {
     );
     const whole = await compareDumps({ reference: path, candidate: file(batch) });
     expect(figures(whole)).toEqual({ embed: 0, "layers.0": 0, "layers.1": 0, norm: 0 });
+    // No sum of what the layers give: Mamba's states begin after the first one.
+    const other = capture({ layers: 3, residual: "other" }, { embed: tensor(0, 4) });
+    await expect(
+      compareDumps({ reference: other, candidate: file(states(1)) }),
+    ).rejects.toMatchObject({ code: "nothing-aligned" });
     // One fewer: another tool's way of counting, perhaps.
     const fewer = Object.fromEntries(Object.entries(states(1)).slice(0, -1));
     await expect(compareDumps({ reference: path, candidate: file(fewer) })).rejects.toMatchObject({

@@ -130,9 +130,10 @@ function patternKey({ name, path }: LoneName, apart: ReadonlySet<string>): strin
   return apart.has(canonical) ? `module ${spelled}` : canonical;
 }
 
+/** Layers of a model whose states are those between them: Mamba's, for one, begin after the first layer. */
 function layersOf({ run }: Dump): number | null {
   const model = run["model"];
-  const layers = isJsonObject(model) ? model["layers"] : null;
+  const layers = isJsonObject(model) && model["residual"] !== "other" ? model["layers"] : null;
   return typeof layers === "number" && Number.isSafeInteger(layers) && layers > 0 ? layers : null;
 }
 
