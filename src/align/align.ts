@@ -96,6 +96,22 @@ export function isJudged(entry: TensorEntry): boolean {
   return tensorName(name).role !== "other" || isFloatDType(entry.dtype);
 }
 
+/** Names of integers that both sides hold, and that no rule reads: positions, masks, the numbers of experts. */
+export function sharedIntegers(reference: Dump, candidate: Dump): readonly string[] {
+  const namesIn = ({ tensors }: Dump): ReadonlySet<string> =>
+    new Set(
+      tensors
+        .filter(({ name, dtype, repeat }) => {
+          const isRead =
+            NOT_JUDGED.has(name) || name.startsWith("perf.") || /^input\.\d+$/.test(name);
+          return repeat === 0 && !isRead && !isFloatDType(dtype);
+        })
+        .map(({ name }) => name),
+    );
+  const theirs = namesIn(candidate);
+  return [...namesIn(reference)].filter((name) => theirs.has(name));
+}
+
 /**
  * The ids that a decode step was fed with: not judged, but a step that one side
  * did not run is missing there.

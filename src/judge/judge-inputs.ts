@@ -1,5 +1,6 @@
 /** What the reader should know about the inputs themselves. */
 
+import { sharedIntegers } from "../align/align.ts";
 import { type ModelDifferences, modelDifferences, shownValue } from "../align/configuration.ts";
 import type { MetadataDifference } from "../align/environment.ts";
 import type { Naming } from "../align/naming/name-pair.ts";
@@ -86,6 +87,17 @@ export function inputFindings({
     );
   }
   if (verified === "prompts") findings.push(finding("input/prompts-only", {}));
+  const integers = sharedIntegers(reference, candidate);
+  if (integers.length > 0) {
+    const names = integers.slice(0, NAMED).map((name) => clipped(name, 40));
+    const more = integers.length > NAMED ? [`+${String(integers.length - NAMED)}`] : [];
+    findings.push(
+      finding("input/integers", {
+        value: integers.length,
+        detail: { names: [...names, ...more].join(", ") },
+      }),
+    );
+  }
   for (const { name, samples } of texts) {
     findings.push(finding("input/text-differs", { value: samples, detail: { name } }));
   }

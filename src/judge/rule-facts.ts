@@ -288,6 +288,13 @@ export const RULE_FACTS: Readonly<Record<RuleId, RuleFacts>> = {
     "file",
     "names",
   ),
+  "input/integers": facts(
+    "info",
+    null,
+    "count",
+    "integers ∈ both sides, of a name that no rule reads",
+    "names",
+  ),
   "input/text-differs": facts(
     "info",
     null,

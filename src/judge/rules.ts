@@ -80,6 +80,7 @@ export const RULE_IDS = [
   "input/repaired",
   "input/not-read",
   "input/assumed",
+  "input/integers",
   "input/text-differs",
   "input/unverified",
   "input/prompts-only",

@@ -426,3 +426,17 @@ describe("one name of two modules", () => {
     expect(told(result)).toEqual([]);
   });
 });
+
+it("tells of integers of both sides, which no rule compares", async () => {
+  const side = (last: number): FileTensors => ({
+    norm: tensor(1, 4),
+    "mlp.experts": i64([TOKENS], [1, 2, 3, 4, 5, last]),
+    seq: i64([2], [1, last]),
+  });
+  const result = await compared(side(6), side(7));
+  expect(result.verdict).toBe("pass");
+  expect(of(result, "input/integers")).toMatchObject([
+    { level: "info", value: 2, detail: { names: "mlp.experts, seq" } },
+  ]);
+  expect(of(await compared({ norm: tensor(1, 4) }, side(7)), "input/integers")).toEqual([]);
+});

@@ -325,6 +325,13 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "Store them as float16 or bfloat16, or in a format that names the dtype, such as safetensors.",
   },
+  "input/integers": {
+    message:
+      "{value} {value?tensor|tensors} of integers on both sides {value?was|were} not compared: {names}",
+    why: "Errors are measured of floating-point numbers. Integers beside them (positions, masks, the numbers of experts) have no rule, whether they are equal or not: token ids alone are held to each other.",
+    causes: ["a file that holds the inputs of modules as well"],
+    tune: "Compare them by themselves where they matter.",
+  },
   "input/text-differs": {
     message:
       "{name} differs between the sides in {value} {value?sample|samples}; the token ids agree",

@@ -299,6 +299,12 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     ],
     tune: "请存为 float16 或 bfloat16，或使用写明 dtype 的格式，例如 safetensors。",
   },
+  "input/integers": {
+    message: "两侧共有 {value} 个整数张量未作比较：{names}",
+    why: "误差只针对浮点数衡量。与其并存的整数（位置、掩码、专家编号等）没有对应的规则，无论是否相等都不作判断；只有 token id 会逐一核对。",
+    causes: ["文件中还保存了模块的输入"],
+    tune: "如有需要，请另行比较。",
+  },
   "input/text-differs": {
     message: "两侧的 {name} 在 {value} 个样本中不同，token id 一致",
     why: "只比较 token ID，其他文本仅供参考。",
