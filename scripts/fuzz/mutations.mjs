@@ -13,6 +13,7 @@ import { unzipSync, zipSync } from "fflate";
  * @typedef {object} Material
  * @property {Uint8Array} bytes the file
  * @property {Uint8Array} other another file, of any format
+ * @property {boolean} isWhole whether nothing was done to the file yet
  */
 
 /** Numbers at which readers break. */
@@ -139,9 +140,10 @@ const MUTATIONS = {
   spliced: ({ bytes, other }, { int }) =>
     joined(bytes.subarray(0, int(bytes.length + 1)), other.subarray(int(other.length + 1))),
   /** JSON with another value somewhere, also behind the length of a header. */
-  json({ bytes }, chance) {
+  json(material, chance) {
+    const { bytes } = material;
     const prefix = bytes[0] === 0x7b ? 0 : bytes[8] === 0x7b ? 8 : -1;
-    if (prefix === -1) return MUTATIONS["digits"]?.({ bytes, other: bytes }, chance) ?? bytes;
+    if (prefix === -1) return MUTATIONS["digits"]?.(material, chance) ?? bytes;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const length = prefix === 0 ? bytes.length : Number(view.getBigUint64(0, true));
     try {
@@ -164,13 +166,14 @@ const MUTATIONS = {
   },
   /** What lies in an archive is damaged, and the archive made whole around it. */
   archived(material, chance) {
-    const entries = openZip(material.bytes);
+    // fflate searches a damaged archive for what is not there, without an end.
+    const entries = material.isWhole ? openZip(material.bytes) : null;
     if (entries === null)
       return zipOf({ "a.npy": material.bytes, "b.npy": material.other }, chance);
     const name = chance.one(Object.keys(entries));
     const bytes = entries[name] ?? material.bytes;
     const inner = chance.one(INNER);
-    const made = MUTATIONS[inner]?.({ bytes, other: material.other }, chance) ?? bytes;
+    const made = MUTATIONS[inner]?.({ ...material, bytes }, chance) ?? bytes;
     entries[name] = new Uint8Array(made);
     return zipOf(entries, chance);
   },
@@ -218,7 +221,8 @@ export function damaged(files, others, seed, index) {
     const name = chance.int(500) === 0 ? "bomb" : chance.one(USUAL);
     how.push(name);
     if (bytes.length === 0) break;
-    const made = MUTATIONS[name]?.({ bytes, other: chance.one(others) }, chance) ?? bytes;
+    const material = { bytes, other: chance.one(others), isWhole: how.length === 1 };
+    const made = MUTATIONS[name]?.(material, chance) ?? bytes;
     bytes = made.length > MAX_BYTES ? made.slice(0, MAX_BYTES) : made;
   }
   return { file, bytes, how };
