@@ -224,7 +224,7 @@ describe("files that are made to harm", () => {
     [
       "complex numbers",
       tensor([1], [1], 0, storage(1, "0", "torch\nComplexFloatStorage")),
-      /Complex/,
+      /complex64/,
     ],
     ["quantized numbers", tensor([1], [1], 0, storage(4, "0", "torch\nQInt8Storage")), /QInt8/],
     ["a sparse tensor", "ctorch._utils\n_rebuild_sparse_tensor\n(tR", /sparse/],
@@ -241,6 +241,21 @@ describe("files that are made to harm", () => {
     });
     expect(["dump-schema", "dump-corrupt"]).toContain((error as { code: string }).code);
     expect(errorOf(() => readFileSync(marker))).toMatchObject({ code: "ENOENT" });
+  });
+
+  it("leave out tensors of elements that no dump holds, and say so", () => {
+    const complex = tensor([1], [1], 0, storage(1, "1", "torch\nComplexDoubleStorage"));
+    const fnuz = `ctorch._utils\n_rebuild_tensor_v3\n(${storage(4, "0", "torch.storage\nUntypedStorage")}${integer(0)}${tuple([4])}${tuple([1])}\x89Nctorch\nfloat8_e4m3fnuz\ntR`;
+    const items = [text("a"), tensor([4], [1]), text("b"), complex, text("c"), fnuz];
+    withDump(archive(pickle(`}(${items.join("")}u`)), ({ tensors, run }) => {
+      expect(tensors.map(({ name }) => name)).toEqual(["a"]);
+      expect(run["imported"]).toMatchObject({
+        skipped: [
+          { name: "b", why: "elements of complex128" },
+          { name: "c", why: "elements of float8_e4m3fnuz" },
+        ],
+      });
+    });
   });
 
   const far = 2 ** 52;

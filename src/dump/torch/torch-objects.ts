@@ -58,6 +58,9 @@ const DTYPES_OF_TORCH: ReadonlyMap<string, TorchDType> = new Map(
   ].map((one) => [one.name, one]),
 );
 
+/** torch's names of the dtypes that are read. */
+export const DTYPE_NAMES: string = [...DTYPES_OF_TORCH.keys()].join(", ");
+
 /** How what is stored becomes our dtype's bytes. */
 export function conversionOf({ bytes, widened }: TorchDType, bigEndian: boolean): Conversion {
   if (widened && bytes > 1) return { kind: "widen", bytes: bytes as 2 | 4 | 8, bigEndian };
@@ -95,6 +98,24 @@ export class TorchTensor extends PyObject {
   }
 }
 
+/** A tensor, or its storage, of elements that no dump holds: it is left out. */
+export class OtherElements extends PyObject {
+  readonly kind = "other elements";
+  /** torch's name of their dtype. */
+  readonly dtype: string;
+
+  constructor(name: string) {
+    super();
+    this.dtype = name;
+  }
+}
+
+/** Storages of such elements. */
+const OTHER_STORAGES: ReadonlyMap<string, string> = new Map([
+  ["ComplexFloatStorage", "complex64"],
+  ["ComplexDoubleStorage", "complex128"],
+]);
+
 const FROM_TYPE = "torch._tensor._rebuild_from_type_v2";
 
 /** Calls that give a tensor or what is of no use, by the name that is called. */
@@ -118,7 +139,10 @@ const CALLS: ReadonlyMap<string, (args: readonly PyValue[]) => PyValue> = new Ma
       refuseLazy(metadata);
       const name = type instanceof PyOpaque ? type.what.replace(/^torch\./, "") : "";
       const found = DTYPES_OF_TORCH.get(name);
-      if (found === undefined) throw strange("a tensor of no known dtype");
+      if (found === undefined) {
+        if (!/^[a-z0-9_]{1,40}$/.test(name)) throw strange("a tensor of no known dtype");
+        return new OtherElements(name);
+      }
       return tensorOf(storage, found, [offset, size, stride]);
     },
   ],
@@ -198,11 +222,13 @@ export const TORCH_SYMBOLS: Symbols = {
       throw strange("something outside of the pickle that is no storage");
     }
     const name = STORAGE.exec(type.path)?.[1] ?? "";
+    const other = OTHER_STORAGES.get(name);
+    if (other !== undefined) return new OtherElements(other);
     const found = STORAGES.get(name) ?? null;
     if (found === null && name !== "UntypedStorage") {
       throw new PickleProblem(
         `elements of ${name.replace("Storage", "") || "an unknown type"}`,
-        [...DTYPES_OF_TORCH.keys()].join(", "),
+        DTYPE_NAMES,
         false,
       );
     }
@@ -220,7 +246,8 @@ function tensorOf(
   storage: PyValue | undefined,
   type: TorchDType | null,
   [offset, size, stride]: readonly (PyValue | undefined)[],
-): TorchTensor {
+): TorchTensor | OtherElements {
+  if (storage instanceof OtherElements) return storage;
   if (!(storage instanceof TorchStorage)) throw strange("a tensor without a storage");
   const found = type ?? storage.dtype ?? BYTES;
   const [shape, strides] = [counts(size, "a shape"), counts(stride, "strides")];
@@ -233,7 +260,7 @@ function tensorOf(
 }
 
 function known(value: PyValue | undefined): PyValue {
-  if (value instanceof TorchTensor) return value;
+  if (value instanceof TorchTensor || value instanceof OtherElements) return value;
   throw strange("a parameter without a tensor");
 }
 

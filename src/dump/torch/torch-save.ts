@@ -19,7 +19,14 @@ import {
   type PyValue,
   readPickle,
 } from "./pickle.ts";
-import { conversionOf, TORCH_SYMBOLS, TorchStorage, TorchTensor } from "./torch-objects.ts";
+import {
+  conversionOf,
+  DTYPE_NAMES,
+  OtherElements,
+  TORCH_SYMBOLS,
+  TorchStorage,
+  TorchTensor,
+} from "./torch-objects.ts";
 import { elementsOf, endOf, piecesOfView } from "./views.ts";
 
 /** Bytes of the pickle: a tensor takes about 200. */
@@ -66,6 +73,8 @@ class TorchArchive {
   readonly #prefix: string;
   readonly #tensors: ForeignTensor[] = [];
   readonly #skipped: Remark[] = [];
+  /** What the first tensor is of whose elements no dump holds. */
+  #other: string | null = null;
   /** Storages as they are read, by key and by what was done to their elements. */
   readonly #storages = new Map<string, Piece>();
   #spool: Spool | null = null;
@@ -94,6 +103,7 @@ class TorchArchive {
     this.#bigEndian = this.#text("byteorder") === "big";
     const root = this.#unpickle();
     this.#visit(root, "", 0);
+    if (this.#tensors.length === 0 && this.#other !== null) throw this.#noTensor(this.#other);
     const sources = this.#spool === null ? [this.#file] : [this.#file, this.#spool];
     const contents = { tensors: this.#tensors, skipped: this.#skipped, run: {} };
     return { format: "torch", ...contents, sources, bytes: size };
@@ -136,14 +146,18 @@ class TorchArchive {
       if (!(cause instanceof PickleProblem)) throw cause;
       const facts = { found: cause.message.slice(0, 400), expected: cause.expected };
       if (cause.damaged) throw this.#file.corrupt("the pickle is damaged", facts, cause);
-      throw this.#file.fail(
-        "dump-schema",
-        `${this.#file.name} holds what is no tensor that can be compared; nothing of it was run`,
-        facts,
-        SAVE_TENSORS,
-        cause,
-      );
+      throw this.#noTensor(facts.found, facts.expected, cause);
     }
+  }
+
+  #noTensor(found: string, expected = DTYPE_NAMES, cause?: unknown): NpuDiffError {
+    return this.#file.fail(
+      "dump-schema",
+      `${this.#file.name} holds what is no tensor that can be compared; nothing of it was run`,
+      { found, expected },
+      SAVE_TENSORS,
+      cause,
+    );
   }
 
   #visit(value: PyValue, name: string, depth: number): void {
@@ -164,6 +178,9 @@ class TorchArchive {
       for (const [key, one] of value.entries) inner(keyText(key), one);
     } else if (value instanceof PyList || value instanceof PyTuple) {
       for (const [i, one] of value.items.entries()) inner(String(i), one);
+    } else if (value instanceof OtherElements) {
+      this.#other ??= `elements of ${value.dtype}`;
+      this.#skipped.push({ name, why: `elements of ${value.dtype}` });
     } else {
       this.#skipped.push({ name, why: `no tensor: ${kindOf(value)}` });
     }
