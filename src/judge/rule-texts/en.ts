@@ -316,8 +316,8 @@ export const RULE_TEXTS_EN: Readonly<Record<RuleId, RuleText>> = {
   },
   "input/assumed": {
     message:
-      "{side} {file}: of {value} {value?tensor|tensors} the file leaves open how {value?it is|they are} read: {names}",
-    why: "Some formats do not say all that a comparison needs: NumPy stores float8_e4m3fn and other formats of eight bits alike, msprobe's dump may lack a tensor's file, a base file of llama.cpp the token in place of which the model was fed its own beginning. What is assumed instead may be wrong.",
+      "{side} {file} does not tell {value} {value?thing|things}, which {value?was|were} assumed: {names}",
+    why: "Some formats do not say all that a comparison needs: NumPy stores float8_e4m3fn and other formats of eight bits alike, and bfloat16 as float32, msprobe's dump may lack a tensor's file, a base file of llama.cpp the token in place of which the model was fed its own beginning. What is assumed instead may be wrong.",
     causes: [
       "arrays of ml_dtypes in .npy or .npz",
       "an msprobe dump whose tensor files are gone: their statistics stand for them",

@@ -290,8 +290,8 @@ export const RULE_TEXTS_ZH: Readonly<Record<RuleId, RuleText>> = {
     tune: "需要比较的内容请存为 float64、float32、float16、bfloat16、整数或 bool。npu-diff inspect 会列出未读取的内容及原因。",
   },
   "input/assumed": {
-    message: "{side} {file}：文件未说明 {value} 个张量的读取方式：{names}",
-    why: "有些格式不含比较所需的全部信息：NumPy 对 float8_e4m3fn 与其他八位格式采用同一种存储标记；msprobe 的 dump 可能缺少张量文件；llama.cpp 的基准文件不说明哪个 token 被替换为起始 token。此时采用的假设可能有误。",
+    message: "{side} {file}：文件有 {value} 处未作说明，已按假设读取：{names}",
+    why: "有些格式不含比较所需的全部信息：NumPy 对 float8_e4m3fn 与其他八位格式采用同一种存储标记，bfloat16 则只能存为 float32；msprobe 的 dump 可能缺少张量文件；llama.cpp 的基准文件不说明哪个 token 被替换为起始 token。此时采用的假设可能有误。",
     causes: [
       "用 ml_dtypes 的数组保存 .npy 或 .npz",
       "msprobe dump 的张量文件缺失，以其统计量代替",
